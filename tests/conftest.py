@@ -1,0 +1,39 @@
+"""Options and fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("virnucpro", "folders that are not part of the repository")
+    group.addoption("--golden", type=Path, help="inputs and outputs of the original tool")
+    group.addoption("--genomes", type=Path, help="real genomes split by relatedness")
+    group.addoption("--tokenizer", type=Path, help="the published DNABERT-S tokenizer")
+
+
+def _folder(request: pytest.FixtureRequest, option: str) -> Path:
+    folder = request.config.getoption(option)
+    if folder is None:
+        pytest.skip(f"needs {option} DIR")
+    if not folder.is_dir():
+        raise pytest.UsageError(f"{option} {folder} is not a folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Path:
+    """Folder with inputs and outputs of the original tool."""
+    return _folder(request, "--golden")
+
+
+@pytest.fixture(scope="session")
+def genomes(request: pytest.FixtureRequest) -> Path:
+    """Folder with real genomes, split by relatedness."""
+    return _folder(request, "--genomes")
+
+
+@pytest.fixture(scope="session")
+def dnabert_tokenizer(request: pytest.FixtureRequest) -> Path:
+    """Folder with the published DNABERT-S tokenizer."""
+    return _folder(request, "--tokenizer")

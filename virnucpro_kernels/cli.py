@@ -1,0 +1,55 @@
+"""The `virnucpro` command: one subcommand a stage, each in its own module of `virnucpro_kernels.commands`."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from virnucpro_kernels import __version__
+from virnucpro_kernels.errors import UsageError, VirnucproError
+
+app = typer.Typer(
+    name="virnucpro",
+    help="Find viral sequences among short contigs and reads.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+# The base of all usage errors; some versions of typer carry click within them and do not export it.
+_ClickException = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"virnucpro {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit: user errors become one or two lines on standard error and their exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        code = app(standalone_mode=False)
+    except VirnucproError as error:
+        typer.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
+        code = 130
+    except _ClickException as error:
+        error.show()  # type: ignore[attr-defined]
+        code = UsageError.exit_code
+    sys.exit(code or 0)

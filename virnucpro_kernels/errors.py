@@ -1,0 +1,29 @@
+"""Errors that a user can act on. Each class is one exit code; each message says what, where, and what to do."""
+
+
+class VirnucproError(Exception):
+    """A failure with a message for the user. Exit code 1."""
+
+    exit_code = 1
+
+
+class DamagedFileError(VirnucproError):
+    """A file is damaged, incomplete, unsafe, or does not belong to this run. Exit code 3."""
+
+    exit_code = 3
+
+
+class GpuMemoryError(VirnucproError):
+    """The GPU has too little memory even for the smallest batch. Exit code 4."""
+
+    exit_code = 4
+
+
+class UsageError(VirnucproError):
+    """The input or the options are wrong. Exit code 5."""
+
+    exit_code = 5
+
+
+#: Some samples failed and the others are complete (`failed.tsv` names them).
+EXIT_PARTIAL = 2

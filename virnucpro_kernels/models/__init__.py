@@ -1,0 +1,1 @@
+"""The three networks: ESM-2, DNABERT-S and the classifier."""
