@@ -20,7 +20,9 @@ app = typer.Typer(
 
 
 # The base of all usage errors; some versions of typer carry click within them and do not export it.
-_ClickException = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+_ClickException: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
 
 
 def _print_version(wanted: bool) -> None:
