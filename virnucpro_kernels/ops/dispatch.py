@@ -1,0 +1,119 @@
+"""The one place that decides which implementation of an operation runs, and can be asked which.
+
+`auto` takes the fastest implementation that can run here; naming one that cannot run is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from typing import Literal
+
+import torch
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.ops.jit import TRITON_INSTALLED, is_interpreted, jit, tl
+
+#: `triton`: our kernels. `torch`: plain PyTorch, the reference of every kernel.
+Kernels = Literal["triton", "torch"]
+#: `triton`: our kernel. `flash`: FlashAttention-2 as bundled with torch (no ALiBi). `flash-attn`: the package of that
+#: name. `sdpa`: torch's scaled_dot_product_attention over groups of sequences of equal length.
+Attention = Literal["triton", "flash", "flash-attn", "sdpa"]
+
+ATTENTION_CHOICES = ("auto", "triton", "flash", "flash-attn", "sdpa")
+KERNEL_CHOICES = ("auto", "triton", "torch")
+
+_OLDEST_CAPABILITY = (8, 0)
+_OLDEST_FP8_CAPABILITY = (8, 9)
+_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+_MAX_HEAD_DIM = 128
+
+
+@jit
+def _probe_kernel(pointer):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    tl.store(pointer, 0)
+
+
+@functools.cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(device)
+
+
+def _why_not_triton(device: torch.device) -> str | None:
+    """What keeps our kernels from running on `device`; None where they run."""
+    if not TRITON_INSTALLED:
+        return "Triton is not installed (it exists for Linux only)"
+    if is_interpreted(_probe_kernel):
+        return None
+    if device.type != "cuda":
+        return f"Triton kernels need an NVIDIA GPU, and the tensors are on {device.type}"
+    if _capability(device) < _OLDEST_CAPABILITY:
+        return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
+    return None
+
+
+def resolve_kernels(requested: str, device: torch.device) -> Kernels:
+    """Implementation of LayerNorm, GELU, GLU, pooling and quantisation on `device`.
+
+    :param requested: `auto`, `triton` or `torch`.
+    :raises UsageError: the requested one is unknown or cannot run.
+    """
+    if requested not in KERNEL_CHOICES:
+        raise UsageError(f"kernels {requested!r}: choose from {', '.join(KERNEL_CHOICES)}")
+    if requested == "torch":
+        return "torch"
+    reason = _why_not_triton(device)
+    if requested == "triton" and reason:
+        raise UsageError(f"kernels 'triton' cannot run here: {reason}; choose auto or torch")
+    # In the interpreter every kernel could run on the CPU, a thousand times slower: only by name.
+    return "triton" if requested == "triton" or (reason is None and device.type == "cuda") else "torch"
+
+
+def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head_dim: int, alibi: bool) -> str | None:
+    if name == "sdpa":
+        return None
+    if name == "triton":
+        if head_dim > _MAX_HEAD_DIM or head_dim % 8:
+            return f"head dimension {head_dim} is not a multiple of 8 up to {_MAX_HEAD_DIM}"
+        return _why_not_triton(device)
+    if device.type != "cuda":
+        return f"it needs an NVIDIA GPU, and the tensors are on {device.type}"
+    if _capability(device) < _OLDEST_CAPABILITY:
+        return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
+    if dtype not in _SIXTEEN_BIT:
+        return f"it computes in fp16 and bf16 only, and this is {dtype}"
+    if head_dim % 8:
+        return f"head dimension {head_dim} is not a multiple of 8"
+    if name == "flash-attn":
+        return None if importlib.util.find_spec("flash_attn") else "the package flash-attn is not installed"
+    return "torch's FlashAttention is built without ALiBi" if alibi else None
+
+
+def resolve_attention(
+    requested: str, *, device: torch.device, dtype: torch.dtype, head_dim: int, alibi: bool
+) -> Attention:
+    """Implementation of attention for these tensors: what ran, for logs and file attributes.
+
+    :param requested: `auto`, `triton`, `flash`, `flash-attn` or `sdpa`.
+    :param alibi: the model biases scores by distance (DNABERT-S) instead of rotating queries and keys (ESM-2).
+    :raises UsageError: the requested one is unknown or cannot run.
+    """
+    if requested not in ATTENTION_CHOICES:
+        raise UsageError(f"attention {requested!r}: choose from {', '.join(ATTENTION_CHOICES)}")
+    if requested == "auto":
+        runs = device.type == "cuda" and _why_not_attention("triton", device, dtype, head_dim, alibi) is None
+        return "triton" if runs else "sdpa"
+    reason = _why_not_attention(requested, device, dtype, head_dim, alibi)
+    if reason:
+        raise UsageError(f"attention {requested!r} cannot run here: {reason}; choose auto or another")
+    return requested  # type: ignore[return-value]
+
+
+def check_fp8(device: torch.device) -> None:
+    """Refuse fp8 where the hardware has no fp8 matrix units (CPU tensors are computed by emulation, for tests).
+
+    :raises UsageError: the GPU is older than compute capability 8.9.
+    """
+    if device.type == "cuda" and _capability(device) < _OLDEST_FP8_CAPABILITY:
+        name = torch.cuda.get_device_name(device)
+        raise UsageError(f"precision fp8 needs compute capability 8.9 or newer, and {name} is older; choose fp16")
