@@ -1,0 +1,62 @@
+"""Frames: against a plain Python rendering of the original's rules."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_frames import frames as reference_frames
+from reference_frames import has_codon
+from reference_frames import windows as reference_windows
+
+from virnucpro_kernels.frames import FRAME_NAMES, Translation
+from virnucpro_kernels.sequences import SequenceArray
+from virnucpro_kernels.windows import place_windows
+
+# Stops are rarer than in random sequence, so that long frames stay open; odd characters come now and then.
+CLEAN = st.text("ACGGCC", max_size=200) | st.text("ACGT", max_size=60)
+ODD = st.text("ACGTacgtGCgcNnRYURKMu-*", max_size=120)
+LOWER = st.text("acgcg", max_size=120)
+
+
+@settings(max_examples=300)
+@given(st.lists(CLEAN | ODD | LOWER, max_size=8), st.integers(1, 70))
+def test_all_sequences_and_window_lengths(contigs: list[str], window_length: int) -> None:
+    sequences = SequenceArray.from_list([contig.encode() for contig in contigs])
+    windows = place_windows(sequences.lengths, window_length, "original")
+    translation = Translation(sequences)
+    found = translation.open_frames(windows)
+    nucleotides, proteins = translation.cut(windows, found)
+
+    pieces = [c[start:end] for c in contigs for start, end in reference_windows(len(c), window_length)]
+    expected = [
+        (number, name, nucleotide, protein)
+        for number, piece in enumerate(pieces)
+        for name, (nucleotide, protein) in reference_frames(piece).items()
+    ]
+    names = [FRAME_NAMES[frame] for frame in found.frame]
+    texts = [[sequence.decode() for sequence in column] for column in (nucleotides, proteins)]
+    assert list(zip(found.window.tolist(), names, *texts, strict=True)) == expected
+    assert found.residues.tolist() == [len(protein) for *_, protein in expected]
+    assert found.masks.tolist() == [
+        sum(1 << FRAME_NAMES.index(name) for name in reference_frames(piece)) for piece in pieces
+    ]
+    assert found.readable.tolist() == [has_codon(piece) for piece in pieces]
+
+
+@pytest.mark.parametrize(
+    ("length", "lengths"),
+    [(500, [(499, 166), (499, 166), (498, 166)]), (499, [(499, 166), (498, 166), (496, 165)])],
+)
+def test_one_base_more_than_is_translated(length: int, lengths: list[tuple[int, int]]) -> None:
+    sequences = SequenceArray.from_list([b"GC" * (length // 2) + b"G" * (length % 2)])
+    windows = place_windows(sequences.lengths, 500, "original")
+    translation = Translation(sequences)
+    pairs = zip(*translation.cut(windows, translation.open_frames(windows)), strict=True)
+    assert [(len(nucleotide), len(protein)) for nucleotide, protein in pairs] == lengths * 2
+
+
+def test_no_sequences() -> None:
+    sequences = SequenceArray.from_list([])
+    windows = place_windows(sequences.lengths, 500, "original")
+    found = Translation(sequences).open_frames(windows)
+    assert len(found) == len(found.masks) == len(found.readable) == 0
+    assert Translation(sequences).cut(windows, found) == ([], [])

@@ -1,0 +1,114 @@
+"""Chunks: how the frames of a pool are shared out over them, and the pair of FASTA files that holds one.
+
+The frames of a pool have an order: by length of the protein, then by row. A chunk is an interval of that order, so that
+its frames are of similar length; within its files the frames lie in the order of their rows.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.manifest import Chunk, read_manifest, write_manifest
+from virnucpro_kernels.sequences import SequenceArray
+
+__all__ = ["Chunk", "Frames", "plan_chunks", "read_frames", "read_manifest", "write_manifest"]
+
+#: Tokens a frame beyond its residues: the start and the end that the encoder adds.
+SPECIAL_TOKENS = 2
+
+Int64s = npt.NDArray[np.int64]
+
+
+def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> Int64s:
+    """Share the frames of a pool out over chunks of equal cost.
+
+    Args:
+        frames_of_length: int64 (longest + 1,), number of frames for each length of the protein.
+        chunk_tokens: protein tokens that a chunk holds at most, give or take one frame.
+        min_chunks: chunks there shall be at least, as far as there are frames for them.
+
+    Returns int64 (chunks + 1,): chunk k holds the frames from border k to border k + 1 of the order by length and row.
+    The first border is 0, the last the number of frames; no chunk is empty; without frames there is only the 0.
+    """
+    frames = int(frames_of_length.sum())
+    if frames == 0:
+        return np.zeros(1, np.int64)
+    cost = np.arange(len(frames_of_length)) + SPECIAL_TOKENS
+    frames_before = np.cumsum(frames_of_length) - frames_of_length
+    tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
+    tokens = int((frames_of_length * cost).sum())
+    count = min(max(min_chunks, -(-tokens // chunk_tokens)), frames)
+
+    # Python integers: chunks times tokens may pass 2**63.
+    targets = np.array([tokens * chunk // count for chunk in range(1, count)], np.int64)
+    length = np.searchsorted(tokens_before, targets, side="right") - 1
+    inner = frames_before[length] + (targets - tokens_before[length]) // cost[length]
+    # Where frames are few, borders coincide: pull them apart, from the left and then from the right.
+    step = np.arange(1, count)
+    inner = np.maximum.accumulate(np.maximum(inner - step, 0)) + step
+    inner = np.minimum(inner, frames - count + step)
+    return np.concatenate([[0], inner, [frames]]).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """The frames of a chunk in ascending order of their rows.
+
+    Attributes:
+        rows: int64 (n,).
+        ids: the original tool's IDs, `contig_chunk_1F1`; for people, not for joining.
+        nucleotides, proteins: the two sequences of each frame.
+    """
+
+    rows: Int64s
+    ids: list[str]
+    nucleotides: SequenceArray
+    proteins: SequenceArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def _read_fasta(path: Path) -> tuple[list[bytes], list[bytes]]:
+    """Headers and sequences of a FASTA file in which every record is two lines."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError as error:
+        raise DamagedFileError(f"{path}: missing") from error
+    if lines.pop() != b"" or len(lines) % 2:
+        raise DamagedFileError(f"{path}: truncated")
+    headers, sequences = lines[0::2], lines[1::2]
+    for number, (header, sequence) in enumerate(zip(headers, sequences, strict=True), start=1):
+        if header[:1] != b">" or sequence[:1] in (b"", b">"):
+            raise DamagedFileError(f"{path}: damaged at record {number} (line {2 * number - 1})")
+    return headers, sequences
+
+
+def read_frames(fna: Path, faa: Path) -> Frames:
+    """Read the frames of a chunk from its pair of files.
+
+    Raises DamagedFileError where a file is missing, truncated or damaged, where the rows do not ascend, or where the
+    two files do not hold the same records in the same order.
+    """
+    headers, nucleotides = _read_fasta(fna)
+    other_headers, proteins = _read_fasta(faa)
+    if headers != other_headers:
+        pairs = zip(headers, other_headers, strict=False)
+        number = next(
+            (i for i, (one, other) in enumerate(pairs) if one != other), min(len(headers), len(other_headers))
+        )
+        raise DamagedFileError(f"{fna} and {faa} do not hold the same frames: they differ from record {number + 1} on")
+    try:
+        names = [header[1:].decode().split(" ", 1) for header in headers]
+        rows = np.array([int(row) for row, _ in names], np.int64)
+    except ValueError as error:
+        raise DamagedFileError(f"{fna}: a header is not '>ROW ID' ({error})") from error
+    descents = np.flatnonzero(np.diff(rows) <= 0)
+    if len(descents):
+        raise DamagedFileError(f"{fna}: rows do not ascend at record {descents[0] + 2}")
+    return Frames(
+        rows, [name for _, name in names], SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins)
+    )

@@ -1,0 +1,68 @@
+"""Many sequences in one flat array: the form in which sequences travel between the stages."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceArray:
+    """Ragged ASCII sequences, one after another without separators.
+
+    Attributes:
+        data: uint8 (total,), the characters of all sequences.
+        offsets: int64 (n + 1,), sequence `i` is `data[offsets[i]:offsets[i + 1]]`; the first is 0, the last `total`.
+    """
+
+    data: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_list(cls, sequences: Sequence[bytes]) -> Self:
+        """Join `sequences` in their order."""
+        return cls.from_lengths(b"".join(sequences), map(len, sequences), len(sequences))
+
+    @classmethod
+    def from_lengths(cls, joined: bytes, lengths: Iterable[int], count: int = -1) -> Self:
+        """Take `joined` as sequences of `lengths`, which must sum to its length (ValueError otherwise)."""
+        ends = np.cumsum(np.fromiter(lengths, np.int64, count))
+        offsets = np.concatenate([np.zeros(1, np.int64), ends])
+        if offsets[-1] != len(joined):
+            raise ValueError(f"{len(joined)} characters for sequences of {offsets[-1]} in all")
+        return cls(np.frombuffer(joined, np.uint8), offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        """Sequence `index`, counted from 0 or, where negative, from the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        index %= len(self)
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes()
+
+    def __iter__(self) -> Iterator[bytes]:
+        joined, offsets = self.data.tobytes(), self.offsets.tolist()
+        return (joined[start:end] for start, end in pairwise(offsets))
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64 (n,), characters of each sequence."""
+        return np.diff(self.offsets)
+
+    def slice(self, start: int, stop: int) -> "SequenceArray":
+        """Sequences `start` to `stop` as views: nothing is copied but the offsets."""
+        offsets = self.offsets[start : stop + 1]
+        return SequenceArray(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def take(self, indices: npt.ArrayLike) -> "SequenceArray":
+        """Sequences `indices` (integers, any order, repeats allowed) as a new array."""
+        chosen = np.asarray(indices, np.int64)
+        lengths = self.lengths[chosen]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths)
+        return SequenceArray(self.data[places], offsets)
