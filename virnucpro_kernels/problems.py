@@ -1,0 +1,86 @@
+"""Problems of input files: what is wrong, in which file, record and line."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from virnucpro_kernels.errors import UsageError
+
+#: Problems of one kind that are listed one by one; the rest of them is only counted.
+LISTED_PER_KIND = 10
+
+Severity = Literal["error", "warning"]
+Kind = Literal[
+    "unreadable",
+    "format",
+    "damaged",
+    "no_id",
+    "characters",
+    "duplicate_id",
+    "empty_record",
+    "empty_file",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an input file.
+
+    Attributes:
+        severity: an `error` stops a run, a `warning` does not.
+        kind: groups problems of the same sort.
+        source: the file as the user named it.
+        message: what is wrong and, where it is not obvious, what to do.
+        record: 1-based number of the record in the file, where it concerns one.
+        line: 1-based line of the file, in formats that have lines.
+    """
+
+    severity: Severity
+    kind: Kind
+    source: str
+    message: str
+    record: int | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.source
+        if self.record is not None:
+            place += f", record {self.record:,}"
+        if self.line is not None:
+            place += f" (line {self.line:,})" if self.record is not None else f", line {self.line:,}"
+        return f"{place}: {self.message}"
+
+
+class InputError(UsageError):
+    """An input file cannot be used. Exit code 5."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+@dataclass
+class Tally:
+    """Collects the problems of one file: the first few of each kind, and the number of all."""
+
+    listed: dict[Kind, list[Problem]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[Kind, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, problems: Iterable[Problem]) -> None:
+        """Note `problems`."""
+        for problem in problems:
+            self.counts[problem.kind] += 1
+            if len(self.listed[problem.kind]) < LISTED_PER_KIND:
+                self.listed[problem.kind].append(problem)
+
+    def problems(self) -> list[Problem]:
+        """The listed problems, by kind, each kind followed by the number of those not listed."""
+        found: list[Problem] = []
+        for kind, listed in self.listed.items():
+            found += listed
+            unlisted = self.counts[kind] - len(listed)
+            if unlisted:
+                last = listed[-1]
+                found.append(Problem(last.severity, kind, last.source, f"and {unlisted:,} more of this kind"))
+        return found

@@ -1,0 +1,129 @@
+"""What a file is, by its first bytes: compression, sequence format, or what else it looks like."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Compression = Literal["gz", "bz2", "xz", "zst"]
+Format = Literal["fasta", "fastq", "genbank", "bam", "empty"]
+
+#: Bytes that are looked at (after decompression) to tell a format.
+HEAD_BYTES = 1 << 16
+
+_COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
+    (re.compile(rb"\x1f\x8b"), "gz"),
+    (re.compile(rb"BZh[1-9]"), "bz2"),
+    (re.compile(rb"\xfd7zXZ\x00"), "xz"),
+    (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), "zst"),  # a frame, or a skippable frame (pzstd)
+)
+
+#: A byte order mark, then lines that are blank or comments.
+_PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:[#;][^\n\r]*)?(?:\r\n|\n|\r))*(?:[ \t]*(?:[#;][^\n\r]*)?\Z)?")
+
+_SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
+
+#: What a file looks like that is none of the supported formats. The first match counts.
+_OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), name)
+    for pattern, name in (
+        (rb"\x89HDF\r\n", "an HDF5 file (FAST5 reads must be basecalled first)"),
+        (rb"\x8bPOD\r\n", "a POD5 file of raw Nanopore signal, which must be basecalled first"),
+        (rb"%PDF-", "a PDF document"),
+        (rb"PK(\x03\x04|\x05\x06)", "a zip archive or an Office document (unpack it, or export it as text)"),
+        (rb".{257}ustar", "a tar archive (unpack it and give the files in it)"),
+        (rb"7z\xbc\xaf", "a 7-Zip archive (unpack it)"),
+        (rb"Rar!", "a RAR archive (unpack it)"),
+        (rb"\x1f\x8b", "a file that was compressed twice with gzip (decompress it once)"),
+        (rb"BZh[1-9]1AY", "a file that was compressed twice, the second time with bzip2 (decompress it once)"),
+        (rb"\xfd7zXZ\x00|\x28\xb5\x2f\xfd", "a file that was compressed twice (decompress it once)"),
+        (
+            rb"\x1f[\x9d\xa0]|\x04\x22\x4d\x18|LZIP|\]\x00\x00",
+            "a file in a compression that is not supported (use gzip)",
+        ),
+        (rb"CRAM", "a CRAM file (convert it with `samtools view -b`, which may need its reference)"),
+        (rb"BCF\x02", "a BCF file of variants"),
+        (rb"BAI\x01|CSI\x01|TBI\x01", "an index, not the file that it belongs to"),
+        (rb"NCBI\.sra", "an SRA archive (convert it with `fasterq-dump`)"),
+        (rb"\.sff", "an SFF file (convert it to FASTQ)"),
+        (rb"ABIF", "a chromatogram (convert it to FASTQ)"),
+        (rb"\x1a\x41\x27\x43|\x43\x27\x41\x1a", "a 2bit file (convert it with `twoBitToFa`)"),
+        (rb"PAR1", "a Parquet table"),
+        (rb"SQLite format 3", "an SQLite database"),
+        (rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\x00|MM\x00\*", "an image"),
+        (rb"\x7fELF|MZ", "a program"),
+        (rb"\x93NUMPY", "a NumPy array"),
+        (rb"\x80[\x02-\x05]", "a Python pickle"),
+        (rb"\xff\xfe|\xfe\xff", "text in UTF-16 (save it as UTF-8 or ASCII)"),
+        (rb"\s*version https://git-lfs", "a Git LFS pointer: the file itself has not been downloaded (`git lfs pull`)"),
+        (rb"(?i:\s*(<!doctype html|<html|<head|<body))", "an HTML page (a failed download?)"),
+        (rb"(?i:\s*<(\?xml|!--|[a-z]))", "an XML file"),
+        (rb"\{\\rtf", "an RTF document (export it as plain text)"),
+        (rb"\s*[\[{]", "JSON"),
+        (rb"@(HD|SQ|RG|PG|CO)\t", "SAM text (convert it with `samtools view -b`)"),
+        (rb"##fileformat=VCF", "a VCF file of variants"),
+        (rb"##gff|##gtf", "a GFF or GTF file of annotations"),
+        (rb"ID   \S+;", "an EMBL file (convert it to FASTA)"),
+        (rb"H\tVN:|S\t\S+\t[ACGTN*]", "an assembly graph in GFA (take the contigs' FASTA)"),
+        (rb"#NEXUS|CLUSTAL|# STOCKHOLM", "an alignment (convert it to FASTA)"),
+        (rb"HEADER    ", "a PDB structure"),
+        (rb"[^\t\n]*\t[^\t\n]*\t\d+\t[^\n]*\t[ACGTNacgtn]{10,}\t", "SAM text without a header"),
+        (rb"[^\n]*\t", "a table with tabs"),
+        (rb"[ACGTUNacgtun]{20,}\s", "a sequence without a header line that starts with `>`"),
+        (rb"[^,\n]*,[^,\n]*,", "a table with commas"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """The kind of a file.
+
+    Attributes:
+        format: the sequence format, or None where it is not a supported one.
+        skipped_bytes: bytes before the first record: byte order mark, blank and comment lines.
+        skipped_lines: lines in them.
+    """
+
+    format: Format | None
+    skipped_bytes: int = 0
+    skipped_lines: int = 0
+
+
+def compression_of(head: bytes) -> Compression | None:
+    """Return the compression of a file that starts with `head`, or None."""
+    return next((name for pattern, name in _COMPRESSIONS if pattern.match(head)), None)
+
+
+def sniff(head: bytes) -> Sniffed:
+    """Tell the format of a file from its first `HEAD_BYTES` bytes (all of them, where it is shorter)."""
+    if head.startswith(b"BAM\x01"):
+        return Sniffed("bam")
+    preamble = _PREAMBLE.match(head)
+    skipped = preamble.end() if preamble else 0
+    start = head[skipped:].lstrip(b" \t")
+    lines = len(re.findall(rb"\r\n|\n|\r", head[:skipped]))
+    if not start and len(head) < HEAD_BYTES:
+        return Sniffed("empty")
+    if start.startswith(b">"):
+        return Sniffed("fasta", skipped, lines)
+    if start.startswith(b"@") and not _SAM_HEADER.match(start):
+        return Sniffed("fastq", skipped, lines)
+    if start.startswith(b"LOCUS  "):
+        return Sniffed("genbank", skipped, lines)
+    return Sniffed(None)
+
+
+def describe(head: bytes) -> str:
+    """Say what a file looks like that starts with `head` and is no sequence file that can be read."""
+    for pattern, name in _OTHERS:
+        if pattern.match(head):
+            return name
+    preamble = _PREAMBLE.match(head)
+    rest = head[preamble.end() if preamble else 0 :]
+    if rest != head:
+        return describe(rest)
+    printable = sum(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
+    if b"\x00" in head or printable < 0.95 * len(head):
+        return "a binary file"
+    first_line = head.split(b"\n", 1)[0].strip()[:40].decode("utf-8", "replace")
+    return f"text that starts with {first_line!r}"
