@@ -1,0 +1,168 @@
+"""ESM-2 on packed batches: a pre-LayerNorm transformer with rotary positions (doi:10.1126/science.ade2574).
+
+Activations are flat, (tokens, hidden). What a published checkpoint keeps apart is joined once, when it is converted:
+query, key and value weights are one matrix, the embedding table carries the factor `EMBEDDING_SCALE`, and the biases of
+the projections that write to the residual stream are summed up. The stream is kept without them: every LayerNorm adds
+the sum of all biases before it, `carried_bias`, on the fly.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from virnucpro_kernels.models.buffers import ExactBuffers
+from virnucpro_kernels.models.rope import Rope
+from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.gelu import bias_gelu
+from virnucpro_kernels.ops.layernorm import residual_layernorm
+from virnucpro_kernels.ops.linear import linear, linear_add
+from virnucpro_kernels.ops.pooling import layernorm_mean
+from virnucpro_kernels.packing import PackedBatch
+
+#: ESM-2 was trained with 12 % of the tokens zeroed on average, and rescales the others for it at inference too.
+EMBEDDING_SCALE = 1 - 0.15 * 0.8
+#: The mean of a sequence is taken over this many residues at most; later ones still take part in attention.
+POOLED_RESIDUES = 1024
+EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class Esm2Config:
+    """Sizes of an ESM-2."""
+
+    layers: int
+    hidden: int
+    heads: int
+    feed_forward: int
+    vocabulary: int = 33
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.hidden // self.heads
+
+
+class CarriedLayerNorm(ExactBuffers):
+    """Parameters of a LayerNorm of the residual stream, and the biases that the stream lacks there (fp32)."""
+
+    carried_bias: torch.Tensor
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(hidden))
+        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.register_buffer("carried_bias", torch.zeros(hidden, dtype=torch.float32))
+
+    def forward(self, residual: torch.Tensor, branch: torch.Tensor | None) -> torch.Tensor:
+        """Add `branch` to `residual` in place, both (T, hidden), and return the sum normalised."""
+        return residual_layernorm(
+            residual, branch, self.carried_bias, self.weight, self.bias, EPS, update_residual=branch is not None
+        )
+
+
+class Attention(nn.Module):
+    """Multi-head attention of every sequence over itself, without the bias of its output."""
+
+    def __init__(self, config: Esm2Config, backend: str) -> None:
+        super().__init__()
+        self.heads, self.head_dim, self.backend = config.heads, config.head_dim, backend
+        self.qkv = nn.Linear(config.hidden, 3 * config.hidden)
+        self.out = nn.Linear(config.hidden, config.hidden, bias=False)
+
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor, batch: PackedBatch, rope: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor | None:
+        """Add the result to `residual` in place, or return it where it awaits being added; all (T, hidden)."""
+        qkv = linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
+        attended = varlen_attention(
+            qkv,
+            batch.cu_seqlens,
+            batch.lengths,
+            batch.max_length,
+            rope=rope,
+            alibi_slopes=None,
+            scale=self.head_dim**-0.5,
+            backend=self.backend,
+        )
+        return linear_add(attended, self.out.weight, residual)
+
+
+class FeedForward(nn.Module):
+    """Two projections with a GELU between, without the bias of the second."""
+
+    def __init__(self, config: Esm2Config) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.hidden, config.feed_forward)
+        self.down = nn.Linear(config.feed_forward, config.hidden, bias=False)
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor | None:
+        """As `Attention.forward`."""
+        hidden = linear(x, self.up.weight)
+        return linear_add(bias_gelu(hidden, self.up.bias, out=hidden), self.down.weight, residual)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each behind a LayerNorm and around a residual."""
+
+    def __init__(self, config: Esm2Config, attention: str) -> None:
+        super().__init__()
+        self.attention_norm = CarriedLayerNorm(config.hidden)
+        self.attention = Attention(config, attention)
+        self.feed_forward_norm = CarriedLayerNorm(config.hidden)
+        self.feed_forward = FeedForward(config)
+
+    def forward(
+        self,
+        residual: torch.Tensor,
+        branch: torch.Tensor | None,
+        batch: PackedBatch,
+        rope: tuple[torch.Tensor, torch.Tensor],
+    ) -> torch.Tensor | None:
+        """Bring `residual` (T, hidden) forward in place; take, and return, a branch that awaits being added to it."""
+        branch = self.attention(self.attention_norm(residual, branch), residual, batch, rope)
+        return self.feed_forward.forward(self.feed_forward_norm(residual, branch), residual)
+
+
+class Esm2(nn.Module):
+    """The encoder without its language-model head, for inference."""
+
+    def __init__(self, config: Esm2Config, *, attention: str = "auto") -> None:
+        """`attention` is the backend, see `ops.dispatch`."""
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocabulary, config.hidden)
+        self.rope = Rope(config.head_dim)
+        self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
+        self.norm = CarriedLayerNorm(config.hidden)
+
+    def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        residual = functional.embedding(batch.tokens, self.embedding.weight)
+        branch: torch.Tensor | None = None
+        rope = self.rope.tables(batch.max_length)
+        for block in self.blocks:
+            branch = block(residual, branch, batch, rope)
+        return residual, branch
+
+    @torch.inference_mode()
+    def forward(self, batch: PackedBatch) -> torch.Tensor:
+        """Representation of every token after the final LayerNorm, (T, hidden), special tokens included."""
+        return self.norm.forward(*self._run_blocks(batch))
+
+    @torch.inference_mode()
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        """Mean representation of each sequence, fp32 (B, hidden): residues 1 to 1024, `<cls>` and `<eos>` left out."""
+        residual, branch = self._run_blocks(batch)
+        return layernorm_mean(
+            residual,
+            branch,
+            self.norm.carried_bias,
+            self.norm.weight,
+            self.norm.bias,
+            EPS,
+            batch.cu_seqlens,
+            skip_first=1,
+            skip_last=1,
+            max_tokens=POOLED_RESIDUES,
+        )

@@ -1,0 +1,128 @@
+"""Packing sequences of tokens into batches without padding: one flat tensor and the borders of its sequences."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+IntArray = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class TokenArray:
+    """Tokenised sequences, ragged: sequence i is `tokens[offsets[i] : offsets[i + 1]]`, special tokens included.
+
+    Attributes:
+        tokens: uint8 or uint16 (total,).
+        offsets: int64 (n + 1,), from 0 to total.
+    """
+
+    tokens: npt.NDArray[np.unsignedinteger]
+    offsets: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each sequence, int64 (n,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """What a forward pass gets: all sequences of a batch end to end.
+
+    Tokens behind `cu_seqlens[-1]` are padding that makes up a fixed shape. They belong to no sequence; what a model
+    returns for them is undefined and nobody reads it. A sequence of no tokens pads the number of sequences.
+
+    Attributes:
+        tokens: int32 (T,).
+        cu_seqlens: int32 (B + 1,), the borders of the sequences, from 0.
+        positions: int32 (T,), from 0 in each sequence.
+        lengths: int64 (B,) on the host, tokens of each sequence: a device never has to be asked.
+    """
+
+    tokens: torch.Tensor
+    cu_seqlens: torch.Tensor
+    positions: torch.Tensor
+    lengths: npt.NDArray[np.int64]
+
+    @cached_property
+    def max_length(self) -> int:
+        """Tokens of the longest sequence."""
+        return int(self.lengths.max(initial=0))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "PackedBatch":
+        """Return the batch with its tensors on `device`."""
+        tokens, cu_seqlens, positions = (
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.tokens, self.cu_seqlens, self.positions)
+        )
+        return PackedBatch(tokens, cu_seqlens, positions, self.lengths)
+
+
+def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = None) -> list[slice]:
+    """Cut sequences into batches of neighbours with at most `budget` tokens each: next fit in order of arrival.
+
+    Args:
+        lengths: tokens of each sequence, (n,).
+        budget: tokens of a batch. A sequence longer than that has a batch of its own.
+        max_sequences: sequences of a batch at most.
+
+    Returns:
+        Slices of the sequences, in order, none empty.
+    """
+    if budget < 1:
+        raise ValueError(f"a token budget must be positive, not {budget}")
+    ends = np.cumsum(lengths, dtype=np.int64)
+    batches, start, used = [], 0, 0
+    while start < len(ends):
+        stop = max(int(np.searchsorted(ends, used + budget, side="right")), start + 1)
+        if max_sequences is not None:
+            stop = min(stop, start + max_sequences)
+        batches.append(slice(start, stop))
+        start, used = stop, int(ends[stop - 1])
+    return batches
+
+
+def utilisation(lengths: IntArray, batches: list[slice], budget: int) -> float:
+    """Share of the batches' token budget that holds tokens (0 to 1; more where a sequence exceeds the budget)."""
+    return float(np.sum(lengths)) / (budget * len(batches)) if batches else 1.0
+
+
+def pack(
+    sequences: TokenArray,
+    batch: slice,
+    *,
+    padding_token: int = 0,
+    total_tokens: int | None = None,
+    total_sequences: int | None = None,
+) -> PackedBatch:
+    """Pack the sequences of `batch`, a slice of neighbours, on the host.
+
+    Args:
+        sequences: all tokenised sequences.
+        batch: which of them, as `plan_batches` returns it.
+        padding_token: fills the tokens that belong to no sequence; any token of the model's vocabulary.
+        total_tokens: pad to this number of tokens (no less than the batch has).
+        total_sequences: pad with sequences of no tokens to this number.
+    """
+    offsets = sequences.offsets[batch.start : batch.stop + 1]
+    lengths = np.diff(offsets)
+    used, count = int(offsets[-1] - offsets[0]), len(lengths)
+    total_tokens = used if total_tokens is None else total_tokens
+    total_sequences = count if total_sequences is None else total_sequences
+    if total_tokens < used or total_sequences < count:
+        raise ValueError(f"{count} sequences of {used} tokens do not fit {total_sequences} of {total_tokens}")
+
+    tokens = np.full(total_tokens, padding_token, dtype=np.int32)
+    tokens[:used] = sequences.tokens[offsets[0] : offsets[-1]]
+    borders = np.full(total_sequences + 1, used, dtype=np.int32)
+    borders[: count + 1] = offsets - offsets[0]
+    positions = np.zeros(total_tokens, dtype=np.int32)
+    positions[:used] = np.arange(used, dtype=np.int32) - np.repeat(borders[:count], lengths)
+    padded_lengths = np.zeros(total_sequences, dtype=np.int64)
+    padded_lengths[:count] = lengths
+    return PackedBatch(torch.from_numpy(tokens), torch.from_numpy(borders), torch.from_numpy(positions), padded_lengths)
