@@ -22,6 +22,7 @@ class Chunk:
         max_residues: length of the longest protein.
         nucleotide_sha256: checksum of `chunks/{chunk}.fna`.
         protein_sha256: checksum of `chunks/{chunk}.faa`.
+        geometry: window length and layout, as in `500-original`; the same for all chunks of a pool.
     """
 
     chunk: str
@@ -32,6 +33,7 @@ class Chunk:
     max_residues: int
     nucleotide_sha256: str
     protein_sha256: str
+    geometry: str
 
 
 _COLUMNS = [field.name for field in fields(Chunk)]
@@ -45,10 +47,18 @@ def write_manifest(path: Path, chunks: Iterable[Chunk]) -> None:
         writer.writerows(map(astuple, chunks))
 
 
-def _chunk(name: str, rows: str, tokens: str, estimate: str, shortest: str, longest: str, *checksums: str) -> Chunk:
-    nucleotide_sha256, protein_sha256 = checksums
+def _chunk(name: str, rows: str, tokens: str, estimate: str, shortest: str, longest: str, *texts: str) -> Chunk:
+    nucleotide_sha256, protein_sha256, geometry = texts
     return Chunk(
-        name, int(rows), int(tokens), int(estimate), int(shortest), int(longest), nucleotide_sha256, protein_sha256
+        name,
+        int(rows),
+        int(tokens),
+        int(estimate),
+        int(shortest),
+        int(longest),
+        nucleotide_sha256,
+        protein_sha256,
+        geometry,
     )
 
 

@@ -40,8 +40,8 @@ def test_the_plan_of_a_very_large_pool() -> None:
 
 
 CHUNKS = [
-    Chunk("00000", 3, 30, 40, 5, 9, "a" * 64, "b" * 64),
-    Chunk("00001", 1, 14, 9, 12, 12, "c" * 64, "d" * 64),
+    Chunk("00000", 3, 30, 40, 5, 9, "a" * 64, "b" * 64, "500-original"),
+    Chunk("00001", 1, 14, 9, 12, 12, "c" * 64, "d" * 64, "500-original"),
 ]
 
 
