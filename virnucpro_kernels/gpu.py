@@ -1,0 +1,272 @@
+"""GPUs: which there are, a lease on one of them, and a monitor. Everything here works before torch is imported.
+
+A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on one machine does not: its jobs see all
+GPUs. There each job takes a lease: a lock on a file named after the GPU, which dies with the process.
+"""
+
+import fcntl
+import logging
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pynvml
+
+from virnucpro_kernels.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+#: Where the locks lie: in memory, on every Linux, the same for all users of a machine.
+LEASES = Path("/dev/shm/virnucpro-gpus")
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU, as the driver lists it.
+
+    Attributes:
+        uuid: `GPU-…`.
+        name: of the product.
+        memory_bytes: in all.
+        instances: UUIDs (`MIG-…`) of the parts into which it is divided; empty for a whole GPU.
+    """
+
+    uuid: str
+    name: str
+    memory_bytes: int
+    instances: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """UUIDs of what a process can have: the parts of a divided GPU, else the GPU."""
+        return self.instances or (self.uuid,)
+
+
+@contextmanager
+def _nvml() -> Iterator[bool]:
+    """Yield whether NVIDIA's management library answers; it does not on a machine without a driver."""
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded, pynvml.NVMLError_NoPermission) as error:
+        log.debug("no NVIDIA driver: %s", error)
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def list_gpus() -> list[Gpu]:
+    """Return all GPUs of the machine in the order of nvidia-smi; none where there is no driver."""
+    with _nvml() as available:
+        if not available:
+            return []
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            Gpu(
+                pynvml.nvmlDeviceGetUUID(handle),
+                pynvml.nvmlDeviceGetName(handle),
+                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                tuple(_instances(handle)),
+            )
+            for handle in handles
+        ]
+
+
+def _instances(handle: Any) -> Iterator[str]:
+    if _supported(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]) != pynvml.NVML_DEVICE_MIG_ENABLE:
+        return
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            part = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except pynvml.NVMLError_NotFound:  # a gap: that many are possible, fewer were made
+            continue
+        yield pynvml.nvmlDeviceGetUUID(part)
+
+
+def _supported(ask: Callable[[], Any]) -> Any:
+    """Return the answer, or None where this GPU has none (a divided GPU counts no utilisation, for one)."""
+    try:
+        return ask()
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission, pynvml.NVMLError_InvalidArgument):
+        return None
+
+
+def visible_units(gpus: Sequence[Gpu], setting: str | None) -> list[str]:
+    """Return the UUIDs of the GPUs, or parts of GPUs, that this process may use.
+
+    Args:
+        gpus: all of the machine.
+        setting: the value of CUDA_VISIBLE_DEVICES: numbers as in nvidia-smi, UUIDs, or unique beginnings of UUIDs;
+            None where it is not set, which allows all.
+
+    Raises:
+        UsageError: an entry that names no GPU.
+    """
+    if setting is None:
+        return [unit for gpu in gpus for unit in gpu.units]
+    units: list[str] = []
+    for entry in filter(None, (part.strip() for part in setting.split(","))):
+        if entry == "-1":
+            break
+        if entry.isdigit():
+            found = [gpu.units for gpu in gpus[int(entry) : int(entry) + 1]]
+        else:
+            found = [gpu.units for gpu in gpus if gpu.uuid.startswith(entry)]
+            found += [(part,) for gpu in gpus for part in gpu.instances if part.startswith(entry)]
+        if len(found) != 1:
+            raise UsageError(
+                f"CUDA_VISIBLE_DEVICES={setting}: {entry!r} names {len(found) or 'no'} GPUs of this machine"
+                f" ({', '.join(unit for gpu in gpus for unit in gpu.units) or 'which has none'}); correct or unset it"
+            )
+        units += [unit for unit in found[0] if unit not in units]
+    return units
+
+
+@contextmanager
+def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
+    """Hold one of `units` for the block and make it the only GPU that this process sees; wait where all are taken.
+
+    Yields:
+        The UUID. Where there is only one, somebody else has assigned it, and no lock is taken.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not units:
+        raise UsageError("no NVIDIA GPU is visible here; run with --device cpu, or see `virnucpro doctor`")
+    if len(units) == 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = units[0]
+        yield units[0]
+        return
+    unit, descriptor = _wait_for_lock(units, directory)
+    try:
+        os.environ["CUDA_VISIBLE_DEVICES"] = unit
+        yield unit
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o1777)  # for all users, as /tmp
+    told = False
+    while True:
+        for unit in units:
+            descriptor = _lock(directory / f"{unit}.lock")
+            if descriptor is not None:
+                return unit, descriptor
+        if not told:
+            log.info("all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory)
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _lock(path: Path) -> int | None:
+    """Return an open descriptor that holds the lock on `path`, or None where another process has it."""
+    # Reading is enough for a lock, and the only way to open a file that another user made.
+    if not path.exists():
+        path.touch(mode=0o644)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+class Sampler:
+    """Context manager that reads a set of gauges every `interval_seconds`, in a thread of its own.
+
+    Attributes:
+        samples: what `read` returned, in order; the first at the start, the last at the end of the block.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, float]], interval_seconds: float = 1.0) -> None:
+        self._read, self._interval = read, interval_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self.samples: list[Mapping[str, float]] = []
+
+    def __enter__(self) -> Self:
+        self.samples.append(self._read())
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.samples.append(self._read())
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.samples.append(self._read())
+
+    def values(self, gauge: str) -> list[float]:
+        """All readings of one gauge; empty where it has none."""
+        return [sample[gauge] for sample in self.samples if gauge in sample]
+
+
+class GpuMonitor:
+    """Context manager that watches a GPU: utilisation, memory, temperature, power and energy."""
+
+    def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
+        self._unit = unit
+        self._sampler = Sampler(self._read, interval_seconds)
+
+    def __enter__(self) -> Self:
+        pynvml.nvmlInit()
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
+        # Only the whole GPU has a thermometer and a power meter.
+        self._whole = self._handle
+        if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
+            self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
+        self._sampler.__enter__()
+        return self
+
+    def _read(self) -> dict[str, float]:
+        gauges = {
+            "utilisation": lambda: pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
+            "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).used,
+            "temperature": lambda: pynvml.nvmlDeviceGetTemperature(self._whole, pynvml.NVML_TEMPERATURE_GPU),
+            "power": lambda: pynvml.nvmlDeviceGetPowerUsage(self._whole) / 1e3,
+            "energy": lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self._whole) / 1e3,
+        }
+        readings = ((name, _supported(ask)) for name, ask in gauges.items())
+        return {name: float(value) for name, value in readings if value is not None}
+
+    def __exit__(self, *_: object) -> None:
+        self._sampler.__exit__()
+        self._facts = {
+            "gpu": pynvml.nvmlDeviceGetName(self._whole),
+            "gpu_uuid": self._unit,
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+        }
+        pynvml.nvmlShutdown()
+
+    def summary(self) -> dict[str, Any]:
+        """What to put on record once the block has ended; a gauge that the GPU does not have is left out."""
+        return self._facts | summarise(self._sampler)
+
+
+def summarise(sampler: Sampler) -> dict[str, float]:
+    """Means and peaks of the gauges of `GpuMonitor`; energy is what was used between first and last sample."""
+    rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
+        "gpu_utilisation_percent": ("utilisation", statistics.fmean),
+        "gpu_memory_peak_bytes": ("memory", max),
+        "gpu_temperature_max_celsius": ("temperature", max),
+        "gpu_power_mean_watts": ("power", statistics.fmean),
+        "gpu_energy_joules": ("energy", lambda values: values[-1] - values[0]),
+    }
+    read = {name: (sampler.values(gauge), rule) for name, (gauge, rule) in rules.items()}
+    return {name: round(rule(values), 3) for name, (values, rule) in read.items() if values}
