@@ -1,11 +1,12 @@
 """The stop-free frames of windows: which of the six there are, and their nucleotide and protein sequences.
 
-Everything works on the bases of all contigs laid end to end. Each base becomes a code of 0 to 3, or 4 where it is none
+Everything works on the bases of many contigs laid end to end. Each base becomes a code of 0 to 3, or 4 where it is none
 of A, C, G, T; each position becomes a codon code of 0 to 124; and the positions are sorted by their remainder modulo 3,
 so that the codons of a frame lie side by side. A frame is then one interval of that array, read forwards or backwards,
 and "is there a stop" is one OR over the interval. Look-ups go through `bytes.translate`, faster than indexing.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,6 +23,7 @@ _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
 _OTHER_BASE = 4
 _INVALID_CODON = 124
 _DROPPED = b"-"
+_BLOCK_BASES = 1 << 20
 
 Int64s = npt.NDArray[np.int64]
 Uint8s = npt.NDArray[np.uint8]
@@ -77,89 +79,116 @@ class OpenFrames:
         return len(self.window)
 
 
-class Translation:
-    """The six-frame translation of `sequences`, for any windows on them.
+class _Translation:
+    """The six-frame translation of a stretch of bases, for any windows on it, given by their starts and ends."""
 
-    A codon with a character other than A, C, G, T (either case) has no residue: the protein is shorter by it, and it is
-    never a stop. The complement of such a character is itself.
-    """
-
-    def __init__(self, sequences: SequenceArray) -> None:
-        self._sequences = sequences
-        code = _look_up(sequences.data, _CODE_OF)
-        # One column more than needed, so that an interval may begin just after the last codon.
+    def __init__(self, bases: Uint8s) -> None:
+        self._bases = bases
+        code = _look_up(bases, _CODE_OF)
+        # Columns enough that an interval may begin just after the last codon.
         self._columns = len(code) // 3 + 2
         codon = np.full(3 * self._columns, _INVALID_CODON, np.uint8)
         codon[: max(len(code) - 2, 0)] = code[:-2] * np.uint8(25) + code[1:-1] * np.uint8(5) + code[2:]
         #: uint8 (3 * columns,): the codon that begins at base p is number (p mod 3) * columns + p // 3.
         self._codons = codon.reshape(-1, 3).T.ravel()
 
-    def _spans(self, windows: Windows) -> tuple[Int64s, Int64s]:
-        """Start and end of the windows, int64 (w,) each, in the flat array."""
-        origin = self._sequences.offsets[windows.contig]
-        return origin + windows.start, origin + windows.end
-
-    def _intervals(self, windows: Windows) -> tuple[Int64s, Int64s]:
+    def _intervals(self, start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
         """First and last + 1 codon, int64 (3, w) each, of the windows' codons in each of the three remainders."""
-        start, end = self._spans(windows)
         first = start + (np.arange(3)[:, None] - start) % 3
         low = np.arange(3)[:, None] * self._columns + first // 3
         return low, low + np.maximum((end - first) // 3, 0)
 
-    def _remainders(self, windows: Windows) -> Int64s:
+    @staticmethod
+    def _remainders(start: Int64s, end: Int64s) -> Int64s:
         """int64 (6, w): the remainder of the positions of each frame's codons."""
-        start, end = self._spans(windows)
         offsets = np.arange(3)[:, None]
         return np.concatenate([start + offsets, end - offsets]) % 3
 
-    def open_frames(self, windows: Windows) -> OpenFrames:
+    def open_frames(self, start: Int64s, end: Int64s) -> OpenFrames:
         """Find the frames whose whole translation has no stop and is not empty."""
-        low, high = self._intervals(windows)
+        low, high = self._intervals(start, end)
         flags = _look_up(self._codons, _FLAGS)
         seen = np.bitwise_or.reduceat(flags, np.stack([low, high], axis=2).ravel())[::2].reshape(3, -1)
         seen[low == high] = 0
-        remainders = self._remainders(windows)
+        remainders = self._remainders(start, end)
         of_frame = np.take_along_axis(seen, remainders, axis=0)
         wanted = np.array([_CODON | _STOP] * 3 + [_CODON | _REVERSE_STOP] * 3, np.uint8)
         is_open = ((of_frame & wanted[:, None]) == _CODON).T
         window, frame = np.nonzero(is_open)
         remainder = remainders[frame, window]
         first, last = low[remainder, window], high[remainder, window]
-        residues = last - first
-        if (of_frame[frame, window] & _NO_CODON).any():
-            dropped = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags == _NO_CODON)])
-            residues -= dropped[last] - dropped[first]
+        dropped = np.flatnonzero(flags == _NO_CODON)
+        residues = last - first - (np.searchsorted(dropped, last) - np.searchsorted(dropped, first))
         masks = np.packbits(is_open, axis=1, bitorder="little").ravel()
         readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
         return OpenFrames(masks, readable, window, frame, residues)
 
-    def cut(self, windows: Windows, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
-        """Return the nucleotide and the protein sequence of each frame, in upper case.
+    def cut(self, start: Int64s, end: Int64s, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
+        """Return the nucleotide and the protein sequence of each frame; see `cut_frames`."""
+        window, frame = frames.window, frames.frame
+        reverse = frame >= 3
 
-        The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window
-        ends: one more than are translated, and with dropped codons not quite those that are translated.
-        """
-        forward, reverse = frames.frame < 3, frames.frame >= 3
-        start, end = self._spans(windows)
-        start, end = start[frames.window], end[frames.window]
-
-        upper = np.frombuffer(self._sequences.data.tobytes().upper(), np.uint8)
+        upper = np.frombuffer(self._bases.tobytes().upper(), np.uint8)
         strands = np.concatenate([upper, _look_up(upper, _COMPLEMENT)[::-1]]).tobytes()
-        flipped_start, flipped_end = 2 * len(upper) - end, 2 * len(upper) - start
-        first = np.where(forward, start + frames.frame, flipped_start + frames.frame - 3)
-        last = np.minimum(first + 3 * frames.residues + 1, np.where(forward, end, flipped_end))
+        first = np.where(reverse, len(strands) - end[window] + frame - 3, start[window] + frame)
+        stop = np.where(reverse, len(strands) - start[window], end[window])
+        last = np.minimum(first + 3 * frames.residues + 1, stop)
         nucleotides = [strands[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
-        remainder = self._remainders(windows)[frames.frame, frames.window]
-        low, high = (bound[remainder, frames.window] for bound in self._intervals(windows))
         residues = np.concatenate(
             [_look_up(self._codons, _RESIDUE), _look_up(self._codons, _REVERSE_RESIDUE)[::-1]]
         ).tobytes()
-        low, high = (
-            np.where(reverse, len(residues) - high, low),
-            np.where(reverse, len(residues) - low, high),
-        )
-        proteins = [residues[a:b] for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+        remainder = self._remainders(start, end)[frame, window]
+        low, high = (bound[remainder, window] for bound in self._intervals(start, end))
+        first = np.where(reverse, len(residues) - high, low)
+        last = first + (high - low)
+        proteins = [residues[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
         for index in np.flatnonzero(high - low != frames.residues).tolist():
             proteins[index] = proteins[index].replace(_DROPPED, b"")
         return nucleotides, proteins
+
+
+def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _Translation, Int64s, Int64s]]:
+    """Yield first window, translation, and starts and ends on it, for runs of windows that fill the cache, not more."""
+    origin = sequences.offsets[windows.contig]
+    start, end = origin + windows.start, origin + windows.end
+    first = 0
+    while first < len(windows):
+        last = max(first + 1, int(np.searchsorted(end, start[first] + _BLOCK_BASES, side="right")))
+        low, high = start[first], end[last - 1]
+        yield first, _Translation(sequences.data[low:high]), start[first:last] - low, end[first:last] - low
+        first = last
+
+
+def find_frames(sequences: SequenceArray, windows: Windows) -> OpenFrames:
+    """Find the frames of `windows` on `sequences` whose whole translation has no stop and is not empty.
+
+    A codon with a character other than A, C, G, T (either case) has no residue: the protein is shorter by it, and it is
+    never a stop. The complement of such a character is itself.
+    """
+    return _join((first, block.open_frames(start, end)) for first, block, start, end in _blocks(sequences, windows))
+
+
+def cut_frames(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
+    """Find the frames as `find_frames` does; return them, their nucleotides and their proteins, in upper case.
+
+    The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends:
+    one more than are translated, and with dropped codons not quite those that are translated.
+    """
+    found: list[tuple[int, OpenFrames]] = []
+    nucleotides: list[bytes] = []
+    proteins: list[bytes] = []
+    for first, block, start, end in _blocks(sequences, windows):
+        frames = block.open_frames(start, end)
+        found.append((first, frames))
+        for all_of_them, more in zip((nucleotides, proteins), block.cut(start, end, frames), strict=True):
+            all_of_them += more
+    return _join(found), nucleotides, proteins
+
+
+def _join(blocks: Iterable[tuple[int, OpenFrames]]) -> OpenFrames:
+    """Join the frames of blocks; each comes with the index of its first window."""
+    empty = np.zeros(0, np.int64)
+    parts = [(np.zeros(0, np.uint8), np.zeros(0, np.bool_), empty, empty, empty)]
+    parts += [(f.masks, f.readable, first + f.window, f.frame, f.residues) for first, f in blocks]
+    return OpenFrames(*map(np.concatenate, zip(*parts, strict=True)))

@@ -1,5 +1,6 @@
 """Frames: against a plain Python rendering of the original's rules."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +8,7 @@ from reference_frames import frames as reference_frames
 from reference_frames import has_codon
 from reference_frames import windows as reference_windows
 
-from virnucpro_kernels.frames import FRAME_NAMES, Translation
+from virnucpro_kernels.frames import FRAME_NAMES, cut_frames, find_frames
 from virnucpro_kernels.sequences import SequenceArray
 from virnucpro_kernels.windows import place_windows
 
@@ -22,9 +23,7 @@ LOWER = st.text("acgcg", max_size=120)
 def test_all_sequences_and_window_lengths(contigs: list[str], window_length: int) -> None:
     sequences = SequenceArray.from_list([contig.encode() for contig in contigs])
     windows = place_windows(sequences.lengths, window_length, "original")
-    translation = Translation(sequences)
-    found = translation.open_frames(windows)
-    nucleotides, proteins = translation.cut(windows, found)
+    found, nucleotides, proteins = cut_frames(sequences, windows)
 
     pieces = [c[start:end] for c in contigs for start, end in reference_windows(len(c), window_length)]
     expected = [
@@ -49,14 +48,29 @@ def test_all_sequences_and_window_lengths(contigs: list[str], window_length: int
 def test_one_base_more_than_is_translated(length: int, lengths: list[tuple[int, int]]) -> None:
     sequences = SequenceArray.from_list([b"GC" * (length // 2) + b"G" * (length % 2)])
     windows = place_windows(sequences.lengths, 500, "original")
-    translation = Translation(sequences)
-    pairs = zip(*translation.cut(windows, translation.open_frames(windows)), strict=True)
+    _, nucleotides, proteins = cut_frames(sequences, windows)
+    pairs = zip(nucleotides, proteins, strict=True)
     assert [(len(nucleotide), len(protein)) for nucleotide, protein in pairs] == lengths * 2
 
 
 def test_no_sequences() -> None:
     sequences = SequenceArray.from_list([])
     windows = place_windows(sequences.lengths, 500, "original")
-    found = Translation(sequences).open_frames(windows)
-    assert len(found) == len(found.masks) == len(found.readable) == 0
-    assert Translation(sequences).cut(windows, found) == ([], [])
+    found, nucleotides, proteins = cut_frames(sequences, windows)
+    assert len(found) == len(found.masks) == len(found.readable) == len(nucleotides) == len(proteins) == 0
+
+
+def test_a_contig_of_several_blocks() -> None:
+    bases = np.random.default_rng(0).choice(np.frombuffer(b"ACGT", np.uint8), 3_000_001).tobytes()
+    sequences = SequenceArray.from_list([b"ACG", bases, b"ACG"])
+    windows = place_windows(sequences.lengths, 61, "original")
+    found, nucleotides, proteins = cut_frames(sequences, windows)
+    of_window: list[list[tuple[str, str, str]]] = [[] for _ in range(len(windows))]
+    for window, *frame in zip(found.window.tolist(), found.frame.tolist(), nucleotides, proteins, strict=True):
+        of_window[window].append((FRAME_NAMES[frame[0]], frame[1].decode(), frame[2].decode()))
+
+    for window in range(0, len(windows), 53):
+        contig, start, end = windows.contig[window], windows.start[window], windows.end[window]
+        expected = reference_frames(sequences[contig][start:end].decode())
+        assert of_window[window] == [(name, *texts) for name, texts in expected.items()]
+    assert np.array_equal(find_frames(sequences, windows).masks, found.masks)
