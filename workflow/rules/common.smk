@@ -1,0 +1,162 @@
+# What the rules share: the run that the configuration describes, input functions, requirements, the command.
+import shlex
+import sys
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
+if (ROOT / "virnucpro_kernels").is_dir():
+    sys.path.insert(0, str(ROOT))
+else:
+    sys.path.append(str(ROOT.parents[1]))
+
+from snakemake.exceptions import WorkflowError
+
+from virnucpro_kernels import requirements
+from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.failures import write_failures
+from virnucpro_kernels.manifest import read_manifest
+from virnucpro_kernels.pipeline import python_path
+from virnucpro_kernels.pools import write_pools
+from virnucpro_kernels.run import ORIGINAL_FILES, POOLS, load_run
+
+
+wildcard_constraints:
+    geometry=r"\d+-(original|even)",
+    pool=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    sample=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    chunk=r"\d+",
+    encoders=r"[^/]+",
+    model=r"[^/]+",
+
+
+def find_run():
+    """The run that the configuration describes. The main process keeps the assignment of samples to pools."""
+    pools = Path(workflow.modifier.modify_path(str(POOLS)))
+    try:
+        run = load_run(
+            config,
+            sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
+            pools=pools,
+            on_cluster=workflow.remote_exec or workflow.non_local_exec,
+        )
+    except VirnucproError as error:
+        raise WorkflowError(str(error)) from error
+    executing = workflow.executor_plugin is not None and not workflow.dryrun
+    if executing and workflow.is_main_process and run.assignments:
+        write_pools(pools, run.assignments)
+    return run
+
+
+RUN = find_run()
+POOLED = RUN.pools
+POOL_OF = {sample.name: pool for pool, samples in POOLED.items() for sample in samples}
+
+
+def virnucpro(wildcards, input):
+    """The command, for the Python of the job's environment if it has one. A function of `input`, so that a moved
+    installation reruns nothing."""
+    deployed = bool(workflow.deployment_settings.deployment_method)
+    python = "python" if deployed else shlex.quote(sys.executable)
+    return f"PYTHONPATH={shlex.quote(str(python_path(Path())))} {python} -P -m virnucpro_kernels"
+
+
+def model_path(wildcards, input):
+    """Where the model lies. What it is stands in the path of the outputs, so that a moved model reruns nothing."""
+    return str(RUN.model.directory.resolve())
+
+
+def temporary_unless(kind, path):
+    """A large file that goes once it is used, unless the configuration keeps its kind."""
+    return path if kind in RUN.config["keep"] else temp(path)
+
+
+def result_files():
+    """All that the workflow makes, for every sample."""
+    return expand("results/{sample}/{name}", sample=POOL_OF, name=RUN.result_names)
+
+
+def pool_sequences(wildcards):
+    """The sequence files of a pool. `local` keeps a module's prefix away from them."""
+    return [local(str(sample.input)) for sample in POOLED[wildcards.pool]]
+
+
+def pool_samples(wildcards):
+    """Name and sequence file of each sample of a pool, as `split` takes them."""
+    return [f"{sample.name}={sample.input}" for sample in POOLED[wildcards.pool]]
+
+
+def of_pool(name):
+    """An input function: a file of the pool of the job's sample."""
+    return lambda wildcards: str(RUN.split_dir(POOL_OF[wildcards.sample]) / name)
+
+
+def sample_scores(wildcards):
+    """The scores of all chunks of the sample's pool, which are known once it is split."""
+    pool = POOL_OF[wildcards.sample]
+    manifest = checkpoints.split.get(geometry=RUN.geometry, pool=pool).output.manifest
+    return [str(RUN.score_dir(pool) / f"{name}.parquet") for name in chunks_of(manifest)]
+
+
+def original_files():
+    """The files of each sample that look as the original tool's."""
+    return [f"results/{{sample}}/{name}" for name in ORIGINAL_FILES if name in RUN.result_names]
+
+
+def sample_input(wildcards):
+    """The sequence file of a sample."""
+    return next(str(sample.input) for sample in RUN.samples if sample.name == wildcards.sample)
+
+
+def score_folder(wildcards, input):
+    """Where the scores lie that belong to a manifest."""
+    return str(Path(input.manifest).parent / RUN.encoders / RUN.model.model_id)
+
+
+def chunks_of(manifest):
+    """The chunks of a manifest by name. A dry run of 10,000 chunks asks 60,000 times, so the file is read once."""
+    return parse_manifest(manifest, Path(manifest).stat().st_mtime_ns)
+
+
+@cache
+def parse_manifest(manifest, changed_ns):
+    return {chunk.chunk: chunk for chunk in read_manifest(Path(manifest))}
+
+
+def find_chunk(wildcards, input):
+    """What the manifest says of the job's chunk."""
+    return chunks_of(input.manifest)[wildcards.chunk]
+
+
+def chunk_tokens(wildcards, input):
+    """Priority of an embedding job: the tokens of its chunk."""
+    return find_chunk(wildcards, input).protein_tokens
+
+
+# Whatever follows an embedding frees disk space and finishes a sample: it goes before the next embedding.
+FINISH_FIRST = 10**12
+
+
+def split_needs(wildcards, input):
+    return requirements.for_split(input.sequences)
+
+
+def embed_needs(wildcards, input):
+    return requirements.for_embed(find_chunk(wildcards, input), RUN.model, RUN.device, RUN.bytes_per_value)
+
+
+def merge_needs(wildcards, input):
+    return requirements.for_merge(find_chunk(wildcards, input), RUN.model, RUN.bytes_per_value)
+
+
+def classify_needs(wildcards, input):
+    return requirements.for_classify(find_chunk(wildcards, input), RUN.model, RUN.bytes_per_value)
+
+
+def collect_needs(wildcards, input):
+    return requirements.for_collect(list(chunks_of(input.manifest).values()))
+
+
+def amount(kind, needs):
+    """A resource function: what a job needs of a kind, more at each attempt."""
+    return lambda wildcards, input, attempt: getattr(needs(wildcards, input), kind) * attempt

@@ -1,0 +1,44 @@
+rule embed:
+    """Both encoders on one chunk: the only job that wants a GPU. What is in {encoders} decides the numbers; the custom
+    resources decide only how fast they come, so changing those reruns nothing."""
+    input:
+        manifest="work/{geometry}/{pool}/chunks.tsv",
+    output:
+        nucleotide=temporary_unless(
+            "embeddings",
+            "work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
+        ),
+        protein=temporary_unless(
+            "embeddings",
+            "work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
+        ),
+    log:
+        "logs/embed/{geometry}/{pool}/{encoders}/{chunk}.log",
+    benchmark:
+        "logs/benchmarks/embed/{geometry}/{pool}/{encoders}/{chunk}.tsv"
+    # Longest first, so that no long chunk is left over at the end.
+    priority: chunk_tokens
+    conda:
+        "../../envs/inference.yaml"
+    container:
+        RUN.config["container"]
+    threads: 4 if RUN.device == "cuda" else 16
+    resources:
+        mem_mb=amount("mem_mb", embed_needs),
+        runtime=amount("runtime", embed_needs),
+        disk_mb=amount("disk_mb", embed_needs),
+        gpu=1 if RUN.device == "cuda" else 0,
+        device=RUN.device,
+        attention="auto",
+        token_budget=0,
+    params:
+        virnucpro=virnucpro,
+        model=model_path,
+        precision=RUN.precision,
+        dtype=RUN.config["embedding_dtype"],
+    shell:
+        "{params.virnucpro} embed {input.manifest:q} --chunk {wildcards.chunk}"
+        " --nucleotide {output.nucleotide:q} --protein {output.protein:q}"
+        " --model {params.model:q} --precision {params.precision} --embedding-dtype {params.dtype}"
+        " --device {resources.device} --attention {resources.attention}"
+        " --token-budget {resources.token_budget} --threads {threads} > {log:q} 2>&1"

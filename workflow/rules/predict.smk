@@ -1,0 +1,54 @@
+rule merge:
+    """Nucleotide and protein vectors of each frame side by side, rows checked."""
+    input:
+        manifest="work/{geometry}/{pool}/chunks.tsv",
+        nucleotide="work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
+        protein="work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
+    output:
+        features=temporary_unless(
+            "features",
+            "work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
+        ),
+    log:
+        "logs/merge/{geometry}/{pool}/{encoders}/{chunk}.log",
+    priority: FINISH_FIRST
+    conda:
+        "../../envs/tables.yaml"
+    container:
+        RUN.config["container"]
+    threads: 1
+    resources:
+        mem_mb=amount("mem_mb", merge_needs),
+        runtime=amount("runtime", merge_needs),
+        disk_mb=amount("disk_mb", merge_needs),
+    params:
+        virnucpro=virnucpro,
+    shell:
+        "{params.virnucpro} merge {input.nucleotide:q} {input.protein:q}" " --output {output.features:q} > {log:q} 2>&1"
+
+
+rule classify:
+    """Logit and probability of each frame."""
+    input:
+        manifest="work/{geometry}/{pool}/chunks.tsv",
+        features="work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
+    output:
+        scores="work/{geometry}/{pool}/{encoders}/{model}/{chunk}.parquet",
+    log:
+        "logs/classify/{geometry}/{pool}/{encoders}/{model}/{chunk}.log",
+    priority: FINISH_FIRST
+    conda:
+        "../../envs/inference.yaml"
+    container:
+        RUN.config["container"]
+    threads: 2
+    resources:
+        mem_mb=amount("mem_mb", classify_needs),
+        runtime=amount("runtime", classify_needs),
+        disk_mb=amount("disk_mb", classify_needs),
+    params:
+        virnucpro=virnucpro,
+        model=model_path,
+    shell:
+        "{params.virnucpro} classify {input.features:q} --model {params.model:q}"
+        " --output {output.scores:q} > {log:q} 2>&1"

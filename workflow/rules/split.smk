@@ -1,0 +1,37 @@
+checkpoint split:
+    """Contigs to windows, frames and length-sorted chunks; the manifest says what work follows."""
+    input:
+        sequences=pool_sequences,
+    output:
+        contigs="work/{geometry}/{pool}/contigs.parquet",
+        windows="work/{geometry}/{pool}/windows.parquet",
+        manifest="work/{geometry}/{pool}/chunks.tsv",
+    log:
+        "logs/split/{geometry}/{pool}.log",
+    benchmark:
+        "logs/benchmarks/split/{geometry}/{pool}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    container:
+        RUN.config["container"]
+    threads: 4
+    resources:
+        mem_mb=amount("mem_mb", split_needs),
+        runtime=amount("runtime", split_needs),
+        disk_mb=amount("disk_mb", split_needs),
+    params:
+        virnucpro=virnucpro,
+        samples=pool_samples,
+        window_length=RUN.model.window_length,
+        layout=RUN.config["layout"],
+        min_length=RUN.config["min_length"],
+        duplicate_ids=RUN.config["duplicate_ids"],
+        chunk_tokens=RUN.config["chunk_tokens"],
+        min_chunks=RUN.config["min_chunks"],
+        directory=subpath(output.manifest, parent=True),
+    shell:
+        "{params.virnucpro} split {params.samples:q} --output-dir {params.directory:q}"
+        " --window-length {params.window_length} --layout {params.layout}"
+        " --min-length {params.min_length} --duplicate-ids {params.duplicate_ids}"
+        " --chunk-tokens {params.chunk_tokens} --min-chunks {params.min_chunks}"
+        " --threads {threads} > {log:q} 2>&1"
