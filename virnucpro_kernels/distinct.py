@@ -1,0 +1,73 @@
+"""Identical sequences are embedded once: the distinct ones of a chunk, and their vectors handed out to all rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences import SequenceArray
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The distinct sequences among n sequences.
+
+    Attributes:
+        first: int64 (u,), ascending: where each distinct sequence occurs first.
+        of_row: int64 (n,), which distinct sequence each sequence is; `of_row[first]` is 0, 1, 2, …
+    """
+
+    first: Int64s
+    of_row: Int64s
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_distinct(sequences: SequenceArray) -> Distinct:
+    """Return the distinct ones of `sequences`, in the order of their first occurrence."""
+    number: dict[bytes, int] = {}
+    of_row = np.fromiter((number.setdefault(sequence, len(number)) for sequence in sequences), np.int64, len(sequences))
+    return Distinct(np.unique(of_row, return_index=True)[1].astype(np.int64), of_row)
+
+
+class FanOut:
+    """Takes the vectors of the distinct sequences in their order; gives the vectors of all sequences in theirs.
+
+    A vector is kept only where its sequence occurs more than once.
+    """
+
+    def __init__(self, distinct: Distinct, dimension: int, dtype: npt.DTypeLike) -> None:
+        """Prepare for vectors of `dimension` values of `dtype`."""
+        self._distinct = distinct
+        repeated = np.bincount(distinct.of_row, minlength=len(distinct)) > 1
+        self._place = np.where(repeated, np.cumsum(repeated) - 1, -1)
+        self._kept = np.empty((int(repeated.sum()), dimension), dtype)
+        # Once distinct sequence i has its vector, so have all sequences before the first occurrence of i + 1.
+        self._ends = np.append(distinct.first[1:], len(distinct.of_row))
+        self.taken = self.given = 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory for the vectors of repeated sequences."""
+        return self._kept.nbytes
+
+    def take(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the vectors (k, d) of the next k sequences, as many as are known with the next `vectors` (m, d)."""
+        if len(vectors) == 0:
+            return vectors
+        before, self.taken = self.taken, self.taken + len(vectors)
+        start, self.given = self.given, int(self._ends[self.taken - 1])
+        places = self._place[before : self.taken]
+        self._kept[places[places >= 0]] = vectors[places >= 0]
+        wanted = self._distinct.of_row[start : self.given]
+        if len(wanted) == len(vectors):  # each the first of its kind
+            return vectors
+        out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
+        new = wanted >= before
+        out[new] = vectors[wanted[new] - before]
+        out[~new] = self._kept[self._place[wanted[~new]]]
+        return out
