@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels import __version__
+from virnucpro_kernels.commands import check
 from virnucpro_kernels.errors import UsageError, VirnucproError
 
 app = typer.Typer(
@@ -38,6 +39,9 @@ def _global_options(
     ] = False,
 ) -> None:
     pass
+
+
+app.command("check")(check.check)
 
 
 def main() -> None:

@@ -22,22 +22,29 @@ def hash_ids(contigs: list[str]) -> _Hashes:
 
 
 class IdRegister:
-    """The hashes of all IDs of a file: `add` all of them, then `close`."""
+    """The hashes of all IDs of a file: `add` all of them, then `close`.
+
+    Attributes:
+        repeated: uint64, hashes that occur more than once, ascending; after `close`.
+        repeats: number of records whose hash an earlier one has; after `close`.
+    """
 
     def __init__(self) -> None:
         self._collected = array("Q")
         self._sorted: _Hashes = np.zeros(0, np.uint64)
-        self.repeated: _Hashes = self._sorted  #: hashes that occur more than once, ascending
+        self.repeated: _Hashes = self._sorted
+        self.repeats = 0
 
     def add(self, contigs: list[str]) -> None:
         """Note the IDs of more records."""
-        self._collected.frombytes(np.ascontiguousarray(hash_ids(contigs)[:, 0]).tobytes())
+        self._collected.frombytes(hash_ids(contigs)[:, 0].tobytes())
 
     def close(self) -> None:
         """Sort the hashes, in place."""
         self._sorted = np.frombuffer(self._collected, np.uint64)
         self._sorted.sort()
-        self.repeated = np.unique(self._sorted[1:][self._sorted[1:] == self._sorted[:-1]])
+        again = self._sorted[1:][self._sorted[1:] == self._sorted[:-1]]
+        self.repeated, self.repeats = np.unique(again), len(again)
 
     def __contains__(self, contig: str) -> bool:
         """Whether a record of the file has the ID `contig` (or, once in 10^12 questions, its hash)."""
@@ -48,11 +55,12 @@ class IdRegister:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A record whose ID an earlier one has; both records are 0-based."""
+    """A record whose ID an earlier one has; both records are 0-based. `place` is that of the hash in `repeated`."""
 
     contig: str
     record: int
     earlier: int
+    place: int
 
 
 class RepeatFinder:
@@ -65,31 +73,29 @@ class RepeatFinder:
         self._second_half = np.zeros(count, np.uint64)
         self._next_number = np.full(count, 2, np.int64)
 
-    def _candidates(self, contigs: list[str]) -> Iterator[tuple[int, int, np.uint64]]:
-        """Yield index in `contigs`, place in `repeated`, and the other half of the hash."""
-        if not len(self._register.repeated):
+    def repeats(self, contigs: list[str], first_record: int) -> Iterator[Repeat]:
+        """Yield the repeats among the next `contigs` of the file, the first of which is record `first_record`."""
+        repeated = self._register.repeated
+        if not len(repeated):
             return
         hashes = hash_ids(contigs)
-        places = np.searchsorted(self._register.repeated, hashes[:, 0])
-        places[places == len(self._register.repeated)] = 0
-        for index in np.flatnonzero(self._register.repeated[places] == hashes[:, 0]).tolist():
-            yield index, int(places[index]), hashes[index, 1]
-
-    def repeats(self, contigs: list[str], first_record: int) -> Iterator[tuple[Repeat, int]]:
-        """Yield each repeat among the next `contigs` of the file with its place in the register's `repeated`."""
-        for index, place, second_half in self._candidates(contigs):
+        places = np.searchsorted(repeated, hashes[:, 0])
+        places[places == len(repeated)] = 0
+        for index in np.flatnonzero(repeated[places] == hashes[:, 0]).tolist():
+            place, second_half = int(places[index]), hashes[index, 1]
             if self._first_record[place] < 0:
                 self._first_record[place] = first_record + index
                 self._second_half[place] = second_half
             elif self._second_half[place] == second_half:
-                yield Repeat(contigs[index], first_record + index, int(self._first_record[place])), place
+                yield Repeat(contigs[index], first_record + index, int(self._first_record[place]), place)
 
     def rename(self, contigs: list[str], first_record: int) -> list[str]:
         """Return the next `contigs` of the file, each repeat renamed `ID_2`, `ID_3`, …, never to an ID of the file."""
         renamed = list(contigs)
-        for repeat, place in self.repeats(contigs, first_record):
-            while (name := f"{repeat.contig}_{self._next_number[place]}") in self._register:
-                self._next_number[place] += 1
-            self._next_number[place] += 1
+        for repeat in self.repeats(contigs, first_record):
+            number = int(self._next_number[repeat.place])
+            while (name := f"{repeat.contig}_{number}") in self._register:
+                number += 1
+            self._next_number[repeat.place] = number + 1
             renamed[repeat.record - first_record] = name
         return renamed

@@ -70,7 +70,8 @@ def _fasta_or_fastq(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
             yield from map(attrgetter("name", "sequence"), reader)
         except FileFormatError as error:
             line = None if error.line is None else sniffed.skipped_lines + error.line + 1
-            raise EntryError(error.message, line) from error
+            rule = " (a FASTQ record has four lines)" if sniffed.format == "fastq" else ""
+            raise EntryError(error.message + rule, line) from error
 
 
 def _genbank(path: Path, sniffed: Sniffed) -> Iterator[Entry]:

@@ -19,6 +19,7 @@ Kind = Literal[
     "characters",
     "duplicate_id",
     "empty_record",
+    "rna",
     "empty_file",
 ]
 

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from virnucpro_kernels.formats import EntryError, find_lines, read_entries
-from virnucpro_kernels.problems import InputError, Problem
+from virnucpro_kernels.problems import InputError, Kind, Problem, Severity
 from virnucpro_kernels.sequences import SequenceArray
 from virnucpro_kernels.sniff import Sniffed, describe, sniff
 from virnucpro_kernels.streams import DamagedInputError, needs_spooling, read_head, unescape
@@ -20,11 +22,10 @@ _BATCH_RECORDS = 1 << 16
 _BATCH_BASES = 1 << 23
 
 _BLANKS = re.compile("[ \t]+")
-_AMINO_ACIDS = frozenset("EFIJLOPQXZefijlopqxz")
+_HEADER = re.compile("[ \t]*([^ \t]*)[ \t]*(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One contig or read.
 
     Attributes:
@@ -82,11 +83,19 @@ def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]
     """Like `read_records`, in batches of some megabases: much faster."""
     name = source or str(path)
     sniffed = identify(path, name)
-    for batch in parse_batches(path, name, sniffed):
-        errors = [problem for problem in batch_problems(batch, name) if problem.severity == "error"]
-        if errors:
-            raise InputError(*locate(errors[:1], path, sniffed))
+    for batch, _ in checked_batches(path, name, sniffed):
         yield batch
+
+
+def checked_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[tuple[RecordBatch, list[Problem]]]:
+    """Yield each batch with its warnings; InputError at the first record that cannot be used."""
+    for batch in parse_batches(path, name, sniffed):
+        problems = list(batch_problems(batch, name))
+        first_error = next((problem for problem in problems if problem.severity == "error"), None)
+        if first_error is not None:
+            [problem] = locate([first_error], path, sniffed)
+            raise InputError(replace(problem, message=f"{problem.message}. `virnucpro check` lists every problem"))
+        yield batch, problems
 
 
 def identify(path: Path, name: str) -> Sniffed:
@@ -138,49 +147,62 @@ def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBat
 
 
 def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:
-    if any("\x1a" in header for header in headers):
+    text = "\n".join(headers)
+    if "\t" in text or "  " in text or "\n " in text or text.startswith(" "):
+        headers = [_HEADER.sub(r"\1 \2", header) for header in headers]
+    if "\x1a" in text:
         headers = [unescape(header) for header in headers]
-    words = [header.split(None, 1) for header in headers]
+    contigs, descriptions = [], []
+    for header in headers:
+        contig, _, description = header.partition(" ")
+        contigs.append(contig)
+        descriptions.append(description)
     joined = "".join(sequences)
     if " " in joined or "\t" in joined:
         sequences = [_BLANKS.sub("", sequence) for sequence in sequences]
         joined = "".join(sequences)
-    return RecordBatch(
-        first,
-        [word[0] if word else "" for word in words],
-        [word[1] if len(word) > 1 else "" for word in words],
-        SequenceArray.from_lengths(joined.encode("ascii"), map(len, sequences), len(sequences)),
-    )
+    array = SequenceArray.from_lengths(joined.encode("ascii"), map(len, sequences), len(sequences))
+    return RecordBatch(first, contigs, descriptions, array)
 
 
-def batch_problems(batch: RecordBatch, name: str) -> list[Problem]:
-    """Return what is wrong with the records of `batch`, without lines."""
-    problems = []
-    for index, contig in enumerate(batch.contigs):
-        if not contig:
-            message = "the header has no ID: write a name after `>` or `@`"
-            problems.append(Problem("error", "no_id", name, message, batch.first_record + index + 1))
-    if batch.sequences.data.tobytes().translate(None, ALLOWED_CHARACTERS):
-        problems += _character_problems(batch, name)
+def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with the records of `batch`, without lines."""
+
+    def problem(severity: Severity, kind: Kind, index: int, message: str) -> Problem:
+        return Problem(severity, kind, name, message, batch.first_record + index + 1)
+
+    if "" in batch.contigs:
+        for index, contig in enumerate(batch.contigs):
+            if not contig:
+                yield problem("error", "no_id", index, "the header has no ID: write a name at its start")
+    data = batch.sequences.data.tobytes()
+    if data.translate(None, ALLOWED_CHARACTERS):
+        for index, base in _first_in_each(batch, ~_in(ALLOWED_CHARACTERS)):
+            wrong = unescape(batch.sequences[index].decode("ascii"))[base]
+            message = f"{batch.contigs[index]!r} holds {wrong!r} at base {base + 1:,}, which is no nucleotide code"
+            hint = " (a protein sequence?)" if wrong in "EFIJLOPQXZefijlopqxz" else ""
+            yield problem("error", "characters", index, message + hint)
+    if b"U" in data or b"u" in data:
+        for index, _ in _first_in_each(batch, _in(b"Uu")):
+            message = f"{batch.contigs[index]!r} is RNA: codons with U are not translated, write T instead"
+            yield problem("warning", "rna", index, message)
     for index in np.flatnonzero(batch.sequences.lengths == 0).tolist():
-        message = f"{batch.contigs[index]!r} has no sequence"
-        problems.append(Problem("warning", "empty_record", name, message, batch.first_record + index + 1))
-    return problems
+        yield problem("warning", "empty_record", index, f"{batch.contigs[index]!r} has no sequence")
 
 
-def _character_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
-    allowed = np.zeros(256, bool)
-    allowed[np.frombuffer(ALLOWED_CHARACTERS, np.uint8)] = True
-    places = np.flatnonzero(~allowed[batch.sequences.data])
-    records, first_places = np.unique(np.searchsorted(batch.sequences.offsets, places, "right") - 1, return_index=True)
-    for index, place in zip(records.tolist(), places[first_places].tolist(), strict=True):
-        sequence = batch.sequences[index]
-        base = place - int(batch.sequences.offsets[index])
-        wrong = unescape(sequence.decode("ascii"))[base]
-        message = f"{batch.contigs[index]!r} holds {wrong!r} at base {base + 1:,}, which is no nucleotide code"
-        if wrong in _AMINO_ACIDS:
-            message += " (a protein sequence?)"
-        yield Problem("error", "characters", name, message, batch.first_record + index + 1)
+def _in(characters: bytes) -> npt.NDArray[np.bool_]:
+    """bool (256,): whether a byte is one of `characters`."""
+    table = np.zeros(256, np.bool_)
+    table[np.frombuffer(characters, np.uint8)] = True
+    return table
+
+
+def _first_in_each(batch: RecordBatch, table: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield index and first base, both 0-based, of each sequence that has a character of `table`."""
+    offsets = batch.sequences.offsets
+    places = np.flatnonzero(table[batch.sequences.data])
+    records, firsts = np.unique(np.searchsorted(offsets, places, "right") - 1, return_index=True)
+    return zip(records.tolist(), (places[firsts] - offsets[records]).tolist(), strict=True)
 
 
 def locate(problems: list[Problem], path: Path, sniffed: Sniffed) -> list[Problem]:

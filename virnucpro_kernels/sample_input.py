@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from virnucpro_kernels.duplicates import IdRegister, Repeat, RepeatFinder
+from virnucpro_kernels.checks import duplicate_problems
+from virnucpro_kernels.duplicates import IdRegister, RepeatFinder
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.formats import find_lines
-from virnucpro_kernels.problems import LISTED_PER_KIND, InputError, Problem, Tally
-from virnucpro_kernels.records import RecordBatch, batch_problems, identify, locate, parse_batches
+from virnucpro_kernels.problems import InputError, Problem, Tally
+from virnucpro_kernels.records import RecordBatch, checked_batches, identify, locate, parse_batches
 
 DuplicateIds = Literal["error", "suffix"]
 
@@ -42,20 +42,21 @@ class SampleInput:
                 `error`.
         """
         register, tally, count = IdRegister(), Tally(), 0
-        for batch in parse_batches(self.path, self.name, self._sniffed):
-            problems = batch_problems(batch, self.name)
-            errors = [problem for problem in problems if problem.severity == "error"]
-            if errors:
-                raise InputError(*locate(errors[:1], self.path, self._sniffed))
-            tally.add(problems)
+        for batch, warnings in checked_batches(self.path, self.name, self._sniffed):
+            tally.add(warnings)
             register.add(batch.contigs)
             count += len(batch)
             yield batch
+        if not count:
+            tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
         register.close()
-        if len(register.repeated) and self._duplicate_ids == "error":
-            found, repeats = self._find_repeats(register)
-            if found:
-                raise InputError(self._duplicates(found, repeats))
+        if register.repeats and self._duplicate_ids == "error":
+            duplicates = duplicate_problems(register, self.path, self.name, self._sniffed)
+            if duplicates:
+                raise InputError(*duplicates)
+        elif register.repeats:
+            message = f"{register.repeats:,} records have the ID of an earlier one and get `_2`, `_3`, … after it"
+            tally.add([Problem("warning", "duplicate_id", self.name, message)])
         self.warnings = locate(tally.problems(), self.path, self._sniffed)
         self.records = count
         self._register = register
@@ -78,26 +79,3 @@ class SampleInput:
     def _state_of_file(self) -> tuple[int, int]:
         state = self.path.stat()
         return state.st_size, state.st_mtime_ns
-
-    def _find_repeats(self, register: IdRegister) -> tuple[list[Repeat], int]:
-        finder, found, count = RepeatFinder(register), list[Repeat](), 0
-        for batch in parse_batches(self.path, self.name, self._sniffed):
-            for repeat, _ in finder.repeats(batch.contigs, batch.first_record):
-                count += 1
-                if len(found) < LISTED_PER_KIND:
-                    found.append(repeat)
-        return found, count
-
-    def _duplicates(self, found: list[Repeat], count: int) -> Problem:
-        records = {number + 1 for repeat in found for number in (repeat.record, repeat.earlier)}
-        lines = find_lines(self.path, self._sniffed, records)
-
-        def place(record: int) -> str:
-            return f"record {record + 1:,}" + (f" (line {lines[record + 1]:,})" if lines else "")
-
-        message = f"{count:,} records have the ID of an earlier one. Give each its own, or set `duplicate_ids: suffix`."
-        for repeat in found:
-            message += f"\n  {repeat.contig!r}: {place(repeat.record)} as {place(repeat.earlier)}"
-        if count > len(found):
-            message += f"\n  and {count - len(found):,} more"
-        return Problem("error", "duplicate_id", self.name, message)
