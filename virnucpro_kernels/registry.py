@@ -17,6 +17,7 @@ from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import atomic_path
 
 SCHEMA = 1
+PURPOSES = ("work", "trial")
 RELEASED = ("virnucpro-500", "virnucpro-300")
 BUILTIN_DIRECTORY = Path(__file__).parent / "data" / "models"
 
@@ -66,12 +67,14 @@ class Model:
         name: as the user knows it.
         directory: where its files lie.
         window_length: bp of the windows that the classifier was trained on.
+        purpose: `work`, or `trial` for a model that is for trying out; every output says so.
         source, licence, notes: for people.
     """
 
     name: str
     directory: Path
     window_length: int
+    purpose: str
     source: str
     licence: str
     notes: str
@@ -123,7 +126,14 @@ class Model:
             )
 
 
-_SCALARS: Mapping[str, type] = {"name": str, "window_length": int, "source": str, "licence": str, "notes": str}
+_SCALARS: Mapping[str, type] = {
+    "name": str,
+    "window_length": int,
+    "purpose": str,
+    "source": str,
+    "licence": str,
+    "notes": str,
+}
 _SECTIONS: Mapping[str, type[FileInfo]] = {
     "nucleotide": EncoderInfo,
     "tokenizer": FileInfo,
@@ -208,6 +218,8 @@ def read_model(directory: Path) -> Model:
         raise DamagedFileError(f"{path}: schema {table.get('schema')!r}, this version reads {SCHEMA}; import it again")
     try:
         scalars = _read_fields(_SCALARS, table)
+        if scalars["purpose"] not in PURPOSES:
+            raise ValueError(f"purpose {scalars['purpose']!r} is none of {', '.join(PURPOSES)}")
         parts = {name: _read_section(kind, table[name]) for name, kind in _SECTIONS.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
