@@ -51,7 +51,8 @@ class InputReport:
         lines = []
         if self.format is not None:
             lengths = f" of {self.shortest:,} to {self.longest:,} bases, {self.bases:,} in all" if self.records else ""
-            lines.append(f"{self.name}: {_FORMAT_NAMES[self.format]}, {self.records:,} records{lengths}")
+            counted = "1 record" if self.records == 1 else f"{self.records:,} records"
+            lines.append(f"{self.name}: {_FORMAT_NAMES[self.format]}, {counted}{lengths}")
         lines += [f"{problem.severity}: {problem}" for problem in self.problems]
         return lines if self.problems else [f"{lines[0]}, no problems"]
 

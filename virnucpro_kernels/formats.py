@@ -75,18 +75,29 @@ def _fasta_or_fastq(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
 
 
 def _genbank(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
-    from Bio import BiopythonParserWarning, SeqIO
+    from Bio import SeqIO
     from Bio.Seq import UndefinedSequenceError
 
-    with open_ascii(path, sniffed.skipped_bytes) as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore", BiopythonParserWarning)
-        try:
-            for record in SeqIO.parse(io.TextIOWrapper(stream, "ascii"), "genbank"):
-                yield f"{record.id} {record.description}", str(record.seq)
-        except UndefinedSequenceError as error:
-            raise EntryError("the GenBank record holds no sequence: get it with its sequence, or as FASTA") from error
-        except (ValueError, AssertionError) as error:
-            raise EntryError(f"the GenBank record cannot be read: {error}") from error
+    with open_ascii(path, sniffed.skipped_bytes) as stream:
+        records = SeqIO.parse(io.TextIOWrapper(stream, "ascii"), "genbank")
+        while True:
+            try:
+                with warnings.catch_warnings(record=True) as notes:
+                    warnings.simplefilter("always")
+                    record = next(records, None)
+                if record is None:
+                    return
+                header, sequence = f"{record.id} {record.description}", str(record.seq)
+            except UndefinedSequenceError as error:
+                raise EntryError(
+                    "the GenBank record holds no sequence: get it with its sequence, or as FASTA"
+                ) from error
+            except (ValueError, AssertionError) as error:
+                raise EntryError(f"the GenBank record cannot be read: {error}") from error
+            for note in map(str, (note.message for note in notes)):
+                if "sequence length" in note or "Premature end" in note:  # Biopython reads on
+                    raise EntryError(f"the GenBank record is incomplete: {note}")
+            yield header, sequence
 
 
 def _bam(path: Path) -> Iterator[Entry]:

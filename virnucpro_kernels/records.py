@@ -149,7 +149,7 @@ def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBat
 def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:
     text = "\n".join(headers)
     if "\t" in text or "  " in text or "\n " in text or text.startswith(" "):
-        headers = [_HEADER.sub(r"\1 \2", header) for header in headers]
+        headers = [_HEADER.sub(r"\1 \2", header, count=1) for header in headers]
     if "\x1a" in text:
         headers = [unescape(header) for header in headers]
     contigs, descriptions = [], []

@@ -17,8 +17,9 @@ _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
     (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), "zst"),  # a frame, or a skippable frame (pzstd)
 )
 
-#: A byte order mark, then lines that are blank or comments.
-_PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t]*(?:[#;][^\n\r]*)?(?:\r\n|\n|\r))*(?:[ \t]*(?:[#;][^\n\r]*)?\Z)?")
+#: A byte order mark, then lines that are blank or comments; the first lines of VCF and GFF files are none.
+_COMMENT = rb"[ \t]*(?:(?!##(?:fileformat|gff|gtf))[#;][^\n\r]*)?"
+_PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:%b(?:\r\n|\n|\r))*(?:%b\Z)?" % (_COMMENT, _COMMENT))
 
 _SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
@@ -66,7 +67,7 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"H\tVN:|S\t\S+\t[ACGTN*]", "an assembly graph in GFA (take the contigs' FASTA)"),
         (rb"#NEXUS|CLUSTAL|# STOCKHOLM", "an alignment (convert it to FASTA)"),
         (rb"HEADER    ", "a PDB structure"),
-        (rb"[^\t\n]*\t[^\t\n]*\t\d+\t[^\n]*\t[ACGTNacgtn]{10,}\t", "SAM text without a header"),
+        (rb"[^\t\n]+\t\d+\t[^\t\n]+\t\d+\t\d+\t[^\n]*\t[ACGTNacgtn]{10,}\t", "SAM text without a header"),
         (rb"[^\n]*\t", "a table with tabs"),
         (rb"[ACGTUNacgtun]{20,}\s", "a sequence without a header line that starts with `>`"),
         (rb"[^,\n]*,[^,\n]*,", "a table with commas"),
@@ -122,8 +123,8 @@ def describe(head: bytes) -> str:
     rest = head[preamble.end() if preamble else 0 :]
     if rest != head:
         return describe(rest)
-    printable = sum(byte >= 32 or byte in b"\t\n\r\f" for byte in head)
-    if b"\x00" in head or printable < 0.95 * len(head):
+    text = head.decode("utf-8", "ignore")
+    if len(text.encode()) < 0.9 * len(head) or re.search("[\x00-\x08\x0e-\x1a]", text):
         return "a binary file"
     first_line = head.split(b"\n", 1)[0].strip()[:40].decode("utf-8", "replace")
     return f"text that starts with {first_line!r}"
