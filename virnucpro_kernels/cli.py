@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels import __version__
-from virnucpro_kernels.commands import check
+from virnucpro_kernels.commands import check, init, predict, print_version, verify
 from virnucpro_kernels.errors import UsageError, VirnucproError
 
 app = typer.Typer(
@@ -26,22 +25,19 @@ _ClickException: type[Exception] = next(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"virnucpro {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def _global_options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
 app.command("check")(check.check)
+app.command("init")(init.init)
+app.command("predict", cls=predict.PredictCommand)(predict.predict)
+app.command("verify")(verify.verify)
 
 
 def main() -> None:

@@ -76,7 +76,11 @@ def write_sheet(path: Path, samples: Iterable[Sample]) -> None:
 def problems_among(samples: Sequence[Sample]) -> list[str]:
     """What is wrong with the samples of a run: names that occur twice, files that are not there, clashing pools."""
     times = Counter(sample.name for sample in samples)
-    problems = [f"sample {name!r} occurs {count} times" for name, count in times.items() if count > 1]
+    problems = [
+        f"sample {name!r} occurs {count} times; a sample sheet can give each its own name"
+        for name, count in times.items()
+        if count > 1
+    ]
     for sample in samples:
         if sample.input.is_dir():
             problems.append(f"sample {sample.name!r}: {sample.input} is a directory, not a sequence file")
@@ -107,7 +111,7 @@ def name_samples(inputs: Sequence[Path]) -> list[Sample]:
     samples = [Sample(name, path) for name, path in zip(unique, inputs, strict=True)]
     problems = problems_among(samples)
     if problems:
-        raise UsageError(_first_few(problems) + "\na sample sheet (--samples) can name each file as you like")
+        raise UsageError(_first_few(problems))
     return samples
 
 

@@ -1,1 +1,12 @@
 """One module a subcommand: options in, one function of the package called, nothing else. Heavy imports stay inside."""
+
+import typer
+
+from virnucpro_kernels import __version__
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end the command: the callback of `--version`."""
+    if wanted:
+        typer.echo(f"virnucpro {__version__}")
+        raise typer.Exit

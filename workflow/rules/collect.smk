@@ -1,6 +1,7 @@
 rule collect:
     """Scores of frames to windows and contigs: the tables of one sample."""
     input:
+        sequences=sample_input,
         contigs=of_pool("contigs.parquet"),
         windows=of_pool("windows.parquet"),
         manifest=of_pool("chunks.tsv"),
@@ -46,10 +47,15 @@ rule collect:
         model=model_path,
         scores=score_folder,
         original_files=RUN.config["original_files"],
-        sequences=sample_input,
+        viral_threshold=RUN.config["viral_threshold"],
+        ambiguous_band=RUN.config["ambiguous_band"],
+        tier_medium=RUN.config["tier_medium"],
+        tier_high=RUN.config["tier_high"],
         directory=subpath(output.contigs, parent=True),
     shell:
-        "{params.virnucpro} collect --sample {wildcards.sample} --inputs {params.sequences:q}"
+        "{params.virnucpro} collect --sample {wildcards.sample} --inputs {input.sequences:q}"
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
+        " --viral-threshold {params.viral_threshold} --ambiguous-band {params.ambiguous_band}"
+        " --tier-medium {params.tier_medium} --tier-high {params.tier_high}"
         " --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"

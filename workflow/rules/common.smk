@@ -105,7 +105,7 @@ def original_files():
 
 def sample_input(wildcards):
     """The sequence file of a sample."""
-    return next(str(sample.input) for sample in RUN.samples if sample.name == wildcards.sample)
+    return next(local(str(sample.input)) for sample in RUN.samples if sample.name == wildcards.sample)
 
 
 def score_folder(wildcards, input):

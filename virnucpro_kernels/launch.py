@@ -1,0 +1,127 @@
+"""Snakemake as a subprocess: started under a lock, watched, ended cleanly."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from virnucpro_kernels.errors import VirnucproError
+
+_TICK_SECONDS = 0.5
+#: How long jobs may take to end after Ctrl-C before they are told so more firmly.
+_GRACE_SECONDS = 15.0
+
+
+@contextmanager
+def run_lock(directory: Path) -> Iterator[int]:
+    """Hold the lock of a run's folder; yield its descriptor, for a child to hold it as well.
+
+    The lock lives as long as any process that has it: where this one is killed, Snakemake holds it until it ends.
+
+    Raises:
+        VirnucproError: another process has it.
+    """
+    path = directory / "work" / ".predict.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
+            raise VirnucproError(
+                f"another `virnucpro predict` works in {directory} (process {holder}); wait for it or stop it"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def snakemake(*arguments: str | Path) -> list[str]:
+    """The command line of this installation's Snakemake."""
+    return [sys.executable, "-m", "snakemake", *map(str, arguments)]
+
+
+def unlock(directory: Path, snakefile: Path, log: Path) -> None:
+    """Remove the lock that a killed Snakemake left. The caller holds the run's own lock, so none is disturbed."""
+    locks = directory / ".snakemake" / "locks"
+    if locks.is_dir() and any(locks.iterdir()):
+        with log.open("ab") as output:
+            subprocess.run(
+                snakemake("--unlock", "--snakefile", snakefile, "--directory", directory),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+
+
+def watch(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    lock: int,
+    tick: Callable[[], None],
+) -> int:
+    """Run `command` in a session of its own with its output at the end of `log`; return its exit code.
+
+    `tick` is called twice a second. At KeyboardInterrupt, or SIGTERM, the whole session is interrupted, and the
+    exception is raised again when nothing of it is left.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    with _sigterm_as_interrupt():
+        try:
+            while True:
+                try:
+                    code = process.wait(timeout=_TICK_SECONDS)
+                except subprocess.TimeoutExpired:
+                    tick()
+                else:
+                    tick()
+                    return code
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Interrupt the session of `process`, then insist."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            process.wait(timeout=_GRACE_SECONDS)
+            break
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            continue
+    process.wait()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)

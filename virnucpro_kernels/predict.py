@@ -1,0 +1,321 @@
+"""The whole workflow for people who do not know Snakemake: set up, started, watched, summed up."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from virnucpro_kernels import __version__
+from virnucpro_kernels.config import Config, complete_config, read_config, write_config
+from virnucpro_kernels.errors import EXIT_PARTIAL, UsageError, VirnucproError
+from virnucpro_kernels.failures import Failure, find_failures
+from virnucpro_kernels.files import sha256
+from virnucpro_kernels.gpu import list_gpus, visible_units
+from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
+from virnucpro_kernels.pipeline import workflow_root
+from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
+from virnucpro_kernels.run import FAILED, POOLS, Run, load_run
+from virnucpro_kernels.samples import Sample, name_samples, read_sheet, write_sheet
+from virnucpro_kernels.streams import needs_spooling, spool
+from virnucpro_kernels.summary import describe_failures, describe_results
+
+CONFIG = Path("config", "config.yaml")
+SHEET = Path("config", "samples.tsv")
+_LOCAL_EXECUTORS = {None, "local", "touch", "dryrun"}
+_PATH_KEYS = ("samples", "input", "models_dir")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked `predict` for.
+
+    Attributes:
+        inputs: sequence files; `-` is standard input.
+        sheet: a sample sheet instead.
+        directory: where everything is written.
+        config: a configuration file to start from.
+        settings: configuration keys given as options; they win over `config`.
+        gpus: `auto`, a number of GPUs, or a list of GPUs as CUDA_VISIBLE_DEVICES takes it.
+        threads: CPU cores; all that this process may use unless given.
+        profile: of Snakemake: a folder, or the name of one that comes with the workflow.
+        force: make everything anew.
+        dry_run: only say what would be done.
+        quiet: say nothing but errors.
+        verbose: show Snakemake's own output instead of progress.
+        bar: show a progress bar where standard error is a terminal.
+        log: where Snakemake's output and ours go; `logs/snakemake.log` unless given.
+    """
+
+    inputs: tuple[Path, ...]
+    sheet: Path | None
+    directory: Path
+    config: Path | None
+    settings: Mapping[str, Any]
+    gpus: str
+    threads: int | None
+    profile: str | None
+    force: bool
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    bar: bool
+    log: Path | None
+
+
+def predict(request: Request) -> int:
+    """Run the workflow; return the exit code.
+
+    Raises:
+        VirnucproError: nothing was started: wrong usage, a damaged model, another run in the same folder.
+    """
+    directory = request.directory
+    profile = _find_profile(request.profile)
+    with run_lock(directory) as lock:
+        set_up(request.directory, request.inputs, request.sheet, request.config, request.settings)
+        run = load_run(
+            read_config(directory / CONFIG),
+            sheet_folders=[directory],
+            pools=directory / POOLS,
+            on_cluster=profile is not None and _profile_keys(profile).get("executor") not in _LOCAL_EXECUTORS,
+        )
+        gpus, environment = _choose_gpus(request.gpus, run.device if profile is None else "elsewhere")
+        command = _command(request, profile, gpus)
+        log = request.log or directory / "logs" / "snakemake.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        snakefile = workflow_root() / "Snakefile"
+        unlock(directory, snakefile, log)
+        return _Session(request, run, log, lock).execute(command, environment, gpus)
+
+
+def read_settings(assignments: Sequence[str]) -> Config:
+    """Read `KEY=VALUE` options, the value as YAML.
+
+    Raises:
+        UsageError: no `=`, or the value is no YAML.
+    """
+    settings: Config = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment}: must be KEY=VALUE")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {assignment}: {error}") from error
+    return settings
+
+
+def set_up(
+    directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Path | None, settings: Mapping[str, Any]
+) -> None:
+    """Write the configuration and the sample sheet of a run into its folder; without inputs, keep those there.
+
+    Raises:
+        UsageError: there are no inputs, or not all of them exist, or the configuration is wrong.
+    """
+    here = directory / CONFIG
+    if config is not None:
+        base = _anchored(read_config(config))
+    else:
+        base = read_config(here) if here.exists() and not inputs and sheet is None else {}
+    merged: Config = {**base, **_anchored(dict(settings))}
+    samples = _samples(directory, inputs, sheet, merged)
+    merged = {key: value for key, value in merged.items() if key not in {"input", "samples"}}
+    complete_config(merged, str(config) if config else "options")
+    merged = {"samples": str(SHEET), **merged}
+    if not here.exists() or read_config(here) != merged:
+        write_config(here, merged)
+    if samples is not None:
+        write_sheet(directory / SHEET, samples)
+
+
+def _samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
+    """The samples of a run; None to keep those that its folder names."""
+    if inputs and sheet is not None:
+        raise UsageError("give sequence files or a sample sheet (--samples), not both")
+    if sheet is not None:
+        return read_sheet(sheet)
+    if inputs:
+        return name_samples([_spooled(path, directory) if needs_spooling(path) else path for path in inputs])
+    if config.get("input"):
+        return name_samples([Path(config["input"])])
+    if config.get("samples") and config["samples"] != str(SHEET):
+        return read_sheet(Path(config["samples"]))
+    if not (directory / SHEET).exists():
+        raise UsageError("no input: name sequence files (`-` is standard input), or a sample sheet with --samples")
+    return None
+
+
+def _spooled(path: Path, directory: Path) -> Path:
+    """Copy what can be read only once into the run's folder; the same content again leaves the earlier copy alone."""
+    name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
+    copy = directory.absolute() / "work" / "stdin" / name
+    arriving = copy.with_name(f".{name}.new")
+    spool(path, arriving)
+    if copy.exists() and sha256(copy) == sha256(arriving):
+        arriving.unlink()
+    else:
+        arriving.replace(copy)
+    return copy
+
+
+def _anchored(config: Config) -> Config:
+    """A configuration whose paths mean the same in any working directory."""
+    anchored = dict(config)
+    for key in _PATH_KEYS:
+        if isinstance(config.get(key), str):
+            anchored[key] = os.path.normpath(Path.cwd() / Path(config[key]).expanduser())
+    model = config.get("model")
+    if isinstance(model, str) and (Path(model) / "model.toml").is_file():
+        anchored["model"] = os.path.normpath(Path.cwd() / model)
+    return anchored
+
+
+def _find_profile(name: str | None) -> Path | None:
+    """Folder of a profile: one of the user's, or one that comes with the workflow."""
+    if name is None:
+        return None
+    for folder in (Path(name), workflow_root() / "profiles" / name):
+        if (folder / "config.yaml").is_file():
+            return folder.resolve()
+    ours = ", ".join(sorted(path.name for path in (workflow_root() / "profiles").iterdir()))
+    raise UsageError(f"no profile {name!r}: neither a folder with a config.yaml, nor one of ours ({ours})")
+
+
+def _profile_keys(profile: Path) -> dict[str, Any]:
+    keys = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
+    return keys if isinstance(keys, dict) else {}
+
+
+def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
+    """Number of GPUs to use at once, and the environment in which only they are visible.
+
+    Raises:
+        UsageError: there are not that many, or no such.
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if device != "cuda":
+        return 0, environment
+    if "," in wanted:
+        environment["CUDA_VISIBLE_DEVICES"] = wanted
+    elif wanted != "auto" and not wanted.isdigit():
+        raise UsageError(f"--gpus {wanted}: must be auto, a number of GPUs, or a list such as 0,2")
+    visible = len(visible_units(list_gpus(), environment.get("CUDA_VISIBLE_DEVICES")))
+    count = int(wanted) if wanted.isdigit() else visible
+    if count > visible or count == 0:
+        raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; --device cpu does without")
+    return count, environment
+
+
+def _command(request: Request, profile: Path | None, gpus: int) -> list[str]:
+    """The command line of Snakemake."""
+    keys = _profile_keys(profile) if profile else {}
+    options: list[str | Path] = ["--snakefile", workflow_root() / "Snakefile", "--directory", request.directory]
+    if request.threads or not {"cores", "jobs"} & keys.keys():
+        options += ["--cores", str(request.threads or len(os.sched_getaffinity(0)))]
+    if profile:
+        options += ["--profile", profile]
+    if gpus:
+        options += ["--resources", f"gpu={gpus}"]
+    if request.force:
+        options += ["--forceall"]
+    if request.dry_run:
+        options += ["--dry-run"]
+    return snakemake(*options)
+
+
+class _Session:
+    """One start of the workflow, as the user sees it."""
+
+    def __init__(self, request: Request, run: Run, log: Path, lock: int) -> None:
+        self._request, self._run, self._log, self._lock = request, run, log, lock
+        self._directory = request.directory
+        self._shown = log.stat().st_size if log.exists() else 0
+
+    def execute(self, command: Sequence[str], environment: Mapping[str, str], gpus: int) -> int:
+        """Start, watch, sum up; return the exit code."""
+        watcher = Watcher(self._run, self._directory)
+        self._announce(watcher, gpus)
+        if self._request.dry_run:
+            return self._watch(command, environment, self._tail)
+        clock = Clock()
+        with self._display() as display:
+
+            def tick() -> None:
+                if self._request.verbose:
+                    self._tail()
+                state = watcher.look()
+                display.show(state, clock.seconds_left(state))
+
+            code = self._watch(command, environment, tick)
+        failures = find_failures(self._run, self._directory) if code else []
+        if not self._request.quiet:
+            for line in describe_results(self._run, self._directory):
+                print(line)  # noqa: T201 the command's result
+        return self._exit_code(code, failures)
+
+    def _watch(self, command: Sequence[str], environment: Mapping[str, str], tick: Callable[[], None]) -> int:
+        return watch(command, environment=environment, log=self._log, lock=self._lock, tick=tick)
+
+    def _announce(self, watcher: Watcher, gpus: int) -> None:
+        run, state = self._run, watcher.look()
+        where = f"{gpus} GPU{'s' * (gpus != 1)}" if gpus else run.device
+        self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
+        if run.model.notes:
+            self._say(f"  model    {run.model.notes}")
+        self._say(f"  writes   {self._directory}/results/SAMPLE/: {', '.join(run.result_names)}")
+        self._say(f"  log      {self._log}")
+        todo = state.samples - state.samples_done
+        self._say(
+            f"  done     {state.samples_done} samples, {state.chunks_done} chunks scored"
+            if not self._request.force
+            else "  done     whatever there is, is made anew (--force)"
+        )
+        chunks = f", {state.chunks - state.chunks_done} chunks of the pools split so far" if state.pools_split else ""
+        self._say(f"  to do    {todo if not self._request.force else state.samples} samples{chunks}")
+
+    def _display(self) -> Display:
+        if self._request.bar and sys.stderr.isatty() and not self._request.quiet and not self._request.verbose:
+            return Bar()
+        return Lines(self._say if not self._request.verbose else self._note)
+
+    def _say(self, line: str) -> None:
+        """Write a line to the log, and to standard error unless the user wants quiet."""
+        self._note(line)
+        if not self._request.quiet:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 the command's progress
+
+    def _note(self, line: str) -> None:
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    def _tail(self) -> None:
+        """Show what was added to the log since the last time."""
+        with self._log.open("rb") as log:
+            log.seek(self._shown)
+            added = log.read()
+        self._shown += len(added)
+        sys.stderr.write(added.decode(errors="replace"))
+
+    def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
+        if code == 0:
+            return 0
+        if not failures:
+            raise VirnucproError(f"the workflow did not start; the end of {self._log}:\n{_last_lines(self._log)}")
+        for line in describe_failures(failures, self._directory):
+            print(line, file=sys.stderr)  # noqa: T201 the command's result
+        print(f"all of it: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
+        failed = {failure.sample for failure in failures}
+        if any(sample.name not in failed for sample in self._run.samples):
+            return EXIT_PARTIAL
+        codes = [int(failure.exit_code) for failure in failures if failure.exit_code.isdigit()]
+        return codes[0] if codes else 1
+
+
+def _last_lines(log: Path, count: int = 12) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return "\n".join(f"  {line}" for line in lines[-count:])

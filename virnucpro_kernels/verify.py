@@ -1,0 +1,135 @@
+"""Opens and checks every file of a run, and removes what is damaged so that the next start makes it again."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from virnucpro_kernels.errors import DamagedFileError, VirnucproError
+from virnucpro_kernels.files import sha256
+from virnucpro_kernels.manifest import Chunk, read_manifest
+from virnucpro_kernels.pools import read_pools
+from virnucpro_kernels.run import POOLS
+from virnucpro_kernels.scores import ChunkScores
+from virnucpro_kernels.store import verify as verify_embeddings
+
+_ALL_ROWS = 2**62
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file of a run and what is wrong with it.
+
+    Attributes:
+        path: the file.
+        problem: in words; empty for a good file.
+        remedy: the file to remove so that the next start makes `path` again.
+    """
+
+    path: Path
+    problem: str
+    remedy: Path
+
+
+def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
+    """Yield every file of the run in `directory`, checked; `quick` looks at existence and sizes only.
+
+    A file that is not there because its stage has not run yet is no damage, and is not yielded.
+    """
+    if (directory / POOLS).exists():
+        yield _checked(directory / POOLS, read_pools)
+    for folder in sorted(directory.glob("work/*/*/")):
+        yield from _check_pool(folder, quick)
+    for record in sorted(directory.glob("results/*/run.json")):
+        yield from _check_results(record, quick)
+
+
+def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
+    """The files of a pool. What `split` made is remade by removing the manifest."""
+    manifest = folder / "chunks.tsv"
+    if not manifest.exists():
+        return
+    listed = _checked(manifest, read_manifest)
+    yield listed
+    if listed.problem:
+        return
+    for table in (folder / "contigs.parquet", folder / "windows.parquet"):
+        yield _checked(table, _not_empty if quick else _read_parquet, remedy=manifest)
+    chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
+    for name, chunk in chunks.items():
+        pair = folder / "chunks" / f"{name}.fna", folder / "chunks" / f"{name}.faa"
+        for path, checksum in zip(pair, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
+            yield _checked(path, _not_empty if quick else partial(_same_checksum, checksum=checksum), remedy=manifest)
+    for path in sorted(folder.glob("*/*.h5")):
+        yield _checked(path, _not_empty if quick else verify_embeddings)
+    for path in sorted(folder.glob("*/*/*.parquet")):
+        if path.stem in chunks:
+            yield _checked(path, _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem]))
+
+
+def _check_results(record: Path, quick: bool) -> Iterator[Checked]:
+    """The files of a sample, as its `run.json` lists them."""
+    listed = _checked(record, _read_record)
+    yield listed
+    if listed.problem:
+        return
+    for name, file in sorted(_read_record(record).items()):
+        check = partial(_same_size, size=file["bytes"]) if quick else partial(_same_checksum, checksum=file["sha256"])
+        yield _checked(record.with_name(name), check)
+
+
+def _checked(path: Path, check: Callable[[Path], object], *, remedy: Path | None = None) -> Checked:
+    try:
+        check(path)
+    except FileNotFoundError:
+        problem = "missing"
+    except (VirnucproError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        problem = str(error).removeprefix(f"{path}: ") or type(error).__name__
+    else:
+        problem = ""
+    return Checked(path, problem, remedy or path)
+
+
+def _not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise DamagedFileError("empty")
+
+
+def _same_size(path: Path, size: int) -> None:
+    if path.stat().st_size != size:
+        raise DamagedFileError(f"{path.stat().st_size:,} bytes instead of {size:,}")
+
+
+def _same_checksum(path: Path, checksum: str) -> None:
+    if sha256(path) != checksum:
+        raise DamagedFileError("its content is not what was written (SHA-256)")
+
+
+def _read_parquet(path: Path) -> None:
+    with pq.ParquetFile(path) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+def _read_scores(path: Path, chunk: Chunk) -> None:
+    """Read all scores of a chunk; the folder is named after the model."""
+    ChunkScores(path, chunk, path.parent.name, 0, _ALL_ROWS).below(_ALL_ROWS)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    files: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def remove_damaged(damaged: Sequence[Checked]) -> list[Path]:
+    """Remove the files that stand in the way of making `damaged` again; return those that were there."""
+    remedies = sorted({checked.remedy for checked in damaged})
+    removed = [path for path in remedies if path.exists()]
+    for path in removed:
+        path.unlink()
+    return removed
