@@ -14,7 +14,7 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.manifest import Chunk, read_manifest, write_manifest
 from virnucpro_kernels.sequences import SequenceArray
 
-__all__ = ["Chunk", "Frames", "plan_chunks", "read_frames", "read_manifest", "write_manifest"]
+__all__ = ["Chunk", "ChunkPlan", "Frames", "plan_chunks", "read_frames", "read_manifest", "write_manifest"]
 
 #: Tokens a frame beyond its residues: the start and the end that the encoder adds.
 SPECIAL_TOKENS = 2
@@ -22,7 +22,26 @@ SPECIAL_TOKENS = 2
 Int64s = npt.NDArray[np.int64]
 
 
-def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> Int64s:
+@dataclass(frozen=True, eq=False)
+class ChunkPlan:
+    """How the frames of a pool are shared out over n chunks.
+
+    Attributes:
+        borders: int64 (n + 1,): chunk k holds the frames from border k to border k + 1 of the order by length and row.
+        tokens: int64 (n,), protein tokens of each chunk.
+        min_residues, max_residues: int64 (n,), length of its shortest and of its longest protein.
+    """
+
+    borders: Int64s
+    tokens: Int64s
+    min_residues: Int64s
+    max_residues: Int64s
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> ChunkPlan:
     """Share the frames of a pool out over chunks of equal cost.
 
     Args:
@@ -30,12 +49,12 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
         chunk_tokens: protein tokens that a chunk holds at most, give or take one frame.
         min_chunks: chunks there shall be at least, as far as there are frames for them.
 
-    Returns int64 (chunks + 1,): chunk k holds the frames from border k to border k + 1 of the order by length and row.
-    The first border is 0, the last the number of frames; no chunk is empty; without frames there is only the 0.
+    No chunk of the plan is empty; without frames there is none.
     """
     frames = int(frames_of_length.sum())
     if frames == 0:
-        return np.zeros(1, np.int64)
+        nothing = np.zeros(0, np.int64)
+        return ChunkPlan(np.zeros(1, np.int64), nothing, nothing, nothing)
     cost = np.arange(len(frames_of_length)) + SPECIAL_TOKENS
     frames_before = np.cumsum(frames_of_length) - frames_of_length
     tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
@@ -50,7 +69,12 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     step = np.arange(1, count)
     inner = np.maximum.accumulate(np.maximum(inner - step, 0)) + step
     inner = np.minimum(inner, frames - count + step)
-    return np.concatenate([[0], inner, [frames]]).astype(np.int64)
+    borders = np.concatenate([[0], inner, [frames]])
+
+    frames_until = frames_before + frames_of_length
+    shortest, longest = (np.searchsorted(frames_until, at, side="right") for at in (borders[:-1], borders[1:] - 1))
+    tokens_until = tokens_before[longest] + (borders[1:] - frames_before[longest]) * cost[longest]
+    return ChunkPlan(borders, np.diff(tokens_until, prepend=0), shortest, longest)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.commands import check, init, predict, print_version, verify
+from virnucpro_kernels.commands import check, frames, init, predict, print_version, split, verify
 from virnucpro_kernels.errors import UsageError, VirnucproError
 
 app = typer.Typer(
@@ -35,8 +35,10 @@ def _global_options(
 
 
 app.command("check")(check.check)
+app.command("frames")(frames.frames)
 app.command("init")(init.init)
 app.command("predict", cls=predict.PredictCommand)(predict.predict)
+app.command("split")(split.split)
 app.command("verify")(verify.verify)
 
 

@@ -63,3 +63,14 @@ def place_windows(lengths: npt.ArrayLike, window_length: int, layout: Layout) ->
 def window_starts(length: int, window_length: int, layout: Layout = "original") -> Int64s:
     """int64 (k,), starts of the windows of one contig; see `place_windows`."""
     return place_windows([length], window_length, layout).start
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How contigs are cut into windows. Its text, as in `500-original`, names the work of a pool."""
+
+    window_length: int
+    layout: Layout = "original"
+
+    def __str__(self) -> str:
+        return f"{self.window_length}-{self.layout}"

@@ -18,25 +18,32 @@ HISTOGRAMS = st.lists(st.integers(0, 40), min_size=2, max_size=60).map(lambda co
 
 @given(HISTOGRAMS, st.integers(1, 5000), st.integers(1, 50))
 def test_chunks_are_equal_shares(histogram: np.ndarray, chunk_tokens: int, min_chunks: int) -> None:
-    borders = plan_chunks(histogram, chunk_tokens=chunk_tokens, min_chunks=min_chunks)
+    plan = plan_chunks(histogram, chunk_tokens=chunk_tokens, min_chunks=min_chunks)
+    borders = plan.borders
     costs = np.repeat(np.arange(len(histogram)), histogram) + 2
     assert borders[0] == 0
     assert borders[-1] == len(costs)
     if len(costs) == 0:
         assert borders.tolist() == [0]
+        assert len(plan) == 0
         return
     wanted = max(min_chunks, -(-int(costs.sum()) // chunk_tokens))
     assert len(borders) - 1 == min(wanted, len(costs))
     assert (np.diff(borders) > 0).all()
-    shares = np.array([costs[a:b].sum() for a, b in pairwise(borders)])
+    parts = [costs[a:b] for a, b in pairwise(borders)]
+    shares = np.array([part.sum() for part in parts])
+    assert plan.tokens.tolist() == shares.tolist()
+    assert plan.min_residues.tolist() == [part.min() - 2 for part in parts]
+    assert plan.max_residues.tolist() == [part.max() - 2 for part in parts]
     if wanted * costs.max() <= costs.sum():
         assert abs(shares - costs.sum() / wanted).max() <= 2 * costs.max()
 
 
 def test_the_plan_of_a_very_large_pool() -> None:
-    borders = plan_chunks(np.array([0, 0, 10**13]), chunk_tokens=10**9, min_chunks=1)
-    assert len(borders) - 1 == 40_000
-    assert set(np.diff(borders).tolist()) == {250_000_000}
+    plan = plan_chunks(np.array([0, 0, 10**13]), chunk_tokens=10**9, min_chunks=1)
+    assert len(plan) == 40_000
+    assert set(plan.tokens.tolist()) == {10**9}
+    assert set(np.diff(plan.borders).tolist()) == {250_000_000}
 
 
 CHUNKS = [

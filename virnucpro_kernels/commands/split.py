@@ -1,0 +1,140 @@
+"""`virnucpro split`: the contigs of a pool become windows, frames and length-sorted chunks."""
+
+import enum
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from virnucpro_kernels.commands.frames import LayoutChoice
+
+if TYPE_CHECKING:
+    from virnucpro_kernels.job import Job
+    from virnucpro_kernels.split import PoolSummary
+
+#: Protein tokens a second of ESM-2 3B in 16 bit, by GPU; the rest of the work is small beside it.
+_GPU_TOKENS_PER_SECOND = {"an H200": 100_000, "an RTX 4090": 18_000}
+
+_LINE_EVERY_SECONDS = 10.0
+
+
+class DuplicateChoice(enum.StrEnum):
+    """Values of `--duplicate-ids`."""
+
+    ERROR = "error"
+    SUFFIX = "suffix"
+
+
+def split(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[SAMPLE=]FILE…",
+            help="Sequence files of the pool, each a sample; without a name it is called after its file."
+            " `-` is standard input.",
+        ),
+    ],
+    window_length: Annotated[int, typer.Option(min=3, max=10_000_000, help="Bases of a window.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for tables, chunks and manifest.")],
+    layout: Annotated[
+        LayoutChoice, typer.Option(help="The original's windows, or windows spread evenly, the last at full length.")
+    ] = LayoutChoice.ORIGINAL,
+    min_length: Annotated[int, typer.Option(min=0, help="Contigs with fewer bases are not scored.")] = 3,
+    duplicate_ids: Annotated[
+        DuplicateChoice, typer.Option(help="Stop where an ID occurs twice in a sample, or number the repeats.")
+    ] = DuplicateChoice.ERROR,
+    chunk_tokens: Annotated[int, typer.Option(min=1, help="Protein tokens of a chunk.")] = 32_000_000,
+    min_chunks: Annotated[int, typer.Option(min=1, help="Chunks there shall be at least.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Processes that work.")] = 1,
+) -> None:
+    """Write the tables, the chunks and the manifest of a pool, and say what work they are."""
+    from virnucpro_kernels.job import Job
+    from virnucpro_kernels.split import SplitOptions, split_pool
+    from virnucpro_kernels.windows import Geometry
+
+    samples = _samples(inputs)
+    options = SplitOptions(
+        Geometry(window_length, layout.value), min_length, duplicate_ids.value, chunk_tokens, min_chunks, threads
+    )
+    facts = {"geometry": str(options.geometry), "min_length": min_length, "samples": len(samples), "threads": threads}
+    with Job(output_dir / "split.json", "split", facts) as job:
+        summary = split_pool(samples, output_dir, options, _Reporter(job).report)
+        job.facts |= {
+            "contigs": summary.contigs,
+            "status": summary.statuses,
+            "windows": summary.windows,
+            "frames": summary.frames,
+            "chunks": summary.chunks,
+            "protein_tokens": summary.protein_tokens,
+            "nucleotide_tokens": summary.nucleotide_tokens,
+            "warnings": [str(warning) for warning in summary.warnings],
+        }
+    for warning in summary.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    for line in _describe(summary):
+        typer.echo(line)
+
+
+def _samples(inputs: list[str]) -> list[tuple[str, Path]]:
+    """Name and file of each argument; an argument that is a file's name is that file, `=` or not."""
+    from virnucpro_kernels.errors import UsageError
+    from virnucpro_kernels.samples import name_samples
+
+    samples = []
+    for argument in inputs:
+        name, sign, path = argument.partition("=")
+        if argument == "-":
+            samples.append(("stdin", Path("-")))
+        elif sign and not Path(argument).exists():
+            samples.append((name, Path(path)))
+        else:
+            samples += [(sample.name, sample.input) for sample in name_samples([Path(argument)])]
+    names = [name for name, _ in samples]
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise UsageError(
+                f"sample name {name!r} is empty or occurs twice: name the samples, as in a=one.fa b=two.fa"
+            )
+    return samples
+
+
+class _Reporter:
+    """Tells the stage's record and, every now and then, standard error how far the work is."""
+
+    def __init__(self, job: "Job") -> None:
+        self._job = job
+        self._began: dict[int, float] = {}
+        self._last_line = time.monotonic()
+
+    def report(self, reading: int, contigs: int, total: int | None) -> None:
+        from virnucpro_kernels.progress import duration
+
+        now = time.monotonic()
+        began = self._began.setdefault(reading, now)
+        self._job.progress(contigs + (reading - 1) * (total or 0), 2 * (total or 0))
+        if now - self._last_line < _LINE_EVERY_SECONDS:
+            return
+        self._last_line = now
+        line = f"reading {reading} of 2: {contigs:,} contigs"
+        if total:
+            left = (now - began) * (total - contigs) / contigs
+            line += f" of {total:,}, about {duration(left)} left"
+        typer.echo(line, err=True)
+
+
+def _describe(summary: "PoolSummary") -> list[str]:
+    from virnucpro_kernels.progress import duration
+
+    statuses = ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items() if count) or "none"
+    times = " or ".join(
+        f"{duration(summary.protein_tokens / rate)} on {gpu} ({rate:,} tokens/s)"
+        for gpu, rate in _GPU_TOKENS_PER_SECOND.items()
+    )
+    return [
+        f"contigs  {summary.contigs:,} ({statuses})",
+        f"windows  {summary.windows:,}",
+        f"frames   {summary.frames:,} in {summary.chunks:,} chunks",
+        f"tokens   {summary.protein_tokens:,} protein, about {summary.nucleotide_tokens:,} nucleotide",
+        f"GPU time with ESM-2 3B in 16 bit: about {times}",
+    ]
