@@ -1,0 +1,36 @@
+# make demo    the workflow on the bundled sequences, in an environment of its own
+# make test    all tests that need no GPU and no cluster
+# make check   format, lint and types
+PYTHON ?= python3
+BIN := .venv/bin
+# Folders of test data that are not part of the repository: FOLDERS="--golden DIR --genomes DIR --tokenizer DIR"
+FOLDERS ?=
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	$(BIN)/virnucpro predict .test/data/demo.fna.gz --model builtin-500 --output-dir demo
+
+test: .venv/developed
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not gpu and not slurm" $(FOLDERS)
+
+check: .venv/developed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean:
+	rm -rf .venv demo work results logs .snakemake
+
+# The versions that were tested together; pip takes them from where it is configured to.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/developed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch .venv/installed $@
