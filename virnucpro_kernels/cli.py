@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.commands import check, frames, init, predict, print_version, split, verify
+from virnucpro_kernels.commands import check, frames, init, predict, print_version, split, verify, weights
 from virnucpro_kernels.errors import UsageError, VirnucproError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command("init")(init.init)
 app.command("predict", cls=predict.PredictCommand)(predict.predict)
 app.command("split")(split.split)
 app.command("verify")(verify.verify)
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:

@@ -163,15 +163,20 @@ def find_model(name_or_path: str | None = None, models_dir: Path | None = None) 
         UsageError: there is no such model, or none was asked for and none imported.
         DamagedFileError: it is incomplete.
     """
+    model = read_model(find_directory(name_or_path, models_dir))
+    if damage := model.damage():
+        raise DamagedFileError(f"model {model.name}: {damage[0]}; import or fetch it again (virnucpro weights --help)")
+    return model
+
+
+def find_directory(name_or_path: str | None = None, models_dir: Path | None = None) -> Path:
+    """Return the directory of a model, complete or not; arguments and UsageError as for `find_model`."""
     models_dir = models_dir or default_models_dir()
     names = RELEASED if name_or_path is None else (name_or_path,)
     directory = next(filter(_is_model, (place for name in names for place in _places(name, models_dir))), None)
     if directory is None:
         raise UsageError(_how_to_get(name_or_path, models_dir))
-    model = read_model(directory)
-    if damage := model.damage():
-        raise DamagedFileError(f"model {model.name}: {damage[0]}; import or fetch it again (virnucpro weights --help)")
-    return model
+    return directory
 
 
 def _places(name: str, models_dir: Path) -> Iterator[Path]:
@@ -199,6 +204,17 @@ def model_directories(models_dir: Path | None = None) -> list[Path]:
     """Directories of all models, complete or not: the built-in ones, then those below `models_dir`, each by name."""
     places = (BUILTIN_DIRECTORY, models_dir or default_models_dir())
     return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_model(path)]
+
+
+def complete_models(models_dir: Path | None = None) -> Iterator[Model]:
+    """All models whose files are there, in the order of `model_directories`; damaged ones are passed over."""
+    for directory in model_directories(models_dir):
+        try:
+            model = read_model(directory)
+        except DamagedFileError:
+            continue
+        if not model.damage():
+            yield model
 
 
 def read_model(directory: Path) -> Model:

@@ -1,18 +1,31 @@
 """The classifier: two linear layers with batch normalisation between, from the features of a frame to one logit."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+BATCH_NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Sizes of a classifier: the length of its features and of its hidden layer."""
+
+    dimension: int
+    hidden: int = 512
 
 
 class Classifier(nn.Module):
     """Other (0) or virus (1), from the nucleotide and the protein embedding side by side."""
 
-    def __init__(self, dimension: int, hidden: int = 512) -> None:
+    def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
-        self.hidden = nn.Linear(dimension, hidden)
-        self.norm = nn.BatchNorm1d(hidden)
-        self.output = nn.Linear(hidden, 2)
+        self.config = config
+        self.hidden = nn.Linear(config.dimension, config.hidden)
+        self.norm = nn.BatchNorm1d(config.hidden, BATCH_NORM_EPS)
+        self.output = nn.Linear(config.hidden, 2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Both logits (n, 2) of features (n, dimension): other, virus."""

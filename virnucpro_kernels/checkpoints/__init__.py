@@ -1,0 +1,1 @@
+"""Published checkpoints, read safely and turned into the tensors of our models."""

@@ -1,0 +1,78 @@
+"""The classifier as released, pickled whole, or as a state dict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from virnucpro_kernels.checkpoints.safe_pickle import read_checkpoint
+from virnucpro_kernels.checkpoints.source import Tensors, only_tensors
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.models.classifier import BATCH_NORM_EPS, ClassifierConfig
+
+
+class _InertModule:
+    """Built in place of a pickled module: keeps its state, has none of its behaviour."""
+
+
+_CLASSIFIER_CLASSES = (
+    "__main__.MLPClassifier",
+    "torch.nn.modules.linear.Linear",
+    "torch.nn.modules.batchnorm.BatchNorm1d",
+    "torch.nn.modules.dropout.Dropout",
+    "torch.nn.modules.activation.ReLU",
+    "torch.nn.modules.container.Sequential",
+)
+
+
+def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
+    """Read a classifier: a pickled `MLPClassifier` as released, its state dict, or a dict with its state dict in it.
+
+    Its layers are told apart by what they are, not by their names: two linear layers, the second of two outputs, and a
+    batch normalisation between.
+
+    Raises:
+        UsageError: there is no such file.
+        DamagedFileError: it is no such classifier, damaged, or unsafe.
+    """
+    content = read_checkpoint(path, [(_InertModule, name) for name in _CLASSIFIER_CLASSES])
+    if isinstance(content, dict):
+        nested = [content[name] for name in ("model_state_dict", "state_dict", "model") if name in content]
+        content = nested[0] if nested else content
+    if isinstance(content, _InertModule):
+        if any(vars(module).get("eps", BATCH_NORM_EPS) != BATCH_NORM_EPS for _, module in _modules(content)):
+            raise DamagedFileError(f"{path}: a batch normalisation whose eps is not {BATCH_NORM_EPS}")
+        content = _state_dict(content)
+    tensors = only_tensors(path, content)
+    layers: dict[str, Tensors] = {}
+    for name, tensor in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        layers.setdefault(layer, {})[kind] = tensor
+    norms = [layer for layer in layers.values() if "running_mean" in layer]
+    linears = [layer for layer in layers.values() if "weight" in layer and layer["weight"].dim() == 2]
+    linears.sort(key=lambda layer: len(layer["weight"]) == 2)  # the output layer last
+    if len(norms) != 1 or len(linears) != 2 or len(layers) != 3:
+        raise DamagedFileError(f"{path}: not a classifier of two linear layers with a batch normalisation between")
+    hidden_layer, output_layer = linears
+    converted = {f"hidden.{kind}": tensor for kind, tensor in hidden_layer.items()}
+    converted |= {f"norm.{kind}": tensor for kind, tensor in norms[0].items()}
+    converted |= {f"output.{kind}": tensor for kind, tensor in output_layer.items()}
+    hidden, dimension = hidden_layer["weight"].shape
+    return ClassifierConfig(dimension, hidden), converted
+
+
+def _modules(module: _InertModule, name: str = "") -> Iterator[tuple[str, _InertModule]]:
+    yield name, module
+    for child_name, child in vars(module).get("_modules", {}).items():
+        if isinstance(child, _InertModule):
+            yield from _modules(child, f"{name}{child_name}.")
+
+
+def _state_dict(module: _InertModule) -> Tensors:
+    return {
+        prefix + name: tensor.detach()
+        for prefix, child in _modules(module)
+        for kind in ("_parameters", "_buffers")
+        for name, tensor in vars(child).get(kind, {}).items()
+        if isinstance(tensor, torch.Tensor)
+    }

@@ -1,0 +1,77 @@
+"""Reading of PyTorch checkpoints without running anything that is in them."""
+
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+
+#: A stand-in for a class that a checkpoint names: what to build instead, and the name in the checkpoint.
+Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
+
+_LARGEST_PICKLE = 64 << 20  # bytes; it holds names and sizes only, tensors lie beside it
+
+
+def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:
+    """Return what a file written by `torch.save` holds, its tensors memory-mapped, on the CPU.
+
+    The archive is checked first (whole, uncompressed, its checksums right), then the pickle in it is searched, without
+    being run, for everything it would import. It is loaded only if that is PyTorch's own list for tensors and
+    `allowed`, and then by PyTorch's restricted unpickler.
+
+    Args:
+        path: a checkpoint in the zip format that PyTorch has written since 1.6.
+        allowed: what it may name besides tensors and containers.
+
+    Raises:
+        UsageError: there is no such file.
+        DamagedFileError: it is no such checkpoint, damaged, or wants to import something else.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    _check_archive(path)
+    allowed = list(allowed)
+    with torch.serialization.safe_globals(allowed):
+        try:
+            refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        except Exception as error:  # whatever a damaged pickle makes the disassembler raise
+            raise DamagedFileError(f"{path}: damaged checkpoint ({error}); get the file again") from error
+        if refused:
+            raise DamagedFileError(
+                f"{path}: refused, because it would import {', '.join(sorted(refused))} when loaded, which tensors do"
+                " not need; nothing was run. Get the file from its publisher"
+            )
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DamagedFileError(f"{path}: refused or damaged ({reason}); nothing was run. Get it again") from error
+
+
+def _check_archive(path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            is_pickle = file.read(2) in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
+        raise DamagedFileError(
+            f"{path}: a bare pickle, which is not read because it can run code; load and torch.save it on a machine"
+            " where you trust it"
+            if is_pickle
+            else f"{path}: not a PyTorch checkpoint, or cut off; get the file again"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+                raise DamagedFileError(f"{path}: compressed records, which torch.save never writes; refused")
+            if sum(record.file_size for record in records) > path.stat().st_size:
+                raise DamagedFileError(f"{path}: records larger than the file; refused")
+            if any(record.filename.endswith(".pkl") and record.file_size > _LARGEST_PICKLE for record in records):
+                raise DamagedFileError(f"{path}: a pickle of more than {_LARGEST_PICKLE >> 20} MB; refused")
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise DamagedFileError(f"{path}: damaged archive ({error}); get the file again") from error
+    if damaged is not None:
+        raise DamagedFileError(f"{path}: record {damaged} is damaged; get the file again")
