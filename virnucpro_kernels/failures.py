@@ -1,7 +1,6 @@
 """What failed in a run: `results/failed.tsv`, worked out from missing files and the records that the stages keep."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.manifest import read_manifest
-from virnucpro_kernels.run import FAILED, Run
+from virnucpro_kernels.run import CHUNK_STAGES, FAILED, Run
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,58 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A job of a run, and what it left behind. `unit` is a sample for `collect` and a pool for all others."""
+
+    run: Run
+    directory: Path
+    stage: str
+    unit: str
+    chunk: str = ""
+
+    @property
+    def log(self) -> Path:
+        return self.run.log_path(self.stage, self.unit, self.chunk)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return read_job(self._record_path)
+
+    @property
+    def _record_path(self) -> Path:
+        return self.directory / self.run.record_path(self.stage, self.unit, self.chunk)
+
+    @property
+    def last_sign(self) -> float:
+        """When it last wrote its record or its log; 0 if it was never started."""
+        traces = (self._record_path, self.directory / self.log)
+        return max((path.stat().st_mtime for path in traces if path.exists()), default=0.0)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was started and did not complete."""
+        return self.last_sign > 0 and self.record.get("state") != "complete"
+
+    def failure(self, sample: str) -> Failure:
+        if not self.stopped:
+            return Failure(sample, self.chunk, self.stage, 0, "", "", "not started")
+        record = self.record
+        error = record.get("error") or _last_line(self.directory / self.log) or "ended without a word"
+        return Failure(
+            sample,
+            self.chunk,
+            self.stage,
+            int(record.get("attempts", 1)),
+            str(record.get("exit_code", "killed" if record else "")),
+            str(self.log),
+            " ".join(str(error).split()),
+        )
+
+
 def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
     """Return the failures of a run that has ended, at least one for each sample without all of its files."""
-    failures = []
+    failures: list[Failure] = []
     for pool, samples in run.pools.items():
         unfinished = [
             sample.name
@@ -45,69 +93,52 @@ def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
             if not all((directory / path).exists() for path in run.result_paths(sample.name))
         ]
         if unfinished:
-            of_pool = list(_pool_failures(run, directory, pool))
-            for sample in unfinished:
-                failures += [
-                    Failure(sample, *failure) for failure in of_pool or [_collect_failure(run, directory, sample)]
-                ]
+            of_pool = _unfinished_jobs(run, directory, pool)
+            for name in unfinished:
+                jobs = of_pool or [_Job(run, directory, "collect", name)]
+                failures += [job.failure(name) for job in jobs]
     return failures
 
 
-def write_failures(run: Run, directory: Path = Path()) -> list[Failure]:
-    """Write `results/failed.tsv` and return its rows; where nothing failed, remove it."""
-    failures = find_failures(run, directory)
+def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True) -> None:
+    """Write `results/failed.tsv`; where nothing failed, remove it.
+
+    `unstarted` says whether a job that was never started counts: not where a part of the workflow was all that was
+    asked for.
+    """
+    failures = [failure for failure in find_failures(run, directory) if unstarted or failure.attempts]
     path = directory / FAILED
     if not failures:
         path.unlink(missing_ok=True)
-        return failures
+        return
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(field.name for field in fields(Failure))
         writer.writerows(map(astuple, failures))
-    return failures
 
 
-def _pool_failures(run: Run, directory: Path, pool: str) -> Iterator[tuple[str, str, int, str, str, str]]:
-    """Yield what keeps the samples of a pool from being collected, as the fields of `Failure` after the sample."""
+def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
+    """The jobs that keep the samples of a pool from being collected: one for each chunk without scores."""
     manifest = directory / run.split_dir(pool) / "chunks.tsv"
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
-        chunks = {path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json")}
-        damaged = [row for chunk in sorted(chunks) if (row := _stopped(run, directory, "embed", pool, chunk))]
-        split = _stopped(run, directory, "split", pool)
-        yield from damaged or [split or _not_started("split")]
-        return
+        chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))
+        damaged = [job for chunk in chunks if (job := _Job(run, directory, "embed", pool, chunk)).stopped]
+        return damaged or [_Job(run, directory, "split", pool)]
+    unfinished = []
     for chunk in read_manifest(manifest):
         if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
             continue
-        stages = ("embed", "merge", "classify")
-        # The latest record tells: an earlier run may have left one of a later stage.
-        latest = max(
-            stages, key=lambda stage: str(_record(run, directory, stage, pool, chunk.chunk).get("started", ""))
-        )
-        yield _stopped(run, directory, latest, pool, chunk.chunk) or _not_started("embed", chunk.chunk)
+        # The latest sign of life tells: an earlier run may have left a record of a later stage.
+        jobs = [_Job(run, directory, stage, pool, chunk.chunk) for stage in CHUNK_STAGES]
+        latest = max(range(len(jobs)), key=lambda stage: (jobs[stage].last_sign, -stage))
+        done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
+        unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
+    return unfinished
 
 
-def _collect_failure(run: Run, directory: Path, sample: str) -> tuple[str, str, int, str, str, str]:
-    return _stopped(run, directory, "collect", sample) or _not_started("collect")
-
-
-def _record(run: Run, directory: Path, stage: str, unit: str, chunk: str = "") -> dict[str, Any]:
-    return read_job(directory / run.record_path(stage, unit, chunk))
-
-
-def _stopped(
-    run: Run, directory: Path, stage: str, unit: str, chunk: str = ""
-) -> tuple[str, str, int, str, str, str] | None:
-    """The fields of a job that was started and did not complete."""
-    record = _record(run, directory, stage, unit, chunk)
-    if record.get("state") not in {"failed", "running"}:
-        return None
-    code = str(record.get("exit_code", "killed"))
-    error = " ".join(str(record.get("error", "the process ended without a word; see its log")).split())
-    log = run.log_path(stage, unit, chunk)
-    return chunk, stage, int(record.get("attempts", 1)), code, str(log), error
-
-
-def _not_started(stage: str, chunk: str = "") -> tuple[str, str, int, str, str, str]:
-    return chunk, stage, 0, "", "", "not started"
+def _last_line(log: Path) -> str:
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -13,6 +13,8 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.samples import Sample
 
+POOLS = Path("work", "pools.tsv")
+
 #: Bases that make one protein token, roughly: stop-free frames of 150 to 500 bp windows of real sequence.
 BASES_PER_TOKEN = 3
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
@@ -92,8 +94,10 @@ def read_pools(path: Path) -> dict[str, Assignment]:
         raise DamagedFileError(f"{path}: damaged ({error}); remove it, and samples are pooled anew") from error
 
 
-def write_pools(path: Path, assignments: Sequence[Assignment]) -> None:
-    """Write the table: earlier assignments first, as they were."""
+def keep_pools(assignments: Sequence[Assignment], path: Path = POOLS) -> None:
+    """Write the table, unless it says the same already: earlier assignments first, as they were."""
+    if list(assignments) == list(read_pools(path).values()):
+        return
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(_COLUMNS)

@@ -17,8 +17,9 @@ from virnucpro_kernels.files import sha256
 from virnucpro_kernels.gpu import list_gpus, visible_units
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
 from virnucpro_kernels.pipeline import workflow_root
+from virnucpro_kernels.pools import POOLS
 from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
-from virnucpro_kernels.run import FAILED, POOLS, Run, load_run
+from virnucpro_kernels.run import FAILED, Run, load_run
 from virnucpro_kernels.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.streams import needs_spooling, spool
 from virnucpro_kernels.summary import describe_failures, describe_results

@@ -8,12 +8,14 @@ from typing import Any
 
 from virnucpro_kernels.config import complete_config
 from virnucpro_kernels.gpu import list_gpus, visible_units
-from virnucpro_kernels.pools import BASES_PER_TOKEN, Assignment, assign, estimate_bases, read_pools
+from virnucpro_kernels.pools import BASES_PER_TOKEN, POOLS, Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.registry import Model, find_model
 from virnucpro_kernels.samples import Sample, name_samples, read_sheet
 
-POOLS = Path("work", "pools.tsv")
 FAILED = Path("results", "failed.tsv")
+
+#: The stages that every chunk goes through, in order.
+CHUNK_STAGES = ("embed", "merge", "classify")
 
 #: What `collect` always writes of a sample; `original_files` adds the other two.
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "viral.fna.gz", "run.json")

@@ -9,10 +9,10 @@ from typing import Any
 from virnucpro_kernels.failures import Failure
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.manifest import read_manifest
-from virnucpro_kernels.run import Run
+from virnucpro_kernels.run import CHUNK_STAGES, Run
 
 _LISTED = 10
-STAGES = ("split", "embed", "merge", "classify", "collect")
+STAGES = ("split", *CHUNK_STAGES, "collect")
 
 
 def describe_results(run: Run, directory: Path) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _records(run: Run, directory: Path) -> Iterator[tuple[Path, str]]:
         yield directory / run.record_path("split", pool), "split"
         manifest = directory / run.split_dir(pool) / "chunks.tsv"
         for chunk in read_manifest(manifest) if manifest.exists() else ():
-            for stage in ("embed", "merge", "classify"):
+            for stage in CHUNK_STAGES:
                 yield directory / run.record_path(stage, pool, chunk.chunk), stage
     for sample in run.samples:
         yield directory / run.record_path("collect", sample.name), "collect"

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.manifest import Chunk, read_manifest
-from virnucpro_kernels.pools import read_pools
-from virnucpro_kernels.run import POOLS
+from virnucpro_kernels.pools import POOLS, read_pools
 from virnucpro_kernels.scores import ChunkScores
 from virnucpro_kernels.store import verify as verify_embeddings
 

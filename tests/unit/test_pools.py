@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.pools import Assignment, assign, estimate_bases, read_pools, write_pools
+from virnucpro_kernels.pools import Assignment, assign, estimate_bases, keep_pools, read_pools
 from virnucpro_kernels.samples import Sample
 
 
@@ -61,7 +61,7 @@ def test_the_table_is_read_back_and_damage_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "work" / "pools.tsv"
     assert read_pools(path) == {}
     rows = [Assignment("a", "a", 5), Assignment("b", "a", 6)]
-    write_pools(path, rows)
+    keep_pools(rows, path)
     assert list(read_pools(path).values()) == rows
     path.write_text("sample\tpool\tbases\na\ta\n")
     with pytest.raises(DamagedFileError, match="remove it"):

@@ -17,8 +17,8 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.failures import write_failures
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.pipeline import python_path
-from virnucpro_kernels.pools import write_pools
-from virnucpro_kernels.run import ORIGINAL_FILES, POOLS, load_run
+from virnucpro_kernels.pools import keep_pools
+from virnucpro_kernels.run import ORIGINAL_FILES, load_run
 
 
 wildcard_constraints:
@@ -31,21 +31,16 @@ wildcard_constraints:
 
 
 def find_run():
-    """The run that the configuration describes. The main process keeps the assignment of samples to pools."""
-    pools = Path(workflow.modifier.modify_path(str(POOLS)))
+    """The run that the configuration describes."""
     try:
-        run = load_run(
+        return load_run(
             config,
             sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
-            pools=pools,
-            on_cluster=workflow.remote_exec or workflow.non_local_exec,
+            # The executor is not known yet, but only one that submits jobs has a limit of them.
+            on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
         )
     except VirnucproError as error:
         raise WorkflowError(str(error)) from error
-    executing = workflow.executor_plugin is not None and not workflow.dryrun
-    if executing and workflow.is_main_process and run.assignments:
-        write_pools(pools, run.assignments)
-    return run
 
 
 RUN = find_run()
