@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.commands import check, frames, init, predict, print_version, split, verify, weights
+from virnucpro_kernels.commands import (
+    check,
+    collect,
+    compare,
+    frames,
+    init,
+    predict,
+    print_version,
+    split,
+    verify,
+    weights,
+)
 from virnucpro_kernels.errors import UsageError, VirnucproError
 
 app = typer.Typer(
@@ -35,6 +46,8 @@ def _global_options(
 
 
 app.command("check")(check.check)
+app.command("collect")(collect.collect)
+app.command("compare")(compare.compare)
 app.command("frames")(frames.frames)
 app.command("init")(init.init)
 app.command("predict", cls=predict.PredictCommand)(predict.predict)
