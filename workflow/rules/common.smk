@@ -17,8 +17,11 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.failures import write_failures
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.pipeline import python_path
-from virnucpro_kernels.pools import keep_pools
+from virnucpro_kernels.pools import POOLS, keep_pools
 from virnucpro_kernels.run import ORIGINAL_FILES, load_run
+
+# Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
+HERE = Path(workflow.modifier.modify_path("work")).parent
 
 
 wildcard_constraints:
@@ -36,6 +39,7 @@ def find_run():
         return load_run(
             config,
             sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
+            pools=HERE / POOLS,
             # The executor is not known yet, but only one that submits jobs has a limit of them.
             on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
         )
