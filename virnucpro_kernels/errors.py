@@ -25,5 +25,11 @@ class UsageError(VirnucproError):
     exit_code = 5
 
 
+class StoppedError(VirnucproError):
+    """A signal stopped the work; what was finished is kept, and the same command goes on from there. Exit code 143."""
+
+    exit_code = 143
+
+
 #: Some samples failed and the others are complete (`failed.tsv` names them).
 EXIT_PARTIAL = 2

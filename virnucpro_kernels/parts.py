@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Parts:
         with EmbeddingWriter(self.directory / f"{kind}-{first:09d}.h5", len(vectors), vectors.dtype, provenance) as out:
             out.write(first + np.arange(len(vectors)), vectors)
 
-    def saved(self, kind: Kind, provenance: Provenance, dtype: np.dtype[np.generic]) -> Iterator[tuple[Vectors, int]]:
+    def saved(self, kind: Kind, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
         """Yield the saved vectors (m, d) in order, from sequence 0 on, each with the token budget that made it.
 
         What does not fit is removed, with all that follows it: a damaged part, one behind a gap, and one that another
@@ -76,9 +76,7 @@ class Parts:
             yield vectors, budget
 
     @staticmethod
-    def _load(
-        path: Path, kind: Kind, first: int, provenance: Provenance, dtype: np.dtype[np.generic]
-    ) -> tuple[Vectors, int]:
+    def _load(path: Path, kind: Kind, first: int, provenance: Provenance, dtype: np.dtype[Any]) -> tuple[Vectors, int]:
         with EmbeddingReader(path) as reader:
             with damage(path):
                 budget = encoder_run(reader.provenance, kind).token_budget

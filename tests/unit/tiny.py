@@ -1,0 +1,77 @@
+"""Small encoders with random weights, and frames for them: the real classes, at sizes that a test can afford."""
+
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+import torch
+from tokenizers import models, processors, trainers
+
+from virnucpro_kernels.chunks import Frames
+from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
+from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
+from virnucpro_kernels.sequences import SequenceArray
+
+PROTEIN_DIMENSION, NUCLEOTIDE_DIMENSION = 32, 16
+VOCABULARY = 64
+
+
+def random_dna(count: int, lengths: tuple[int, int], seed: int) -> list[bytes]:
+    rng = np.random.default_rng(seed)
+    return [rng.choice(list(b"ACGT"), rng.integers(*lengths)).astype(np.uint8).tobytes() for _ in range(count)]
+
+
+def random_proteins(count: int, lengths: tuple[int, int], seed: int) -> list[bytes]:
+    rng = np.random.default_rng(seed)
+    residues = list(b"ACDEFGHIKLMNPQRSTVWY")
+    return [rng.choice(residues, rng.integers(*lengths)).astype(np.uint8).tobytes() for _ in range(count)]
+
+
+def frames(count: int, *, distinct: int, lengths: tuple[int, int] = (20, 60), seed: int = 3) -> Frames:
+    """`count` frames with `distinct` different sequences of either kind, at random places."""
+    rng = np.random.default_rng(seed)
+    which = np.concatenate([np.arange(distinct), rng.integers(0, distinct, count - distinct)])
+    rng.shuffle(which)
+    proteins, nucleotides = random_proteins(distinct, lengths, seed), random_dna(distinct, (60, 180), seed)
+    rows = 5 + np.cumsum(rng.integers(1, 4, count))
+    return Frames(
+        rows,
+        [f"contig_chunk_{row}F1" for row in rows],
+        SequenceArray.from_list([nucleotides[i] for i in which]),
+        SequenceArray.from_list([proteins[i] for i in which]),
+    )
+
+
+def random_weights(module: torch.nn.Module, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and "frequencies" not in name:
+            noise = torch.randn(tensor.shape, generator=generator)
+            is_norm = "norm" in name and name.endswith("weight")
+            tensor.copy_(1 + 0.1 * noise if is_norm else noise * tensor.shape[-1] ** -0.5)
+
+
+def protein_encoder(seed: int = 0) -> Esm2:
+    encoder = Esm2(Esm2Config(layers=2, hidden=PROTEIN_DIMENSION, heads=2, feed_forward=64))
+    random_weights(encoder, seed)
+    return encoder.eval().requires_grad_(False)
+
+
+def nucleotide_encoder(seed: int = 1) -> DnabertS:
+    encoder = DnabertS(
+        DnabertConfig(layers=2, hidden=NUCLEOTIDE_DIMENSION, heads=2, feed_forward=24, vocabulary=VOCABULARY)
+    )
+    random_weights(encoder, seed)
+    return encoder.eval().requires_grad_(False)
+
+
+def write_tokenizer(path: Path) -> None:
+    """Byte pairs learnt from random DNA, with the special tokens of the published tokenizer."""
+    tokenizer = tokenizers.Tokenizer(models.BPE(unk_token="[UNK]"))
+    special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([dna.decode() for dna in random_dna(50, (200, 300), 0)], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    tokenizer.save(str(path))

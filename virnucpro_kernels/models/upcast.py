@@ -1,0 +1,59 @@
+"""Running a 16-bit encoder with fp32 activations, without an fp32 copy of all its weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def fp32_activations(encoder: nn.Module) -> Iterator[None]:
+    """Let `encoder` compute in fp32 during the block.
+
+    The blocks of its layers (the members of its `ModuleList`s) have fp32 weights only while they run; what is outside
+    of them, embeddings and norms, is small and has them all along. Afterwards the very same weights are back.
+    Attention takes any backend that can do fp32.
+    """
+    layers = [layer for child in encoder.children() if isinstance(child, nn.ModuleList) for layer in child]
+    rest = [child for child in encoder.children() if not isinstance(child, nn.ModuleList)]
+    backends = {module: vars(module)["backend"] for module in encoder.modules() if "backend" in vars(module)}
+    running: dict[nn.Module, _Weights] = {}
+
+    def before(layer: nn.Module, _: Any) -> None:
+        running[layer] = _to_fp32(layer)
+
+    def after(layer: nn.Module, _: Any, output: Any) -> None:
+        _restore(running.pop(layer))
+
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    hooks += [layer.register_forward_hook(after) for layer in layers]
+    outside = [_to_fp32(child) for child in rest]
+    try:
+        for module in backends:
+            vars(module)["backend"] = "auto"
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for weights in [*outside, *running.values()]:
+            _restore(weights)
+        for module, backend in backends.items():
+            vars(module)["backend"] = backend
+
+
+_Weights = list[tuple[torch.Tensor, torch.Tensor]]
+_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+
+
+def _to_fp32(module: nn.Module) -> _Weights:
+    lower: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in _SIXTEEN_BIT]
+    for weight, data in lower:
+        weight.data = data.float()
+    return lower
+
+
+def _restore(weights: _Weights) -> None:
+    for weight, data in weights:
+        weight.data = data
