@@ -11,7 +11,7 @@ import yaml
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.pipeline import workflow_root
+from virnucpro_kernels.installation import workflow_root
 
 Config = dict[str, Any]
 

@@ -15,8 +15,8 @@ from virnucpro_kernels.errors import EXIT_PARTIAL, UsageError, VirnucproError
 from virnucpro_kernels.failures import Failure, find_failures
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.gpu import list_gpus, visible_units
+from virnucpro_kernels.installation import workflow_root
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
-from virnucpro_kernels.pipeline import workflow_root
 from virnucpro_kernels.pools import POOLS
 from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
 from virnucpro_kernels.run import FAILED, Run, load_run

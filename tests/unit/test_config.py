@@ -8,7 +8,7 @@ import yaml
 
 from virnucpro_kernels.config import complete_config, read_config, schema
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.pipeline import workflow_root
+from virnucpro_kernels.installation import workflow_root
 
 
 def test_missing_keys_take_their_defaults() -> None:

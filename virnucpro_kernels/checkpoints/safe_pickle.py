@@ -12,7 +12,8 @@ from virnucpro_kernels.errors import DamagedFileError, UsageError
 #: A stand-in for a class that a checkpoint names: what to build instead, and the name in the checkpoint.
 Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
-_LARGEST_PICKLE = 64 << 20  # bytes; it holds names and sizes only, tensors lie beside it
+#: In bytes. Tensors lie beside the pickle; but the original's nucleotide embeddings are lists in it, 69 MB a full file.
+_LARGEST_PICKLE = 256 << 20
 
 
 def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:

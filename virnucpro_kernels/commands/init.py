@@ -13,7 +13,7 @@ def init(
 ) -> None:
     """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`."""
     from virnucpro_kernels.errors import UsageError
-    from virnucpro_kernels.pipeline import workflow_root
+    from virnucpro_kernels.installation import workflow_root
     from virnucpro_kernels.predict import CONFIG, SHEET, set_up
 
     for path in (CONFIG, SHEET):

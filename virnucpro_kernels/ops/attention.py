@@ -2,93 +2,195 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, overload
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from virnucpro_kernels.ops import dispatch
+from virnucpro_kernels.ops import attention_kernels, dispatch
+from virnucpro_kernels.ops.configs import AttentionConfig, kernel_config
+from virnucpro_kernels.ops.flash import bundled_flash_attention, flash_attn_attention
+from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
+from virnucpro_kernels.ops.rotary import Rope, rotate
 
-Rope = tuple[torch.Tensor, torch.Tensor]
-
-
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary position embedding of the half-split kind (arXiv:2104.09864), computed in fp32.
-
-    :param x: (T, heads, D); channel c pairs with channel c + D/2.
-    :param cos, sin: fp32 (T, D/2), those of each token's position.
-    :return: (T, heads, D) in the type of x.
-    """
-    first, second = x.float().chunk(2, dim=-1)
-    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
+Lengths = npt.NDArray[np.integer]
 
 
 def varlen_attention_reference(
     qkv: torch.Tensor,
     cu_seqlens: torch.Tensor,
-    lengths: npt.NDArray[np.integer],
+    lengths: Lengths,
     max_length: int,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
     scale: float,
-) -> torch.Tensor:
+    fp8_scale: torch.Tensor | None = None,
+) -> torch.Tensor | RowScaled:
     """`varlen_attention` in plain PyTorch: sequences of equal length are stacked for one dense attention."""
     tokens, _, heads, head_dim = qkv.shape
-    starts = np.concatenate(([0], np.cumsum(lengths)))[:-1]
+    starts = np.cumsum(lengths) - lengths
     out = qkv.new_zeros(tokens, heads, head_dim)
-    for length in np.unique(lengths).tolist():
-        if length == 0:
-            continue
-        positions = np.arange(length)
-        rows = torch.from_numpy((starts[lengths == length][:, None] + positions).ravel()).to(qkv.device)
+    for length in np.unique(lengths[lengths > 0]).tolist():
+        positions = torch.arange(length, device=qkv.device)
+        first = torch.from_numpy(starts[lengths == length]).to(qkv.device)
+        rows = (first.unsqueeze(1) + positions).flatten()
         query, key, value = qkv[rows].unbind(1)
         query = query * scale
         if rope is not None:
-            at = torch.from_numpy(np.tile(positions, len(rows) // length)).to(qkv.device)
-            cos, sin = rope[0][at], rope[1][at]
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+            at = positions.repeat(len(first))
+            query, key = (rotate(x, rope[0][at], rope[1][at]) for x in (query, key))
         bias = None
         if alibi_slopes is not None:
-            distance = torch.from_numpy(np.abs(positions[:, None] - positions)).to(qkv.device)
+            distance = (positions.unsqueeze(1) - positions).abs()
             bias = (-alibi_slopes.view(-1, 1, 1) * distance).to(qkv.dtype).unsqueeze(0)
         query, key, value = (x.reshape(-1, length, heads, head_dim).transpose(1, 2) for x in (query, key, value))
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
         out[rows] = attended.transpose(1, 2).flatten(0, 1)
-    return out.flatten(1)
+    return out.flatten(1) if fp8_scale is None else quantize_columns(out.flatten(1), fp8_scale)
+
+
+@overload
+def varlen_attention(
+    qkv: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    lengths: Lengths,
+    max_length: int,
+    *,
+    rope: Rope | None,
+    alibi_slopes: torch.Tensor | None,
+    scale: float,
+    fp8_scale: None = ...,
+    backend: str = ...,
+    config: AttentionConfig | None = ...,
+) -> torch.Tensor: ...
+@overload
+def varlen_attention(
+    qkv: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    lengths: Lengths,
+    max_length: int,
+    *,
+    rope: Rope | None,
+    alibi_slopes: torch.Tensor | None,
+    scale: float,
+    fp8_scale: torch.Tensor | None = ...,
+    backend: str = ...,
+    config: AttentionConfig | None = ...,
+) -> torch.Tensor | RowScaled: ...
 
 
 def varlen_attention(
     qkv: torch.Tensor,
     cu_seqlens: torch.Tensor,
-    lengths: npt.NDArray[np.integer],
+    lengths: Lengths,
     max_length: int,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
     scale: float,
+    fp8_scale: torch.Tensor | None = None,
     backend: str = "auto",
-) -> torch.Tensor:
+    config: AttentionConfig | None = None,
+) -> torch.Tensor | RowScaled:
     """Softmax attention of every sequence over itself, not causal; positions restart at 0 in each sequence.
 
-    :param qkv: (T, 3, heads, D) fp32, fp16 or bf16; tokens behind the last sequence are ignored.
+    :param qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
+        may be overwritten** (by their rotated selves).
     :param cu_seqlens: int32 (B + 1,) borders of the sequences; repeated ones are sequences of no tokens.
     :param lengths: (B,) the same on the host, so that no launch waits for the device; max_length: the largest.
     :param rope: cos and sin, fp32 (at least max_length, D/2): queries and keys are rotated by their position.
     :param alibi_slopes: fp32 (heads,): a score loses slope times distance.
     :param scale: factor of the queries, before the rotation.
+    :param fp8_scale: fp32 (heads * D,): return e4m3 values times this, see `quantize.quantize_columns`.
     :param backend: see `dispatch.resolve_attention`.
-    :return: (T, heads * D) in the type of qkv; rows behind the last sequence are undefined.
+    :param config: how our kernels cut the work; None for what was tuned for this GPU.
+    :return: (T, heads * D) in the type of qkv, or `RowScaled`; rows behind the last sequence are undefined.
     :raises ValueError: both rope and alibi_slopes, or a rope table that is too short.
     """
     if rope is not None and alibi_slopes is not None:
         raise ValueError("varlen_attention: rope or alibi_slopes, not both")
     if rope is not None and len(rope[0]) < max_length:
         raise ValueError(f"varlen_attention: rope tables of {len(rope[0])} positions for {max_length} tokens")
-    dispatch.resolve_attention(
+    chosen = dispatch.resolve_attention(
         backend, device=qkv.device, dtype=qkv.dtype, head_dim=qkv.shape[3], alibi=alibi_slopes is not None
     )
-    return varlen_attention_reference(
-        qkv, cu_seqlens, lengths, max_length, rope=rope, alibi_slopes=alibi_slopes, scale=scale
-    )
+    if chosen == "triton":
+        return _launch(
+            qkv, cu_seqlens, lengths, rope, alibi_slopes, scale, fp8_scale, config or _tuned(qkv.device, qkv.dtype)
+        )
+    if chosen == "sdpa":
+        return varlen_attention_reference(
+            qkv, cu_seqlens, lengths, max_length,
+            rope=rope, alibi_slopes=alibi_slopes, scale=scale, fp8_scale=fp8_scale,
+        )  # fmt: skip
+    if chosen == "flash":
+        out = bundled_flash_attention(qkv, cu_seqlens, max_length, rope=rope, scale=scale)
+    else:
+        out = flash_attn_attention(
+            qkv, cu_seqlens, max_length, rope=rope, alibi_slopes=alibi_slopes, scale=scale
+        )
+    return out if fp8_scale is None else quantize_columns(out, fp8_scale)
+
+
+def _tuned(device: torch.device, dtype: torch.dtype) -> AttentionConfig:
+    config = kernel_config(device)
+    return config.attention_fp32 if dtype == torch.float32 else config.attention
+
+
+def _launch(
+    qkv: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    lengths: Lengths,
+    rope: Rope | None,
+    alibi_slopes: torch.Tensor | None,
+    scale: float,
+    fp8_scale: torch.Tensor | None,
+    config: AttentionConfig,
+) -> torch.Tensor | RowScaled:
+    """One launch for each number of tiles that occurs, and one for all sequences too long to be resident."""
+    tokens, _, heads, head_dim = qkv.shape
+    out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
+    grid = (heads * (len(cu_seqlens) - 1),)
+    cos, sin = rope if rope is not None else (None, None)
+    arguments = (out, fp8_scale, qkv, cu_seqlens, cos, sin, alibi_slopes, scale * math.log2(math.e))
+    sizes = {
+        "heads": heads,
+        "head_dim": head_dim,
+        "block_half": max(16, _power_of_two(head_dim // 2)),
+        "block_dim": max(16, _power_of_two(head_dim)),
+        "block": config.block,
+        "num_warps": config.warps,
+    }
+    tiles = -(-lengths // config.block)
+    for count in np.unique(tiles[(tiles > 0) & (tiles <= config.resident_tiles)]).tolist():
+        attention_kernels.resident_kernel[grid](
+            *arguments,
+            tiles=count,
+            unrolled=count <= config.unrolled_tiles,
+            **sizes,
+            **_register_limit(config.resident_registers),
+        )
+    if (tiles > config.resident_tiles).any():
+        attention_kernels.streamed_kernel[grid](
+            *arguments,
+            longer_than=config.resident_tiles * config.block,
+            stages=config.stages,
+            **sizes,
+            **_register_limit(config.streamed_registers),
+        )
+    if fp8_scale is None:
+        return out
+    return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))
+
+
+def _register_limit(registers: int | None) -> dict[str, Any]:
+    return {} if registers is None else {"maxnreg": registers}
+
+
+def _power_of_two(number: int) -> int:
+    """Smallest power of two that is not below `number`."""
+    return 1 << (number - 1).bit_length()

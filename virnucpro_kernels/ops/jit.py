@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,18 +13,19 @@ try:
 except ImportError:  # no Triton for this platform: the PyTorch implementations are the only ones
     triton = tl = InterpretedFunction = None
 
-__all__ = ["TRITON_INSTALLED", "Pointer", "Scalar", "is_interpreted", "jit", "tl"]
-
-#: Kernel arguments, named for the reader; Triton gives them their types at launch.
-Pointer = Any
-Scalar = Any
+__all__ = ["TRITON_INSTALLED", "is_interpreted", "jit", "tl"]
 
 TRITON_INSTALLED = triton is not None
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile `function` with Triton at its first launch."""
-    return triton.jit(function) if TRITON_INSTALLED else function
+def jit(function: Callable[..., Any] | None = None, *, any_value: tuple[str, ...] = ()) -> Any:
+    """Compile `function` with Triton at its first launch.
+
+    :param any_value: integer arguments for which one compiled kernel serves all values.
+    """
+    if function is None:
+        return functools.partial(jit, any_value=any_value)
+    return triton.jit(function, do_not_specialize=any_value) if TRITON_INSTALLED else function
 
 
 def is_interpreted(kernel: Any) -> bool:

@@ -25,6 +25,10 @@ class RowScaled(NamedTuple):
         return (self.values.float() * self.scale).to(dtype)
 
 
+def _to_fp8(x: torch.Tensor) -> torch.Tensor:
+    return x.clamp(-FP8_MAX, FP8_MAX).to(FP8)
+
+
 def quantize_rows(x: torch.Tensor) -> RowScaled:
     """Scale each row so that its largest magnitude is the largest e4m3 number, and round.
 
@@ -33,5 +37,33 @@ def quantize_rows(x: torch.Tensor) -> RowScaled:
     """
     x = x.float()
     maximum = x.abs().amax(dim=1, keepdim=True).clamp_min(SMALLEST_ROW_MAXIMUM)
-    values = (x * (FP8_MAX / maximum)).clamp(-FP8_MAX, FP8_MAX).to(FP8)
-    return RowScaled(values, maximum / FP8_MAX)
+    return RowScaled(_to_fp8(x * (FP8_MAX / maximum)), maximum / FP8_MAX)
+
+
+def quantize_columns(x: torch.Tensor, factors: torch.Tensor) -> RowScaled:
+    """Scale each column by a constant and round; the scale of every row is 1.
+
+    The product that comes next has weights divided by these factors. e4m3 is a floating format, so a factor that is
+    far too small costs no precision over some 15 octaves; what matters is that nothing saturates. So attention can
+    write fp8 without knowing a row's maximum, which is spread over its heads (`attention_factors`).
+
+    :param x: (rows, columns); factors: fp32 (columns,).
+    """
+    return RowScaled(_to_fp8(x.float() * factors), torch.ones(len(x), 1, dtype=torch.float32, device=x.device))
+
+
+def attention_factors(
+    value_weight: torch.Tensor, value_bias: torch.Tensor, ln_weight: torch.Tensor, ln_bias: torch.Tensor
+) -> torch.Tensor:
+    """Largest factors with which no output of attention over values W · LayerNorm(x) + b can saturate e4m3.
+
+    Attention returns a mean of values, so no channel exceeds its largest value; and a normalised vector of d numbers
+    has a norm of at most sqrt(d), so by Cauchy and Schwarz |value| <= sqrt(d) · ‖W ∘ weight‖ + |W · bias + b|.
+
+    :param value_weight: (channels, d); value_bias: (channels,); ln_weight, ln_bias: (d,).
+    :return: fp32 (channels,)
+    """
+    weight = value_weight.float()
+    reach = (weight * ln_weight.float()).norm(dim=1) * weight.shape[1] ** 0.5
+    bound = reach + (weight @ ln_bias.float() + value_bias.float()).abs()
+    return FP8_MAX / bound.clamp_min(SMALLEST_ROW_MAXIMUM)

@@ -16,7 +16,7 @@ from virnucpro_kernels import requirements
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.failures import write_failures
 from virnucpro_kernels.manifest import read_manifest
-from virnucpro_kernels.pipeline import python_path
+from virnucpro_kernels.installation import python_path
 from virnucpro_kernels.pools import POOLS, keep_pools
 from virnucpro_kernels.run import ORIGINAL_FILES, load_run
 
