@@ -3,14 +3,19 @@
 import io
 import warnings
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from virnucpro_kernels.sniff import Sniffed
+from virnucpro_kernels.sniff import Format, Sniffed
 from virnucpro_kernels.streams import DamagedInputError, check_bgzf_end, open_ascii
 
 #: Header text and sequence.
 Entry = tuple[str, str]
+
+_BLOCK_BYTES = 1 << 21
+#: What a decompressor is asked for at a time: where the data are damaged, no more than this is lost.
+_PIECE_BYTES = 1 << 16
 
 _PAIRED, _REVERSE, _FIRST, _SECOND, _SECONDARY, _SUPPLEMENTARY = 0x1, 0x10, 0x40, 0x80, 0x100, 0x800
 
@@ -23,21 +28,66 @@ class EntryError(Exception):
         self.line = line
 
 
-def read_entries(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
-    """Yield header and sequence of every record; text from all but BAM is escaped (see `streams.unescape`).
+@dataclass(frozen=True)
+class Block:
+    """Consecutive whole records of a file. Cutting a file into blocks is quick, parsing them can be shared out.
+
+    Attributes:
+        source: what to call the file in messages.
+        format: of the file.
+        content: text still to be parsed; entries where the format has to be parsed to be cut.
+        records: how many there are.
+        first_record: 0-based number of the first one within the file.
+        first_line: 0-based number of the line at which the text begins.
+        position: bytes of the file, compressed as it is, that had been read when the block was complete.
+    """
+
+    source: str
+    format: Format
+    content: bytes | list[Entry]
+    records: int
+    first_record: int
+    first_line: int
+    position: int
+
+
+def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
+    """Cut `path` into blocks of a few megabytes, or of one record that is longer.
 
     Raises:
-        EntryError: a record breaks the rules of the format.
-        DamagedInputError: the file is truncated or damaged.
+        EntryError: a record of GenBank breaks the rules of the format.
+        DamagedInputError: the file is truncated or damaged. All whole records before that have been yielded.
     """
     check_bgzf_end(path)
     match sniffed.format:
         case "fasta" | "fastq":
-            yield from _fasta_or_fastq(path, sniffed)
+            return _text_blocks(path, source, sniffed.format, sniffed)
         case "genbank":
-            yield from _genbank(path, sniffed)
+            return _entry_blocks(_genbank(path, sniffed), source, sniffed.format)
         case "bam":
-            yield from _bam(path)
+            return _entry_blocks(_bam(path), source, sniffed.format)
+    return iter(())
+
+
+def parse(block: Block) -> Iterator[Entry]:
+    """Yield header and sequence of every record; text from all but BAM is escaped (see `streams.unescape`).
+
+    Raises:
+        EntryError: a record breaks the rules of the format; its line is that within the file.
+    """
+    if isinstance(block.content, list):
+        yield from block.content
+        return
+    from dnaio import FastaReader, FastqReader
+    from dnaio.exceptions import FileFormatError
+
+    reader = FastaReader if block.format == "fasta" else FastqReader
+    try:
+        yield from map(attrgetter("name", "sequence"), reader(io.BytesIO(block.content)))
+    except FileFormatError as error:
+        line = None if error.line is None else block.first_line + error.line + 1
+        rule = " (a FASTQ record has four lines)" if block.format == "fastq" else ""
+        raise EntryError(error.message + rule, line) from error
 
 
 def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[int, int]:
@@ -49,7 +99,7 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     if first_letters is None or not records:
         return lines
     record, last = 0, max(records)
-    with open_ascii(path, sniffed.skipped_bytes) as stream:
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
         for line, text in enumerate(io.TextIOWrapper(stream, "ascii"), start=sniffed.skipped_lines + 1):
             if text.lstrip().startswith(first_letters):
                 record += 1
@@ -60,25 +110,84 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     return lines
 
 
-def _fasta_or_fastq(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
-    from dnaio import FastaReader, FastqReader
-    from dnaio.exceptions import FileFormatError
+def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Iterator[Block]:
+    records, line = 0, sniffed.skipped_lines
+    last_border = _fasta_border if kind == "fasta" else _fastq_border
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
 
-    with open_ascii(path, sniffed.skipped_bytes) as stream:
-        try:
-            reader = (FastaReader if sniffed.format == "fasta" else FastqReader)(stream)
-            yield from map(attrgetter("name", "sequence"), reader)
-        except FileFormatError as error:
-            line = None if error.line is None else sniffed.skipped_lines + error.line + 1
-            rule = " (a FASTQ record has four lines)" if sniffed.format == "fastq" else ""
-            raise EntryError(error.message + rule, line) from error
+        def block(text: bytes) -> Block:
+            found = text.count(b"\n>") + 1 if kind == "fasta" else (text.count(b"\n") + (text[-1:] != b"\n")) // 4
+            return Block(source, kind, text, found, records, line, file.tell())
+
+        rest, damage = b"", None
+        while damage is None:
+            data, damage = _read(stream, max(_BLOCK_BYTES, len(rest)))
+            if not data and damage is None:
+                break
+            text = rest + data
+            border = last_border(text, len(rest))
+            if border:
+                whole = block(text[:border])
+                yield whole
+                records, line = records + whole.records, line + text.count(b"\n", 0, border)
+            rest = text[border:]
+        if damage is not None:
+            raise damage
+        if rest:
+            yield block(rest)
 
 
-def _genbank(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
+def _read(stream: io.BufferedReader, count: int) -> tuple[bytes, DamagedInputError | None]:
+    """Read `count` bytes, fewer at the end; and with the damage where there is some, what comes before it."""
+    pieces = []
+    try:
+        while count > 0 and (piece := stream.read1(min(count, _PIECE_BYTES))):
+            pieces.append(piece)
+            count -= len(piece)
+    except DamagedInputError as error:
+        return b"".join(pieces), error
+    return b"".join(pieces), None
+
+
+def _fasta_border(text: bytes, searched: int) -> int:
+    """Where the last record begins, 0 where it is the only one; there is no border in the first `searched` bytes."""
+    return text.rfind(b"\n>", max(searched - 1, 0)) + 1
+
+
+def _fastq_border(text: bytes, _: int) -> int:
+    """Where the last whole record of four lines ends."""
+    border = len(text)
+    for _ in range(text.count(b"\n") % 4 + 1):
+        border = text.rfind(b"\n", 0, border)
+    return border + 1
+
+
+def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Format) -> Iterator[Block]:
+    """Gather entries, each with the position in the file behind it."""
+    held: list[Entry] = []
+    records = size = position = 0
+    damage: EntryError | DamagedInputError | None = None
+
+    try:
+        for entry, position in entries:
+            held.append(entry)
+            size += len(entry[0]) + len(entry[1])
+            if size >= _BLOCK_BYTES:
+                yield Block(source, kind, held, len(held), records, 0, position)
+                records, size, held = records + len(held), 0, []
+    except (EntryError, DamagedInputError) as error:
+        damage = error
+    if held:
+        yield Block(source, kind, held, len(held), records, 0, position)
+    if damage is not None:
+        raise damage
+
+
+def _genbank(path: Path, sniffed: Sniffed) -> Iterator[tuple[Entry, int]]:
     from Bio import SeqIO
     from Bio.Seq import UndefinedSequenceError
 
-    with open_ascii(path, sniffed.skipped_bytes) as stream:
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
         records = SeqIO.parse(io.TextIOWrapper(stream, "ascii"), "genbank")
         while True:
             try:
@@ -97,10 +206,10 @@ def _genbank(path: Path, sniffed: Sniffed) -> Iterator[Entry]:
             for note in map(str, (note.message for note in notes)):
                 if "sequence length" in note or "Premature end" in note:  # Biopython reads on
                     raise EntryError(f"the GenBank record is incomplete: {note}")
-            yield header, sequence
+            yield (header, sequence), file.tell()
 
 
-def _bam(path: Path) -> Iterator[Entry]:
+def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
     """Primary records in the orientation of the read; mates of pairs get /1 and /2."""
     import pysam
 
@@ -115,7 +224,7 @@ def _bam(path: Path) -> Iterator[Entry]:
                 if flag & _PAIRED and flag & (_FIRST | _SECOND) in (_FIRST, _SECOND):
                     name = name.removesuffix(mate := "/1" if flag & _FIRST else "/2") + mate
                 sequence = read.get_forward_sequence() if flag & _REVERSE else read.query_sequence
-                yield name, sequence or ""
+                yield (name, sequence or ""), file.tell() >> 16  # above that the offset within a bgzip block
     except (OSError, ValueError) as error:
         raise DamagedInputError(f"damaged or truncated BAM data ({error})") from error
     finally:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.formats import EntryError, find_lines, read_entries
+from virnucpro_kernels.formats import Block, EntryError, find_lines, parse, read_blocks
 from virnucpro_kernels.problems import InputError, Kind, Problem, Severity
 from virnucpro_kernels.sequences import SequenceArray
 from virnucpro_kernels.sniff import Sniffed, describe, sniff
@@ -17,9 +17,6 @@ from virnucpro_kernels.streams import DamagedInputError, needs_spooling, read_he
 
 #: IUPAC nucleotide codes in either case, `U`, gap and stop.
 ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
-
-_BATCH_RECORDS = 1 << 16
-_BATCH_BASES = 1 << 23
 
 _BLANKS = re.compile("[ \t]+")
 _HEADER = re.compile("[ \t]*([^ \t]*)[ \t]*(.*)", re.DOTALL)
@@ -118,32 +115,45 @@ def identify(path: Path, name: str) -> Sniffed:
     return sniffed
 
 
+def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
+    """Yield the blocks of `path`; InputError where it is damaged, after all whole records before that."""
+    records = 0
+    try:
+        for block in read_blocks(path, name, sniffed):
+            yield block
+            records += block.records
+    except EntryError as error:
+        raise InputError(Problem("error", "format", name, str(error), records + 1, error.line)) from error
+    except DamagedInputError as error:
+        raise InputError(Problem("error", "damaged", name, f"{error}, {records:,} whole records")) from error
+
+
+def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
+    """Return the records of `block`, unchecked, and what is wrong with the one after them, if it cannot be parsed."""
+    headers: list[str] = []
+    sequences: list[str] = []
+    problem: Problem | None = None
+    try:
+        for header, sequence in parse(block):
+            headers.append(header)
+            sequences.append(sequence)
+    except EntryError as error:
+        record = block.first_record + len(headers) + 1
+        problem = Problem("error", "format", block.source, str(error), record, error.line)
+    return _batch(block.first_record, headers, sequences), problem
+
+
 def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBatch]:
     """Yield the records of `path` unchecked; InputError where the file is damaged or breaks its format.
 
     All records before the damage are yielded first.
     """
-    headers: list[str] = []
-    sequences: list[str] = []
-    first = bases = 0
-    problem: Problem | None = None
-    try:
-        for header, sequence in read_entries(path, sniffed):
-            headers.append(header)
-            sequences.append(sequence)
-            bases += len(sequence)
-            if bases >= _BATCH_BASES or len(headers) >= _BATCH_RECORDS:
-                yield _batch(first, headers, sequences)
-                first += len(headers)
-                headers, sequences, bases = [], [], 0
-    except EntryError as error:
-        problem = Problem("error", "format", name, str(error), first + len(headers) + 1, error.line)
-    except DamagedInputError as error:
-        problem = Problem("error", "damaged", name, f"{error}, {first + len(headers):,} whole records")
-    if headers:
-        yield _batch(first, headers, sequences)
-    if problem is not None:
-        raise InputError(problem)
+    for block in cut_file(path, name, sniffed):
+        batch, problem = parse_block(block)
+        if len(batch):
+            yield batch
+        if problem is not None:
+            raise InputError(problem)
 
 
 def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:

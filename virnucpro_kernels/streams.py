@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from xopen import xopen
 
@@ -53,23 +53,22 @@ def spool(path: Path, target: Path) -> None:
 
 def read_head(path: Path) -> bytes:
     """Return the first `HEAD_BYTES` bytes of `path`, decompressed (DamagedInputError where that fails)."""
-    with _source(path) as source:
+    with path.open("rb") as file, _source(file) as source:
         stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), HEAD_BYTES)
         return stream.read(HEAD_BYTES)
 
 
 @contextmanager
-def open_ascii(path: Path, skip: int = 0) -> Iterator[BinaryIO]:
-    """Open `path` decompressed, from byte `skip` on, with every byte that is not ASCII escaped (see `unescape`).
+def open_ascii(file: io.BufferedReader, skip: int = 0) -> Iterator[io.BufferedReader]:
+    """Read `file` decompressed, from byte `skip` on, with every byte that is not ASCII escaped (see `unescape`).
 
     The readers of sequence files refuse anything but ASCII, and headers may hold any text.
 
     Raises:
         DamagedInputError: while reading, where the file is truncated or damaged.
     """
-    with _source(path) as source:
-        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=True, skip=skip)), _BUFFER_BYTES)
-        yield cast(BinaryIO, stream)
+    with _source(file) as source:
+        yield io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=True, skip=skip)), _BUFFER_BYTES)
 
 
 def unescape(text: str) -> str:
@@ -99,15 +98,14 @@ def check_bgzf_end(path: Path) -> None:
 
 
 @contextmanager
-def _source(path: Path) -> Iterator[io.BufferedReader]:
-    with path.open("rb") as file:
-        compression = compression_of(file.peek(8))
-        if compression is None:
-            yield file
-            return
-        # In this thread: the readers that use threads or processes can mistake a failed worker for the end of the file.
-        with xopen(file, "rb", threads=0, format=compression) as source:
-            yield cast(io.BufferedReader, source)
+def _source(file: io.BufferedReader) -> Iterator[io.BufferedReader]:
+    compression = compression_of(file.peek(8))
+    if compression is None:
+        yield file
+        return
+    # In this thread: the readers that use threads or processes can mistake a failed worker for the end of the file.
+    with xopen(file, "rb", threads=0, format=compression) as source:
+        yield cast(io.BufferedReader, source)
 
 
 class _Bytes(io.RawIOBase):
