@@ -25,6 +25,7 @@ class SampleInput:
     """
 
     def __init__(self, path: Path, *, duplicate_ids: DuplicateIds = "error", name: str | None = None) -> None:
+        """Look at the start of `path`; InputError where it is no sequence file."""
         self.path = path
         self.name = name or str(path)
         self.records = 0
@@ -35,34 +36,24 @@ class SampleInput:
         self._register: IdRegister | None = None
 
     def first_pass(self) -> Iterator[RecordBatch]:
-        """Yield all batches, checking them; IDs are as in the file. Consume it to the end.
+        """Yield all batches, checking them. Consume it to the end.
+
+        With `duplicate_ids` `suffix` the file is read once more before that, since the names of repeated IDs depend on
+        all IDs of the file; both passes give the final names.
 
         Raises:
             InputError: at the first record that cannot be used; at the end, where IDs repeat and `duplicate_ids` is
                 `error`.
         """
-        register, tally, count = IdRegister(), Tally(), 0
-        for batch, warnings in checked_batches(self.path, self.name, self._sniffed):
-            tally.add(warnings)
-            register.add(batch.contigs)
-            count += len(batch)
-            yield batch
-        if not count:
-            tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
-        register.close()
-        if register.repeats and self._duplicate_ids == "error":
-            duplicates = duplicate_problems(register, self.path, self.name, self._sniffed)
-            if duplicates:
-                raise InputError(*duplicates)
-        elif register.repeats:
-            message = f"{register.repeats:,} records have the ID of an earlier one and get `_2`, `_3`, … after it"
-            tally.add([Problem("warning", "duplicate_id", self.name, message)])
-        self.warnings = locate(tally.problems(), self.path, self._sniffed)
-        self.records = count
-        self._register = register
+        if self._duplicate_ids == "error":
+            yield from self._check()
+        else:
+            for _ in self._check():
+                pass
+            yield from self.second_pass()
 
     def second_pass(self) -> Iterator[RecordBatch]:
-        """Yield all batches again, repeated IDs renamed (`duplicate_ids: suffix`).
+        """Yield all batches again.
 
         Raises:
             UsageError: the file changed since the first pass.
@@ -75,6 +66,27 @@ class SampleInput:
         finder = RepeatFinder(self._register)
         for batch in parse_batches(self.path, self.name, self._sniffed):
             yield replace(batch, contigs=finder.rename(batch.contigs, batch.first_record))
+
+    def _check(self) -> Iterator[RecordBatch]:
+        register, tally, count = IdRegister(), Tally(), 0
+        for batch, warnings in checked_batches(self.path, self.name, self._sniffed):
+            tally.add(warnings)
+            register.add(batch.contigs)
+            count += len(batch)
+            yield batch
+        register.close()
+        if not count:
+            tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
+        if register.repeats and self._duplicate_ids == "error":
+            duplicates = duplicate_problems(register, self.path, self.name, self._sniffed)
+            if duplicates:
+                raise InputError(*duplicates)
+        elif register.repeats:
+            message = f"{register.repeats:,} records have the ID of an earlier one and get `_2`, `_3`, … after it"
+            tally.add([Problem("warning", "duplicate_id", self.name, message)])
+        self.warnings = locate(tally.problems(), self.path, self._sniffed)
+        self.records = count
+        self._register = register if register.repeats else IdRegister()  # no repeats: the hashes have done their work
 
     def _state_of_file(self) -> tuple[int, int]:
         state = self.path.stat()
