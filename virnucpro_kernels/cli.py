@@ -8,10 +8,12 @@ import typer
 
 from virnucpro_kernels.commands import (
     check,
+    classify,
     collect,
     compare,
     frames,
     init,
+    merge,
     predict,
     print_version,
     split,
@@ -46,10 +48,12 @@ def _global_options(
 
 
 app.command("check")(check.check)
+app.command("classify")(classify.classify)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.command("frames")(frames.frames)
 app.command("init")(init.init)
+app.command("merge")(merge.merge)
 app.command("predict", cls=predict.PredictCommand)(predict.predict)
 app.command("split")(split.split)
 app.command("verify")(verify.verify)

@@ -21,6 +21,8 @@ from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.files import atomic_path
 
 SCHEMA_VERSION = 1
+#: Stands for the checksum of weights that are not on record: those with which the original tool made its embeddings.
+UNRECORDED = "unrecorded"
 _BLOCK_BYTES = 1 << 22
 _REMEDY = "delete it, and the next start makes it again"
 
@@ -39,6 +41,7 @@ class EncoderRun:
         precision: `fp32`, `fp16`, `bf16`, `fp8`, `reference`, or `original` for vectors that the original tool made.
         kernel: the attention backend that ran.
         token_budget: tokens of a batch; where memory ran out on the way, the last and smallest budget. 0 if unknown.
+        tokenizer_sha256: checksum of the file that made its tokens; empty for an encoder of single letters.
     """
 
     encoder: str
@@ -47,6 +50,7 @@ class EncoderRun:
     precision: str
     kernel: str
     token_budget: int
+    tokenizer_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,12 @@ import torch
 from tokenizers import models, processors, trainers
 
 from virnucpro_kernels.chunks import Frames
+from virnucpro_kernels.model_directory import Description, NewClassifier, NewEncoder, Origin, tensors_of
+from virnucpro_kernels.model_directory import write_model_directory as write_directory
+from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
+from virnucpro_kernels.registry import Model
 from virnucpro_kernels.sequences import SequenceArray
 
 PROTEIN_DIMENSION, NUCLEOTIDE_DIMENSION = 32, 16
@@ -75,3 +79,27 @@ def write_tokenizer(path: Path) -> None:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     tokenizer.save(str(path))
+
+
+def classifier(dimension: int = NUCLEOTIDE_DIMENSION + PROTEIN_DIMENSION, seed: int = 2) -> Classifier:
+    module = Classifier(ClassifierConfig(dimension, 24))
+    random_weights(module, seed)
+    module.norm.running_var.abs_().add_(0.1)
+    return module.eval().requires_grad_(False)
+
+
+def write_model(directory: Path, *, window_length: int = 500, seed: int = 0) -> Model:
+    """A complete model directory of these encoders; `seed` decides the weights of all three networks."""
+    tokenizer = directory.with_name(f"{directory.name}.tokenizer.json")
+    write_tokenizer(tokenizer)
+    protein, nucleotide, head = protein_encoder(seed), nucleotide_encoder(seed + 1), classifier(seed=seed + 2)
+    origin = Origin("random weights of a test")
+    return write_directory(
+        directory,
+        Description(directory.name, window_length, "trial", "a test", "MIT", ""),
+        NewEncoder("tiny-dnabert", nucleotide.config, tensors_of(nucleotide, torch.float32), origin),
+        tokenizer,
+        origin,
+        NewEncoder("tiny-esm2", protein.config, tensors_of(protein, torch.float32), origin),
+        NewClassifier(head.config, tensors_of(head, torch.float32), origin),
+    )

@@ -1,0 +1,130 @@
+"""The classify stage: one logit and one probability for each frame, from its features."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from virnucpro_kernels import __version__
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.registry import EncoderInfo, Model
+from virnucpro_kernels.store import UNRECORDED, EmbeddingReader, EncoderRun, Provenance, Vectors
+
+#: Frames scored at once. Always so many, the last ones filled up with zeros: so a score never depends on the others.
+_BATCH = 1024
+_ROW_GROUP = 1 << 16
+
+_SCHEMA = pa.schema([("row", pa.int64()), ("logit", pa.float32()), ("p_virus", pa.float32())])
+
+
+def classify(
+    features: Path,
+    model: Model,
+    classifier: Classifier,
+    output: Path,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Provenance:
+    """Write the scores of a chunk: row, logit (virus minus other) and p_virus (its sigmoid), in row order.
+
+    Args:
+        features: as `merge` writes them.
+        model: whose window length and encoders they must be of.
+        classifier: of that model, fp32 on the CPU.
+        output: Parquet; its metadata says what made it.
+        progress: told rows done and rows in all.
+
+    Returns:
+        The provenance of the features.
+
+    Raises:
+        DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
+    """
+    with EmbeddingReader(features) as reader:
+        provenance = reader.provenance
+        check_features(provenance, model, features)
+        found = np.empty(len(reader), np.float32)
+        done = 0
+        for rows, vectors in reader.blocks():
+            found[done : done + len(rows)] = logits(classifier, vectors)
+            done += len(rows)
+            progress(done, len(reader))
+        rows = reader.rows
+    finite = np.isfinite(found)
+    if not finite.all():
+        raise DamagedFileError(
+            f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the model"
+            " with `virnucpro weights verify`"
+        )
+    small = np.exp(-np.abs(found.astype(np.float64)))  # never overflows
+    p_virus = np.where(found >= 0, 1, small) / (1 + small)
+    schema = _SCHEMA.with_metadata(_metadata(provenance, model))
+    table = pa.table([rows, found, p_virus.astype(np.float32)], schema=schema)
+    with atomic_path(output) as temporary:
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP)
+    return provenance
+
+
+def check_features(provenance: Provenance, model: Model, path: Path) -> None:
+    """Refuse features that `model` was not made for.
+
+    Raises:
+        DamagedFileError: other windows, other encoders or another width; `path` is named.
+    """
+    model.check_window_length(provenance.window_length, str(path))
+    for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
+        if run is None:
+            raise DamagedFileError(f"{path}: lacks the vectors of {info.name}; give the features that merge writes")
+        if not _is_made_by(run, info):
+            raise DamagedFileError(
+                f"{path}: vectors of {run.encoder} ({run.sha256[:8]}), but model {model.name} is for {info.name}"
+                f" ({info.sha256[:8]}); embed with the encoders of this model, or choose the model that fits"
+            )
+    tokenizer = provenance.nucleotide.tokenizer_sha256 if provenance.nucleotide else ""
+    if tokenizer not in (model.tokenizer.sha256, UNRECORDED):
+        raise DamagedFileError(f"{path}: another tokenizer than that of model {model.name}; embed with this model")
+    if provenance.dimension != model.classifier.dimension:
+        raise DamagedFileError(
+            f"{path}: {provenance.dimension} values a frame, but the classifier of model {model.name} takes"
+            f" {model.classifier.dimension}; embed with the encoders of this model"
+        )
+
+
+def _is_made_by(run: EncoderRun, info: EncoderInfo) -> bool:
+    if run.sha256 == UNRECORDED:
+        return run.encoder == info.name
+    return run.sha256 == info.sha256
+
+
+@torch.inference_mode()
+def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
+    """Logit of each frame, fp32 (n,): virus minus other.
+
+    Args:
+        classifier: fp32, on the CPU.
+        vectors: (n, d) float16 or float32.
+    """
+    found = torch.empty(len(vectors))
+    batch = torch.zeros(_BATCH, vectors.shape[1])
+    for start in range(0, len(vectors), _BATCH):
+        part = torch.from_numpy(vectors[start : start + _BATCH])
+        batch[: len(part)] = part
+        batch[len(part) :] = 0
+        found[start : start + len(part)] = classifier.logit(batch)[: len(part)]
+    return found.numpy()
+
+
+def _metadata(provenance: Provenance, model: Model) -> dict[str, str]:
+    made_by = {
+        "model_id": model.model_id,
+        "model": model.name,
+        "window_length": model.window_length,
+        "classifier_sha256": model.classifier.sha256,
+        "classify_version": __version__,
+    }
+    return {name: str(value) for name, value in (provenance.attributes() | made_by).items()}
