@@ -46,11 +46,12 @@ def write_viral(
             names, lengths = records.take(len(batch))
             if batch.sequences.lengths.tolist() != lengths:
                 raise UsageError(_changed(source, "holds sequences of other lengths than those"))
+            # A repeated ID was renamed, by a suffix.
+            for name, contig in zip(names, batch.contigs, strict=True) if names != batch.contigs else ():
+                if not name.startswith(contig):
+                    raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
             pieces = []
             for index in np.flatnonzero(tiers[first:stop] >= 0).tolist():
-                # A repeated ID was renamed, by a suffix.
-                if not names[index].startswith(batch.contigs[index]):
-                    raise UsageError(_changed(source, f"has {batch.contigs[index]!r} instead of the {names[index]!r}"))
                 header = (
                     f">{names[index]} p_virus={p_virus[first + index]:.6f} tier={tier_names[tiers[first + index]]}"
                     f" model={model} {batch.descriptions[index]}"
