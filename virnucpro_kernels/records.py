@@ -1,7 +1,7 @@
 """Reading and checking the input: contigs or reads of any supported file, in batches, with every problem named."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -80,19 +80,17 @@ def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]
     """Like `read_records`, in batches of some megabases: much faster."""
     name = source or str(path)
     sniffed = identify(path, name)
-    for batch, _ in checked_batches(path, name, sniffed):
+    for batch in parse_batches(path, name, sniffed):
+        refuse_errors(batch_problems(batch, name), path, sniffed)
         yield batch
 
 
-def checked_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[tuple[RecordBatch, list[Problem]]]:
-    """Yield each batch with its warnings; InputError at the first record that cannot be used."""
-    for batch in parse_batches(path, name, sniffed):
-        problems = list(batch_problems(batch, name))
-        first_error = next((problem for problem in problems if problem.severity == "error"), None)
-        if first_error is not None:
-            [problem] = locate([first_error], path, sniffed)
-            raise InputError(replace(problem, message=f"{problem.message}. `virnucpro check` lists every problem"))
-        yield batch, problems
+def refuse_errors(problems: Iterable[Problem], path: Path, sniffed: Sniffed) -> None:
+    """Raise InputError with the first error among `problems` of the file `path`, if there is one."""
+    first_error = next((problem for problem in problems if problem.severity == "error"), None)
+    if first_error is not None:
+        [problem] = locate([first_error], path, sniffed)
+        raise InputError(replace(problem, message=f"{problem.message}. `virnucpro check` lists every problem"))
 
 
 def identify(path: Path, name: str) -> Sniffed:

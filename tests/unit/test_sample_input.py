@@ -1,4 +1,4 @@
-"""Two passes over one input file: duplicate IDs found or renamed, warnings, a file that changes."""
+"""Two readings of one input file: duplicate IDs found or renamed, warnings, a file that changes."""
 
 import gzip
 import os
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.problems import InputError
-from virnucpro_kernels.sample_input import SampleInput
+from virnucpro_kernels.records import Record
+from virnucpro_kernels.sample_input import SampleInput, check_block, read_block
 
 
 def fasta(path: Path, contigs: list[str]) -> Path:
@@ -20,18 +21,28 @@ def fasta(path: Path, contigs: list[str]) -> Path:
     return path
 
 
+def first_records(sample: SampleInput) -> list[Record]:
+    records: list[Record] = []
+    for block in sample.first_blocks():
+        batch, check = check_block(block)
+        sample.note(check)
+        records += batch
+    sample.close()
+    return records
+
+
 def consume(sample: SampleInput) -> int:
-    return sum(len(batch) for batch in sample.first_pass())
+    return len(first_records(sample))
 
 
 def second_names(sample: SampleInput) -> list[str]:
-    return [contig for batch in sample.second_pass() for contig in batch.contigs]
+    return [contig for block in sample.second_blocks() for contig in read_block(block).contigs]
 
 
-def test_both_passes_give_the_same_records(tmp_path: Path) -> None:
+def test_both_readings_give_the_same_records(tmp_path: Path) -> None:
     sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b", "c"]))
-    first = [record for batch in sample.first_pass() for record in batch]
-    assert [record for batch in sample.second_pass() for record in batch] == first
+    first = first_records(sample)
+    assert [record for block in sample.second_blocks() for record in read_block(block)] == first
     assert [record.contig for record in first] == ["a", "b", "c"]
     assert sample.records == 3
     assert sample.warnings == []
@@ -100,9 +111,8 @@ def test_suffixed_ids_are_unique_stable_and_leave_first_occurrences(
     tmp_path_factory: pytest.TempPathFactory, contigs: list[str]
 ) -> None:
     sample = SampleInput(fasta(tmp_path_factory.getbasetemp() / "suffix.fa", contigs), duplicate_ids="suffix")
-    names = [contig for batch in sample.first_pass() for contig in batch.contigs]
-    assert len(names) == len(contigs)
-    assert second_names(sample) == names
+    assert consume(sample) == len(contigs)
+    names = second_names(sample)
     assert second_names(sample) == names
     assert max(Counter(names).values(), default=1) == 1
     seen: set[str] = set()
@@ -132,7 +142,7 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
     assert [warning.kind for warning in sample.warnings] == ["empty_file"]
 
 
-def test_the_first_error_stops_the_first_pass(tmp_path: Path) -> None:
+def test_the_first_error_stops_the_first_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
     path.write_text(">a\nACGT\n>b\nAC?T\n>c\n!\n")
     with pytest.raises(InputError, match=r"record 2 \(line 3\): 'b' holds '\?' at base 3") as caught:
@@ -141,7 +151,7 @@ def test_the_first_error_stops_the_first_pass(tmp_path: Path) -> None:
     assert "'c'" not in str(caught.value)
 
 
-def test_a_file_that_changes_between_the_passes_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_changes_between_the_readings_is_refused(tmp_path: Path) -> None:
     path = fasta(tmp_path / "x.fa", ["a", "b"])
     sample = SampleInput(path)
     consume(sample)
@@ -151,8 +161,8 @@ def test_a_file_that_changes_between_the_passes_is_refused(tmp_path: Path) -> No
         second_names(sample)
 
 
-def test_the_second_pass_needs_the_first_to_its_end(tmp_path: Path) -> None:
+def test_the_second_reading_needs_the_first_to_its_end(tmp_path: Path) -> None:
     sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b"]))
-    next(sample.first_pass())
+    sample.note(check_block(next(sample.first_blocks()))[1])
     with pytest.raises(RuntimeError):
         second_names(sample)
