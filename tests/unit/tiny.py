@@ -56,8 +56,9 @@ def random_weights(module: torch.nn.Module, seed: int = 0) -> None:
 
 
 def protein_encoder(seed: int = 0) -> Esm2:
-    encoder = Esm2(Esm2Config(layers=2, hidden=PROTEIN_DIMENSION, heads=2, feed_forward=64))
+    encoder = Esm2(Esm2Config(layers=2, hidden=PROTEIN_DIMENSION, heads=2, feed_forward=128))
     random_weights(encoder, seed)
+    encoder.blocks[0].attention_norm.carried_bias.zero_()  # there is no projection before the first block
     return encoder.eval().requires_grad_(False)
 
 
