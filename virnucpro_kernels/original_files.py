@@ -129,14 +129,20 @@ def _frame_lines(block: Block, names: pa.Array, flavour: Flavour) -> memoryview:
 
 
 def _unite(table: pa.Table) -> pa.Table:
-    """One row a name, as the original groups them: different contigs may have become one by the loss of quotes."""
+    """One row a name (rows are sorted by it): different contigs may have become one by the loss of quotes."""
     names = table["name"].combine_chunks()
-    if len(names) == pc.count_distinct(names).as_py():
+    is_first = np.concatenate([[True], pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)])
+    if is_first.all():
         return table
-    united = table.group_by("name", use_threads=False).aggregate(
-        [("score1", "max"), ("score2", "max"), ("place", "min")]
+    first = np.flatnonzero(is_first)
+    return pa.table(
+        {
+            "name": names.take(pa.array(first)),
+            "score1": np.maximum.reduceat(table["score1"].to_numpy(), first),
+            "score2": np.maximum.reduceat(table["score2"].to_numpy(), first),
+            "place": np.minimum.reduceat(table["place"].to_numpy(), first),
+        }
     )
-    return united.rename_columns({"score1_max": "score1", "score2_max": "score2", "place_min": "place"})
 
 
 def _window_rows(table: pa.Table, flavour: Flavour) -> Iterator[tuple[Any, ...]]:
