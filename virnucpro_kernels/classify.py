@@ -1,4 +1,4 @@
-"""The classify stage: one logit and one probability for each frame, from its features."""
+"""The classify stage: one logit and its two probabilities for each frame, from its features."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from virnucpro_kernels.store import UNRECORDED, EmbeddingReader, EncoderRun, Pro
 _BATCH = 1024
 _ROW_GROUP = 1 << 16
 
-_SCHEMA = pa.schema([("row", pa.int64()), ("logit", pa.float32()), ("p_virus", pa.float32())])
+_SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in ("logit", "p_other", "p_virus"))])
 
 
 def classify(
@@ -30,7 +30,7 @@ def classify(
     output: Path,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Provenance:
-    """Write the scores of a chunk: row, logit (virus minus other) and p_virus (its sigmoid), in row order.
+    """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
 
     Args:
         features: as `merge` writes them.
@@ -61,10 +61,8 @@ def classify(
             f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the model"
             " with `virnucpro weights verify`"
         )
-    small = np.exp(-np.abs(found.astype(np.float64)))  # never overflows
-    p_virus = np.where(found >= 0, 1, small) / (1 + small)
     schema = _SCHEMA.with_metadata(_metadata(provenance, model))
-    table = pa.table([rows, found, p_virus.astype(np.float32)], schema=schema)
+    table = pa.table([rows, found, *softmax(found).T], schema=schema)
     with atomic_path(output) as temporary:
         pq.write_table(table, temporary, row_group_size=_ROW_GROUP)
     return provenance
@@ -117,6 +115,17 @@ def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
         batch[len(part) :] = 0
         found[start : start + len(part)] = classifier.logit(batch)[: len(part)]
     return found.numpy()
+
+
+def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The original's score1 (other) and score2 (virus), float32 (n, 2), from the difference of its two logits (n,).
+
+    The softmax subtracts the larger logit first, so the difference is all it needs. By torch, as in the original, and in
+    fp32: numpy's exponential differs in the last bit, and where one score rounds to 1, ties are decided as there.
+    """
+    difference = torch.from_numpy(logit)
+    scores: npt.NDArray[np.float32] = torch.stack([torch.zeros_like(difference), difference], dim=1).softmax(1).numpy()
+    return scores
 
 
 def _metadata(provenance: Provenance, model: Model) -> dict[str, str]:

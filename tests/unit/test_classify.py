@@ -10,7 +10,7 @@ import pytest
 import tiny
 import torch
 
-from virnucpro_kernels.classify import classify, logits
+from virnucpro_kernels.classify import classify, logits, softmax
 from virnucpro_kernels.cli import app
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.job import read_job
@@ -57,10 +57,12 @@ def test_scores_are_those_of_the_network(tmp_path: Path, model: Model, dtype: st
     classifier = load_classifier(model)
     classify(write(tmp_path / "f.h5", provenance(model), dtype), model, classifier, tmp_path / "s.parquet")
     table = pq.read_table(tmp_path / "s.parquet")
-    assert [str(column) for column in table.schema.types] == ["int64", "float", "float"]
+    assert table.column_names == ["row", "logit", "p_other", "p_virus"]
+    assert [str(column) for column in table.schema.types] == ["int64", "float", "float", "float"]
     np.testing.assert_array_equal(table["row"], np.arange(COUNT) * 5)
     both = classifier(torch.from_numpy(features(dtype)).float())
     np.testing.assert_allclose(table["logit"], both[:, 1] - both[:, 0], atol=1e-5)
+    np.testing.assert_allclose(table["p_other"], torch.softmax(both, dim=1)[:, 0], atol=1e-6)
     np.testing.assert_allclose(table["p_virus"], torch.softmax(both, dim=1)[:, 1], atol=1e-6)
     metadata = table.schema.metadata
     assert metadata[b"model_id"].decode() == model.model_id
@@ -68,6 +70,11 @@ def test_scores_are_those_of_the_network(tmp_path: Path, model: Model, dtype: st
     assert metadata[b"classifier_sha256"].decode() == model.classifier.sha256
     assert metadata[b"protein_sha256"].decode() == model.protein.sha256
     assert metadata[b"chunk"] == b"00007"
+
+
+def test_the_softmax_of_the_difference_is_that_of_both_logits_bit_for_bit() -> None:
+    both = torch.from_numpy(np.random.default_rng(0).normal(size=(100_000, 2)).astype(np.float32) * 9)
+    np.testing.assert_array_equal(softmax((both[:, 1] - both[:, 0]).numpy()), torch.softmax(both, dim=1))
 
 
 def test_a_score_does_not_depend_on_the_other_frames(model: Model) -> None:

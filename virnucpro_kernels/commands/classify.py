@@ -9,7 +9,7 @@ import typer
 def classify(
     features: Annotated[Path, typer.Argument(help="Features of a chunk, as `merge` writes them.")],
     model: Annotated[str, typer.Option(help="Name or directory of the model.")],
-    output: Annotated[Path, typer.Option(help="The Parquet file to write: row, logit, p_virus.")],
+    output: Annotated[Path, typer.Option(help="The Parquet file to write: row, logit, p_other, p_virus.")],
     models_dir: Annotated[Path | None, typer.Option(help="Where imported models lie.")] = None,
 ) -> None:
     """Score every frame of a chunk; refuses features of other windows or encoders than the model's."""
