@@ -120,8 +120,8 @@ def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
 def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The original's score1 (other) and score2 (virus), float32 (n, 2), from the difference of its two logits (n,).
 
-    The softmax subtracts the larger logit first, so the difference is all it needs. By torch, as in the original, and in
-    fp32: numpy's exponential differs in the last bit, and where one score rounds to 1, ties are decided as there.
+    The softmax subtracts the larger logit first, so the difference is all it needs. By torch and in fp32, as in the
+    original: numpy's exponential differs in the last bit, and where scores round to 1, ties are decided as there.
     """
     difference = torch.from_numpy(logit)
     scores: npt.NDArray[np.float32] = torch.stack([torch.zeros_like(difference), difference], dim=1).softmax(1).numpy()

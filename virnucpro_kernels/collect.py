@@ -28,6 +28,7 @@ from virnucpro_kernels.run_record import (
     SCHEMA_VERSION,
     describe_files,
     describe_model,
+    describe_scores,
     describe_software,
     describe_stages,
     job_records,
@@ -148,6 +149,7 @@ def collect(
             "software": describe_software(),
             "parameters": {
                 "geometry": chunks[0].geometry if chunks else None,
+                "scores": describe_scores(sources.scores, chunks),
                 "thresholds": asdict(thresholds),
                 "original_files": original_files or "none",
             },

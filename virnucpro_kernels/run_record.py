@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.job import read_job
@@ -109,6 +111,16 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
         "classify": [scores / f"{chunk.chunk}.classify.json" for chunk in chunks],
     }
     return {stage: [record for path in found if (record := read_job(path))] for stage, found in paths.items()}
+
+
+def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
+    """What all score files say alike of how they were made: encoders, precision, kernels, token budgets, classifier."""
+    common: dict[str, str] | None = None
+    for chunk in chunks:
+        metadata = pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {}
+        found = {key.decode(): value.decode() for key, value in metadata.items() if not key.startswith(b"ARROW:")}
+        common = found if common is None else {key: common[key] for key in common if found.get(key) == common[key]}
+    return common or {}
 
 
 def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:

@@ -219,6 +219,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     assert record["software"]["packages"]["numpy"] == np.__version__
     assert record["parameters"]["thresholds"] == {"viral": 0.6, "ambiguous": [0.3, 0.7], "medium": 0.7, "high": 0.9}
     assert record["parameters"]["geometry"] == "300-original"
+    assert record["parameters"]["scores"] == {"model_id": pool.model.model_id}
     assert record["inputs"] == [
         {
             "path": str(pool.inputs["odd"]),
