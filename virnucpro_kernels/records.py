@@ -138,6 +138,11 @@ def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
     except EntryError as error:
         record = block.first_record + len(headers) + 1
         problem = Problem("error", "format", block.source, str(error), record, error.line)
+    if problem is None and len(headers) != block.records:  # the reader is more tolerant than what cuts the file
+        message = (
+            f"one of records {block.first_record + 1:,} to {block.first_record + len(headers):,} has blanks before"
+        )
+        problem = Problem("error", "format", block.source, f"{message} its `>`, which must begin a line")
     return _batch(block.first_record, headers, sequences), problem
 
 

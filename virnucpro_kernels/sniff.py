@@ -21,6 +21,8 @@ _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
 _COMMENT = rb"[ \t]*(?:(?!##(?:fileformat|gff|gtf))[#;][^\n\r]*)?"
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:%b(?:\r\n|\n|\r))*(?:%b\Z)?" % (_COMMENT, _COMMENT))
 
+_OLD_MAC = re.compile(rb"[>@;#][^\n]*\r[^\n]+\Z")
+
 _SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
 #: What a file looks like that is none of the supported formats. The first match counts.
@@ -50,6 +52,7 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"\x1a\x41\x27\x43|\x43\x27\x41\x1a", "a 2bit file (convert it with `twoBitToFa`)"),
         (rb"PAR1", "a Parquet table"),
         (rb"SQLite format 3", "an SQLite database"),
+        (_OLD_MAC.pattern, "text whose lines end as on old Macs (convert it with `tr '\\r' '\\n'`)"),
         (rb"\x89PNG|\xff\xd8\xff|GIF8|II\*\x00|MM\x00\*", "an image"),
         (rb"\x7fELF|MZ", "a program"),
         (rb"\x93NUMPY", "a NumPy array"),
@@ -105,6 +108,8 @@ def sniff(head: bytes) -> Sniffed:
     lines = len(re.findall(rb"\r\n|\n|\r", head[:skipped]))
     if not start and len(head) < HEAD_BYTES:
         return Sniffed("empty")
+    if _OLD_MAC.match(head):
+        return Sniffed(None)
     if start.startswith(b">"):
         return Sniffed("fasta", skipped, lines)
     if start.startswith(b"@") and not _SAM_HEADER.match(start):

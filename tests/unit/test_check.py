@@ -46,6 +46,22 @@ def test_every_problem_of_every_file_is_listed(tmp_path: Path) -> None:
     assert "error: cut.gz: truncated" in output
 
 
+def test_a_sample_sheet_and_all_of_its_inputs_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "one.fa").write_text(">a\nACGT\n")
+    (tmp_path / "two.fa").write_text(">a\nAC?T\n")
+    sheet = tmp_path / "samples.tsv"
+    sheet.write_text("sample\tinput\nfirst\tone.fa\nsecond\ttwo.fa\n")
+    code, output = check("--samples", "samples.tsv", folder=tmp_path)
+    assert code == 5
+    assert "one.fa: FASTA, 1 record of 4 to 4 bases, 4 in all, no problems" in output
+    assert "two.fa, record 1 (line 1): 'a' holds '?'" in output
+    sheet.write_text("sample\tinput\nfirst\tmissing.fa\n")
+    code, output = check("one.fa", "--samples", "samples.tsv", folder=tmp_path)
+    assert code == 5
+    assert "missing.fa does not exist" in output
+    assert "one.fa: FASTA, 1 record" in output
+
+
 def test_warnings_do_not_fail(tmp_path: Path) -> None:
     (tmp_path / "x.fa").write_text(">a\n>b\nACGU\n")
     code, output = check(tmp_path / "x.fa")

@@ -277,6 +277,7 @@ class TestRefusals:
             (b"Dear colleagues,\nplease find attached\n", "text that starts with 'Dear colleagues,'"),
             (bytes(range(128, 256)) * 4, "a binary file"),
             (gzip.compress(FASTA), "compressed twice"),
+            (b">a\rACGT\r>b\rACGT\r", "old Macs"),
         ],
     )
     def test_other_files_are_named_for_what_they_look_like(self, file: MakeFile, content: bytes, words: str) -> None:
@@ -332,6 +333,9 @@ class TestRefusals:
 
     def test_proteins_are_recognised(self, file: MakeFile) -> None:
         assert "a protein sequence?" in refusal(file(b">sp|P69905|HBA_HUMAN\nMVLSPADKTNVKAAWGKVGAHAGEYGAEALE\n"))
+
+    def test_blanks_before_the_sign_of_a_header(self, file: MakeFile) -> None:
+        assert "one of records 1 to 2 has blanks before its `>`" in refusal(file(b">a\nAC\n >b\nAC\n>c\nA\n"))
 
     @pytest.mark.parametrize(
         ("content", "place"),
