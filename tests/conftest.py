@@ -1,6 +1,14 @@
 """Options and fixtures shared by all tests."""
 
+import os
 from pathlib import Path
+
+# Before torch is imported: threads of several processes on few cores mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Without a GPU the kernels are tested in Triton's interpreter, which has to be asked for before they are defined. The
+# package itself reads no such variable, and never runs them there of its own accord.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import pytest
 

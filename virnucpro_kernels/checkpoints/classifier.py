@@ -1,9 +1,7 @@
 """The classifier as released, pickled whole, or as a state dict."""
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from virnucpro_kernels.checkpoints.safe_pickle import read_checkpoint
 from virnucpro_kernels.checkpoints.source import Tensors, only_tensors
@@ -25,6 +23,10 @@ _CLASSIFIER_CLASSES = (
 )
 
 
+_STATE = ("_parameters", "_buffers", "_modules")
+_MOST_MODULES = 100  # a module that contains itself has no end
+
+
 def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
     """Read a classifier: a pickled `MLPClassifier` as released, its state dict, or a dict with its state dict in it.
 
@@ -40,9 +42,7 @@ def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
         nested = [content[name] for name in ("model_state_dict", "state_dict", "model") if name in content]
         content = nested[0] if nested else content
     if isinstance(content, _InertModule):
-        if any(vars(module).get("eps", BATCH_NORM_EPS) != BATCH_NORM_EPS for _, module in _modules(content)):
-            raise DamagedFileError(f"{path}: a batch normalisation whose eps is not {BATCH_NORM_EPS}")
-        content = _state_dict(content)
+        content = _state_dict(path, content)
     tensors = only_tensors(path, content)
     layers: dict[str, Tensors] = {}
     for name, tensor in tensors.items():
@@ -51,8 +51,10 @@ def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
     norms = [layer for layer in layers.values() if "running_mean" in layer]
     linears = [layer for layer in layers.values() if "weight" in layer and layer["weight"].dim() == 2]
     linears.sort(key=lambda layer: len(layer["weight"]) == 2)  # the output layer last
-    if len(norms) != 1 or len(linears) != 2 or len(layers) != 3:
-        raise DamagedFileError(f"{path}: not a classifier of two linear layers with a batch normalisation between")
+    if len(norms) != 1 or len(linears) != 2 or len(layers) != 3 or len(linears[1]["weight"]) != 2:
+        raise DamagedFileError(
+            f"{path}: not a classifier: two linear layers, the second of two outputs, a batch normalisation between"
+        )
     hidden_layer, output_layer = linears
     converted = {f"hidden.{kind}": tensor for kind, tensor in hidden_layer.items()}
     converted |= {f"norm.{kind}": tensor for kind, tensor in norms[0].items()}
@@ -61,18 +63,21 @@ def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
     return ClassifierConfig(dimension, hidden), converted
 
 
-def _modules(module: _InertModule, name: str = "") -> Iterator[tuple[str, _InertModule]]:
-    yield name, module
-    for child_name, child in vars(module).get("_modules", {}).items():
-        if isinstance(child, _InertModule):
-            yield from _modules(child, f"{name}{child_name}.")
-
-
-def _state_dict(module: _InertModule) -> Tensors:
-    return {
-        prefix + name: tensor.detach()
-        for prefix, child in _modules(module)
-        for kind in ("_parameters", "_buffers")
-        for name, tensor in vars(child).get(kind, {}).items()
-        if isinstance(tensor, torch.Tensor)
-    }
+def _state_dict(path: Path, module: _InertModule) -> dict[str, Any]:
+    """What `state_dict()` of the pickled module would return, children of children included."""
+    state: dict[str, Any] = {}
+    modules = [("", module)]  # grows while it is walked
+    for prefix, module in modules:
+        facts = vars(module)
+        if len(modules) > _MOST_MODULES or not all(isinstance(facts.get(kind, {}), dict) for kind in _STATE):
+            raise DamagedFileError(f"{path}: a module that is none; get the file again")
+        if facts.get("eps", BATCH_NORM_EPS) != BATCH_NORM_EPS:
+            raise DamagedFileError(f"{path}: a batch normalisation whose eps is not {BATCH_NORM_EPS}")
+        tensors = facts.get("_parameters", {}) | facts.get("_buffers", {})
+        state |= {f"{prefix}{name}": tensor for name, tensor in tensors.items() if tensor is not None}
+        modules += [
+            (f"{prefix}{name}.", child)
+            for name, child in facts.get("_modules", {}).items()
+            if isinstance(child, _InertModule)
+        ]
+    return state

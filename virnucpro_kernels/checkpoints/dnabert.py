@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from virnucpro_kernels.checkpoints.source import Source, Tensors, expect, read_hugging_face, size
+from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.models.dnabert_s import EPS, DnabertConfig
 
 
@@ -21,6 +22,10 @@ def read_dnabert(directory: Path) -> tuple[DnabertConfig, Tensors]:
     layers, hidden, heads, feed_forward = (size(directory, options, name) for name in names)
     source = Source(directory, tensors, ("bert.",))
     words = source.take("embeddings.word_embeddings.weight")
+    if words.shape[1:] != (hidden,) or hidden % heads:
+        raise DamagedFileError(
+            f"{directory}: config.json ({hidden} wide, {heads} heads) does not belong to the weights"
+        )
     types = source.take("embeddings.token_type_embeddings.weight")
     converted: Tensors = {"embedding.weight": words.float() + types[0].float()}
     converted |= _norm(source, "embeddings.LayerNorm", "embedding_norm", torch.zeros(hidden))

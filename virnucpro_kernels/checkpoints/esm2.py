@@ -72,7 +72,7 @@ def read_esm2(path: Path) -> tuple[Esm2Config, Tensors]:
         layout = _HUGGING_FACE
         names = ("num_hidden_layers", "hidden_size", "num_attention_heads")
         expect(path, options, position_embedding_type="rotary", emb_layer_norm_before=False, hidden_act="gelu")
-        expect(path, options, layer_norm_eps=EPS)
+        expect(path, options, layer_norm_eps=EPS, rope_theta=10000.0)
     else:
         checkpoint = read_checkpoint(path, [Namespace])
         options, tensors = _fair_esm_options(path, checkpoint), checkpoint["model"]
@@ -88,6 +88,8 @@ def _convert(
     source: Source, layout: _Layout, layers: int, hidden: int, heads: int, scale: float
 ) -> tuple[Esm2Config, Tensors]:
     embedding = source.take(layout.embedding)
+    if embedding.shape[1:] != (hidden,) or hidden % (2 * heads):
+        raise DamagedFileError(f"{source.path}: its configuration ({hidden} wide, {heads} heads) is not its weights'")
     converted: Tensors = {"embedding.weight": embedding.float() * scale}
     converted["rope.inverse_frequencies"] = _frequencies(source, hidden // heads)
     carried = torch.zeros(hidden)

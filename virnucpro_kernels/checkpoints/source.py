@@ -42,9 +42,10 @@ class Source:
 
 def only_tensors(path: Path, tensors: Any) -> Tensors:
     """Return `tensors` as a dict, or refuse it (DamagedFileError) where it holds anything else."""
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+    items = tensors.items() if isinstance(tensors, Mapping) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in items):
         raise DamagedFileError(f"{path}: holds something else than tensors where the weights should be")
-    return dict(tensors)
+    return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -73,7 +74,12 @@ def read_hugging_face(directory: Path) -> tuple[dict[str, Any], Tensors]:
     tensors: Tensors = {}
     for file in weight_files(directory):
         tensors |= read_safetensors(file)[1] if file.suffix == ".safetensors" else _read_bin(file)
-    return _read_json(directory / "config.json"), tensors
+    return _read_json(directory / "config.json"), {_usual(name): tensor for name, tensor in tensors.items()}
+
+
+def _usual(name: str) -> str:
+    """Some versions of transformers call a LayerNorm's weight and bias gamma and beta in files."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _read_bin(path: Path) -> Tensors:
