@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
+
 from virnucpro_kernels.sniff import Format, Sniffed
 from virnucpro_kernels.streams import DamagedInputError, check_bgzf_end, open_ascii
 
@@ -116,7 +118,7 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
     with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
 
         def block(text: bytes) -> Block:
-            found = text.count(b"\n>") + 1 if kind == "fasta" else (text.count(b"\n") + (text[-1:] != b"\n")) // 4
+            found = _headers(text) if kind == "fasta" else (_lines(text) + (text[-1:] != b"\n")) // 4
             return Block(source, kind, text, found, records, line, file.tell())
 
         rest, damage = b"", None
@@ -129,7 +131,7 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
             if border:
                 whole = block(text[:border])
                 yield whole
-                records, line = records + whole.records, line + text.count(b"\n", 0, border)
+                records, line = records + whole.records, line + _lines(text[:border])
             rest = text[border:]
         if damage is not None:
             raise damage
@@ -149,6 +151,17 @@ def _read(stream: io.BufferedReader, count: int) -> tuple[bytes, DamagedInputErr
     return b"".join(pieces), None
 
 
+def _lines(text: bytes) -> int:
+    """Number of line ends; faster than `bytes.count`, which stops at each."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+
+
+def _headers(text: bytes) -> int:
+    """Number of lines of FASTA that are headers. The first one is."""
+    characters = np.frombuffer(text, np.uint8)
+    return 1 + int(np.count_nonzero((characters[1:] == ord(">")) & (characters[:-1] == ord("\n"))))
+
+
 def _fasta_border(text: bytes, searched: int) -> int:
     """Where the last record begins, 0 where it is the only one; there is no border in the first `searched` bytes."""
     return text.rfind(b"\n>", max(searched - 1, 0)) + 1
@@ -157,7 +170,7 @@ def _fasta_border(text: bytes, searched: int) -> int:
 def _fastq_border(text: bytes, _: int) -> int:
     """Where the last whole record of four lines ends."""
     border = len(text)
-    for _ in range(text.count(b"\n") % 4 + 1):
+    for _ in range(_lines(text) % 4 + 1):
         border = text.rfind(b"\n", 0, border)
     return border + 1
 

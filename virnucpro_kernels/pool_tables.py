@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.records import RecordBatch
-from virnucpro_kernels.survey import STATUSES, Survey
+from virnucpro_kernels.sequences import SequenceArray
+from virnucpro_kernels.shares import ContigLines
+from virnucpro_kernels.statuses import STATUSES
+from virnucpro_kernels.windows import Windows
 
 _ROW_GROUP = 1 << 17
 
@@ -62,49 +65,84 @@ class _Table:
 
 @contextmanager
 def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    # Most numbers ascend by little, and few texts occur twice: the usual dictionaries cost time and space.
+    encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
+    words = [field.name for field in schema if field.type in (_WORDS, pa.uint8())]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary, schema, compression="zstd", use_dictionary=words, column_encoding=encodings
+        ) as writer,
+    ):
         table = _Table(writer, schema)
         yield table
         table.flush()
 
 
-class PoolTables:
-    """Both tables of a pool while they are being written; see `open_tables`.
+def _strings(texts: SequenceArray) -> pa.Array:
+    offsets = pa.py_buffer(texts.offsets.astype(np.int32))
+    return pa.StringArray.from_buffers(len(texts), offsets, pa.py_buffer(texts.data))
+
+
+class WindowTable:
+    """windows.parquet while it is being written; see `open_windows`.
 
     Attributes:
-        contigs, windows, frames: rows so far, and frames of the windows.
+        contigs: those whose windows have been appended.
+        windows, frames: numbers so far.
+    """
+
+    def __init__(self, table: _Table) -> None:
+        self._table = table
+        self.contigs = self.windows = self.frames = 0
+
+    def append(self, contigs: int, windows: Windows, masks: npt.NDArray[np.uint8]) -> None:
+        """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
+        frames = np.bitwise_count(masks).astype(np.int64)
+        first_row = self.frames + np.cumsum(frames) - frames
+        self._table.append([self.contigs + windows.contig, windows.start, windows.end, masks, first_row])
+        self.contigs += contigs
+        self.windows += len(windows)
+        self.frames += int(frames.sum())
+
+
+class ContigTable:
+    """contigs.parquet while it is being written; see `open_contigs`.
+
+    Attributes:
+        contigs: number so far.
         statuses: int64 (5,), contigs of each of `STATUSES`.
     """
 
-    def __init__(self, contigs: _Table, windows: _Table, samples: Sequence[str]) -> None:
-        self.contigs = self.windows = self.frames = 0
-        self.statuses = np.zeros(len(STATUSES), np.int64)
-        self._contig_table, self._window_table = contigs, windows
+    def __init__(self, table: _Table, samples: Sequence[str]) -> None:
+        self._table = table
         self._samples = pa.array(samples, pa.string())
+        self._words = pa.array(STATUSES)
+        self.contigs = 0
+        self.statuses = np.zeros(len(STATUSES), np.int64)
 
-    def append(self, sample: int, batch: RecordBatch, survey: Survey) -> None:
-        """Append a batch of sample number `sample`. Rows are counted on from batch to batch."""
-        windows = survey.windows
-        of_sample = pa.DictionaryArray.from_arrays(np.full(len(batch), sample, np.int32), self._samples)
-        status = pa.DictionaryArray.from_arrays(survey.status.astype(np.int32), pa.array(STATUSES))
-        per_contig = np.bincount(windows.contig, minlength=len(batch)).astype(np.int32)
-        self._contig_table.append(
-            [of_sample, batch.contigs, batch.descriptions, batch.sequences.lengths, status, per_contig]
+    def append(self, sample: int, lines: ContigLines) -> None:
+        """Append contigs of sample number `sample`."""
+        number = len(lines.contigs)
+        samples = pa.DictionaryArray.from_arrays(np.full(number, sample, np.int32), self._samples)
+        status = pa.DictionaryArray.from_arrays(lines.statuses.astype(np.int32), self._words)
+        windows = lines.windows.astype(np.int32)
+        self._table.append(
+            [samples, _strings(lines.contigs), _strings(lines.descriptions), lines.lengths, status, windows]
         )
-        frames = np.bitwise_count(survey.masks).astype(np.int64)
-        first_row = self.frames + np.cumsum(frames) - frames
-        self._window_table.append([self.contigs + windows.contig, windows.start, windows.end, survey.masks, first_row])
-        self.contigs += len(batch)
-        self.windows += len(windows)
-        self.frames += survey.frames
-        self.statuses += np.bincount(survey.status, minlength=len(STATUSES))
+        self.contigs += number
+        self.statuses += np.bincount(lines.statuses, minlength=len(STATUSES))
 
 
 @contextmanager
-def open_tables(directory: Path, samples: Sequence[str]) -> Iterator[PoolTables]:
-    """Open contigs.parquet and windows.parquet in `directory`; they appear when the block ends without an error."""
-    with (
-        _open_table(directory / "contigs.parquet", _CONTIGS) as contigs,
-        _open_table(directory / "windows.parquet", _WINDOWS) as windows,
-    ):
-        yield PoolTables(contigs, windows, samples)
+def open_windows(directory: Path) -> Iterator[WindowTable]:
+    """Open windows.parquet in `directory`; it appears when the block ends without an error."""
+    with _open_table(directory / "windows.parquet", _WINDOWS) as table:
+        yield WindowTable(table)
+
+
+@contextmanager
+def open_contigs(directory: Path, samples: Sequence[str]) -> Iterator[ContigTable]:
+    """Open contigs.parquet in `directory` for contigs of `samples`; it appears when the block ends without an error."""
+    with _open_table(directory / "contigs.parquet", _CONTIGS) as table:
+        yield ContigTable(table, samples)

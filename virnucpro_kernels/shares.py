@@ -1,4 +1,4 @@
-"""The frames of a batch of contigs as text for the chunk files, each chunk's share by itself."""
+"""The second reading of a block of contigs: their lines in the table, and their frames as text for the chunk files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.formats import Block
 from virnucpro_kernels.frames import FRAME_NAMES, OpenFrames, cut_frames
+from virnucpro_kernels.records import RecordBatch
+from virnucpro_kernels.sample_input import read_block
 from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.survey import batch_windows
+from virnucpro_kernels.statuses import statuses
+from virnucpro_kernels.survey import FrameCounts, lay_windows
 from virnucpro_kernels.windows import Geometry, Windows
 
 _FRAME_NAMES = [name.encode() for name in FRAME_NAMES]
@@ -19,28 +23,26 @@ Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Contigs, and where their frames stand in the pool.
+class PlacedBlock:
+    """A block of contigs, and where its frames stand in the pool.
 
     Attributes:
-        contigs: IDs (n).
-        sequences: the sequences (n).
+        block: the contigs.
         first_row: row of the first frame.
-        residues: int64 (k,), the different lengths of the batch's proteins, ascending.
-        first_places: int64 (k,), the place that the batch's first frame of each length has in the order of all frames
-            by length and row; the others of this length follow it.
+        counts: the frames by length, as the first reading found them.
+        first_places: int64 (k,), for each length, the place of the block's first frame of that length in the order of
+            all frames by length and row. The block's others of this length follow it.
     """
 
-    contigs: list[str]
-    sequences: SequenceArray
+    block: Block | RecordBatch
     first_row: int
-    residues: Int64s
+    counts: FrameCounts
     first_places: Int64s
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one chunk gets from a batch.
+    """What one chunk gets from a block.
 
     Attributes:
         chunk: number of the chunk.
@@ -57,6 +59,24 @@ class Share:
     proteins: bytes
 
 
+@dataclass(frozen=True, eq=False)
+class ContigLines:
+    """The lines of n contigs in the table.
+
+    Attributes:
+        contigs, descriptions: UTF-8.
+        lengths: int64 (n,), bases.
+        statuses: uint8 (n,), indices into `STATUSES`.
+        windows: int64 (n,), windows of each.
+    """
+
+    contigs: SequenceArray
+    descriptions: SequenceArray
+    lengths: Int64s
+    statuses: npt.NDArray[np.uint8]
+    windows: Int64s
+
+
 def frame_ids(contigs: Sequence[bytes], windows: Windows, frames: OpenFrames) -> list[bytes]:
     """Return the original's ID of each frame: `CONTIG_chunk_NUMBER` and the frame's name."""
     contig = windows.contig[frames.window].tolist()
@@ -67,26 +87,38 @@ def frame_ids(contigs: Sequence[bytes], windows: Windows, frames: OpenFrames) ->
     ]
 
 
-def shares(batch: Batch, *, borders: Int64s, geometry: Geometry, min_length: int) -> list[Share]:
-    """Return the shares of a batch, by chunk; within one, frames in the order of their rows.
+def share_out(
+    placed: PlacedBlock, *, borders: Int64s, geometry: Geometry, min_length: int
+) -> tuple[ContigLines, list[Share]]:
+    """Return the contigs' lines and the chunks' shares of a block; in a share, frames in the order of their rows.
 
     Args:
-        batch: the contigs.
+        placed: the contigs.
         borders: int64 (chunks + 1,), of the `ChunkPlan`.
         geometry, min_length: as in the survey of the pool.
 
-    Raises UsageError where the batch is not what it was in the survey.
+    Raises UsageError where the block is not what it was in the first reading.
     """
-    windows = batch_windows(batch.sequences, geometry, min_length)
+    batch = read_block(placed.block)
+    windows = lay_windows(batch.sequences, geometry, min_length)
     frames, nucleotides, proteins = cut_frames(batch.sequences, windows)
-    ids = frame_ids([contig.encode() for contig in batch.contigs], windows, frames)
-    headers = [b">%d %b\n" % pair for pair in enumerate(ids, start=batch.first_row)]
+    lengths = batch.sequences.lengths
+    contigs = [contig.encode() for contig in batch.contigs]
+    lines = ContigLines(
+        SequenceArray.from_list(contigs),
+        SequenceArray.from_list([description.encode() for description in batch.descriptions]),
+        lengths,
+        statuses(lengths, min_length, windows, frames),
+        np.bincount(windows.contig, minlength=len(batch)),
+    )
 
-    chunks = np.searchsorted(borders, _places(batch, frames.residues), side="right") - 1
+    ids = frame_ids(contigs, windows, frames)
+    headers = [b">%d %b\n" % pair for pair in enumerate(ids, start=placed.first_row)]
+    chunks = np.searchsorted(borders, _places(placed, frames.residues), side="right") - 1
     order = np.argsort(chunks, kind="stable")
     found, starts = np.unique(chunks[order], return_index=True)
     groups = (members.tolist() for members in np.split(order, starts[1:]))
-    return [
+    return lines, [
         Share(
             chunk,
             len(indices),
@@ -98,14 +130,14 @@ def shares(batch: Batch, *, borders: Int64s, geometry: Geometry, min_length: int
     ]
 
 
-def _places(batch: Batch, residues: Int64s) -> Int64s:
-    """int64 (f,): place of each frame of the batch in the order of all frames by length and row."""
+def _places(placed: PlacedBlock, residues: Int64s) -> Int64s:
+    """int64 (f,): place of each frame of the block in the order of all frames by length and row."""
     order = np.argsort(residues, kind="stable")
     lengths, starts, counts = np.unique(residues[order], return_index=True, return_counts=True)
-    if not np.array_equal(lengths, batch.residues):
+    if not (np.array_equal(lengths, placed.counts.residues) and np.array_equal(counts, placed.counts.frames)):
         raise UsageError("an input file changed while it was being read: start again when it is complete")
     places = np.empty(len(residues), np.int64)
-    places[order] = np.repeat(batch.first_places - starts, counts) + np.arange(len(residues))
+    places[order] = np.repeat(placed.first_places - starts, counts) + np.arange(len(residues))
     return places
 
 

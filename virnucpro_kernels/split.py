@@ -1,8 +1,9 @@
 """The first stage: the contigs of a pool become windows, frames and length-sorted chunks, in two streaming passes.
 
-The first pass surveys the input: it writes both tables and counts the frames of each length, so that the chunks can be
-planned. The second reads the input again and writes each frame to its chunk. In between, memory holds eight bytes a
-record (to find duplicate IDs), and for every batch how many frames of which length it has.
+The first reading checks and surveys the input: it writes the table of windows and counts the frames of each length, so
+that the chunks can be planned. The second writes the table of contigs (some IDs may have to be renamed, which only the
+first can tell) and each frame to its chunk. In between, memory holds eight bytes a record, to find duplicate IDs, and
+for every block of the input how many frames of which length it has.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,25 +17,22 @@ import numpy.typing as npt
 
 from virnucpro_kernels.chunk_files import ChunkFiles
 from virnucpro_kernels.chunks import ChunkPlan, plan_chunks
-from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.formats import Block
 from virnucpro_kernels.manifest import Chunk, write_manifest
-from virnucpro_kernels.pool_tables import PoolTables, open_tables
+from virnucpro_kernels.pool_tables import ContigTable, WindowTable, open_contigs, open_windows
 from virnucpro_kernels.problems import Problem
-from virnucpro_kernels.records import RecordBatch
 from virnucpro_kernels.sample_input import DuplicateIds, SampleInput
-from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.shares import Batch, shares
+from virnucpro_kernels.shares import PlacedBlock, share_out
+from virnucpro_kernels.statuses import STATUSES
 from virnucpro_kernels.streams import needs_spooling, spool
-from virnucpro_kernels.survey import STATUSES, survey
+from virnucpro_kernels.survey import FrameCounts, survey
 from virnucpro_kernels.windows import Geometry
 from virnucpro_kernels.workers import Workers
 
 #: Bases of a DNABERT-S token; 4.7 to 5.0 were measured on frames of viruses, bacteria, archaea, plants, vertebrates.
 #: Two tokens a frame come on top.
 BASES_PER_TOKEN = 4.9
-
-_TASK_BASES = 1 << 21
-_TASK_RECORDS = 1 << 14
 
 Int64s = npt.NDArray[np.int64]
 
@@ -82,16 +80,11 @@ class PoolSummary:
     warnings: list[Problem]
 
 
-#: Called with the number of the pass (1 or 2), contigs done, and contigs in all (None in the first pass).
-Progress = Callable[[int, int, int | None], None]
+#: How much longer the second reading takes than the first; for estimates of the time left.
+_SECOND_READING = 2
 
-
-@dataclass(frozen=True, eq=False)
-class _Counts:
-    """Frames of each length, int64 (k,) both, of one batch."""
-
-    residues: Int64s
-    frames: Int64s
+#: Called with the work done and all work, in bytes of the input of the first reading.
+Progress = Callable[[int, int], None]
 
 
 def split_pool(
@@ -104,7 +97,7 @@ def split_pool(
 
     Raises:
         InputError: a file cannot be used.
-        UsageError: a file changed between the two passes.
+        UsageError: a file changed between the two readings.
         VirnucproError: a worker process died.
     """
     manifest = directory / "chunks.tsv"
@@ -113,20 +106,25 @@ def split_pool(
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as exits:
         inputs = [_open(path, directory, options, exits) for _, path in samples]
-        workers = exits.enter_context(Workers(options.threads))
-        with open_tables(directory, [name for name, _ in samples]) as tables:
-            counts = _survey_pool(inputs, tables, workers, options, progress)
+        splitter = _Splitter(inputs, exits.enter_context(Workers(options.threads)), options, progress)
+        with open_windows(directory) as windows:
+            counts = splitter.survey(windows)
         plan = plan_chunks(_sum(counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
-        with ChunkFiles(directory / "chunks", len(plan)) as files:
-            _write_chunks(inputs, counts, plan, files, workers, options, progress)
-            chunks = _describe(plan, files, options.geometry)
+        with (
+            open_contigs(directory, [name for name, _ in samples]) as contigs,
+            ChunkFiles(directory / "chunks", len(plan)) as files,
+        ):
+            splitter.share_out(counts, plan, contigs, files)
+            if (contigs.contigs, files.rows) != (windows.contigs, np.diff(plan.borders).tolist()):
+                raise UsageError("an input file changed while it was being read: start again when it is complete")
+        chunks = _describe(plan, files, options.geometry)
         write_manifest(manifest, chunks)
     return PoolSummary(
-        tables.contigs,
-        tables.windows,
-        tables.frames,
+        contigs.contigs,
+        windows.windows,
+        windows.frames,
         len(chunks),
-        dict(zip(STATUSES, tables.statuses.tolist(), strict=True)),
+        dict(zip(STATUSES, contigs.statuses.tolist(), strict=True)),
         sum(chunk.protein_tokens for chunk in chunks),
         sum(chunk.nucleotide_tokens for chunk in chunks),
         [warning for records in inputs for warning in records.warnings],
@@ -143,75 +141,64 @@ def _open(path: Path, directory: Path, options: SplitOptions, exits: ExitStack) 
     return SampleInput(path, duplicate_ids=options.duplicate_ids, name=name)
 
 
-def _survey_pool(
-    inputs: Sequence[SampleInput], tables: PoolTables, workers: Workers, options: SplitOptions, progress: Progress
-) -> list[_Counts]:
-    """The first pass. Returns the counts of each piece of the input, in order."""
+class _Splitter:
+    """The two readings of the inputs."""
 
-    def tasks() -> Iterator[tuple[tuple[int, RecordBatch], SequenceArray]]:
-        for sample, records in enumerate(inputs):
-            for batch in records.first_pass():
-                for piece in _pieces(batch):
-                    yield (sample, piece), piece.sequences
+    def __init__(
+        self, inputs: Sequence[SampleInput], workers: Workers, options: SplitOptions, progress: Progress
+    ) -> None:
+        self._inputs, self._workers, self._progress = inputs, workers, progress
+        self._geometry, self._min_length = options.geometry, options.min_length
+        self._bytes_before = np.cumsum([0, *(records.bytes for records in inputs)]).tolist()
+        self._bytes = self._bytes_before[-1]
 
-    counts = []
-    work = partial(survey, geometry=options.geometry, min_length=options.min_length)
-    for (sample, piece), found in workers.map(work, tasks()):
-        tables.append(sample, piece, found)
-        counts.append(_Counts(found.residues, found.frames_of_length))
-        progress(1, tables.contigs, None)
-    return counts
+    def survey(self, table: WindowTable) -> list[FrameCounts]:
+        """The first reading. Returns the counts of each block, in order."""
 
+        def tasks() -> Iterator[tuple[tuple[int, int], Block]]:
+            for number, records in enumerate(self._inputs):
+                for block in records.first_blocks():
+                    yield (number, block.position), block
 
-def _write_chunks(
-    inputs: Sequence[SampleInput],
-    counts: Sequence[_Counts],
-    plan: ChunkPlan,
-    files: ChunkFiles,
-    workers: Workers,
-    options: SplitOptions,
-    progress: Progress,
-) -> None:
-    """The second pass."""
+        work = partial(survey, geometry=self._geometry, min_length=self._min_length)
+        counts, closed = [], 0
+        for (number, position), found in self._workers.map(work, tasks()):
+            while closed < number:
+                self._inputs[closed].close()
+                closed += 1
+            self._inputs[number].note(found.check)
+            table.append(len(found.check.contigs), found.windows, found.masks)
+            counts.append(found.counts)
+            self._progress(self._bytes_before[number] + position, (1 + _SECOND_READING) * self._bytes)
+        for records in self._inputs[closed:]:
+            records.close()
+        return counts
 
-    def tasks() -> Iterator[tuple[int, Batch]]:
-        first_row = 0
-        next_place = np.concatenate([[0], np.cumsum(_sum(counts))])
-        pieces = (piece for records in inputs for batch in records.second_pass() for piece in _pieces(batch))
-        for piece, count in zip(pieces, counts, strict=False):
-            places = next_place[count.residues]
-            yield len(piece), Batch(piece.contigs, piece.sequences, first_row, count.residues, places)
-            next_place[count.residues] += count.frames
-            first_row += int(count.frames.sum())
+    def share_out(self, counts: Sequence[FrameCounts], plan: ChunkPlan, table: ContigTable, files: ChunkFiles) -> None:
+        """The second reading."""
 
-    done, total = 0, sum(records.records for records in inputs)
-    work = partial(shares, borders=plan.borders, geometry=options.geometry, min_length=options.min_length)
-    for contigs, found in workers.map(work, tasks()):
-        for share in found:
-            files.append(share)
-        done += contigs
-        progress(2, done, total)
-    if files.rows != np.diff(plan.borders).tolist():
-        raise VirnucproError("the second reading of the input gave other frames than the first: split it again")
+        def tasks() -> Iterator[tuple[int, PlacedBlock]]:
+            first_row = 0
+            next_place = np.concatenate([[0], np.cumsum(_sum(counts))])
+            blocks = (
+                (number, block) for number, records in enumerate(self._inputs) for block in records.second_blocks()
+            )
+            for (number, block), count in zip(blocks, counts, strict=False):
+                yield number, PlacedBlock(block, first_row, count, next_place[count.residues])
+                next_place[count.residues] += count.frames
+                first_row += int(count.frames.sum())
 
-
-def _pieces(batch: RecordBatch) -> Iterator[RecordBatch]:
-    """Cut a batch into pieces small enough to share out, of one contig at least."""
-    offsets = batch.sequences.offsets
-    first = 0
-    while first < len(batch):
-        last = int(np.searchsorted(offsets, offsets[first] + _TASK_BASES, side="right")) - 1
-        last = min(max(last, first + 1), first + _TASK_RECORDS)
-        yield RecordBatch(
-            batch.first_record + first,
-            batch.contigs[first:last],
-            batch.descriptions[first:last],
-            batch.sequences.slice(first, last),
-        )
-        first = last
+        contigs = sum(records.records for records in self._inputs)
+        work = partial(share_out, borders=plan.borders, geometry=self._geometry, min_length=self._min_length)
+        for number, (lines, shares) in self._workers.map(work, tasks()):
+            table.append(number, lines)
+            for share in shares:
+                files.append(share)
+            done = _SECOND_READING * self._bytes * table.contigs // contigs
+            self._progress(self._bytes + done, (1 + _SECOND_READING) * self._bytes)
 
 
-def _sum(counts: Sequence[_Counts]) -> Int64s:
+def _sum(counts: Sequence[FrameCounts]) -> Int64s:
     """int64 (longest + 1,): frames of each length of the protein, in all."""
     longest = max((int(count.residues[-1]) for count in counts if len(count.residues)), default=0)
     total = np.zeros(longest + 1, np.int64)

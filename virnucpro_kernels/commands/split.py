@@ -104,23 +104,17 @@ class _Reporter:
 
     def __init__(self, job: "Job") -> None:
         self._job = job
-        self._began: dict[int, float] = {}
-        self._last_line = time.monotonic()
+        self._began = self._last_line = time.monotonic()
 
-    def report(self, reading: int, contigs: int, total: int | None) -> None:
+    def report(self, done: int, total: int) -> None:
         from virnucpro_kernels.progress import duration
 
+        self._job.progress(done, total)
         now = time.monotonic()
-        began = self._began.setdefault(reading, now)
-        self._job.progress(contigs + (reading - 1) * (total or 0), 2 * (total or 0))
-        if now - self._last_line < _LINE_EVERY_SECONDS:
-            return
-        self._last_line = now
-        line = f"reading {reading} of 2: {contigs:,} contigs"
-        if total:
-            left = (now - began) * (total - contigs) / contigs
-            line += f" of {total:,}, about {duration(left)} left"
-        typer.echo(line, err=True)
+        if now - self._last_line >= _LINE_EVERY_SECONDS and done:
+            self._last_line = now
+            left = (now - self._began) * (total - done) / done
+            typer.echo(f"splitting: {100 * done / total:.0f} %, about {duration(left)} left", err=True)
 
 
 def _describe(summary: "PoolSummary") -> list[str]:
