@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from virnucpro_kernels.ops import attention_kernels, dispatch
-from virnucpro_kernels.ops.configs import AttentionConfig, kernel_config
+from virnucpro_kernels.ops.configs import AttentionConfig, KernelConfig, kernel_config
 from virnucpro_kernels.ops.flash import bundled_flash_attention, flash_attn_attention
 from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
 from virnucpro_kernels.ops.rotary import Rope, rotate
@@ -65,7 +65,7 @@ def varlen_attention(
     scale: float,
     fp8_scale: None = ...,
     backend: str = ...,
-    config: AttentionConfig | None = ...,
+    config: KernelConfig | None = ...,
 ) -> torch.Tensor: ...
 @overload
 def varlen_attention(
@@ -79,7 +79,7 @@ def varlen_attention(
     scale: float,
     fp8_scale: torch.Tensor | None = ...,
     backend: str = ...,
-    config: AttentionConfig | None = ...,
+    config: KernelConfig | None = ...,
 ) -> torch.Tensor | RowScaled: ...
 
 
@@ -94,7 +94,7 @@ def varlen_attention(
     scale: float,
     fp8_scale: torch.Tensor | None = None,
     backend: str = "auto",
-    config: AttentionConfig | None = None,
+    config: KernelConfig | None = None,
 ) -> torch.Tensor | RowScaled:
     """Softmax attention of every sequence over itself, not causal; positions restart at 0 in each sequence.
 
@@ -107,7 +107,7 @@ def varlen_attention(
     :param scale: factor of the queries, before the rotation.
     :param fp8_scale: fp32 (heads * D,): return e4m3 values times this, see `quantize.quantize_columns`.
     :param backend: see `dispatch.resolve_attention`.
-    :param config: how our kernels cut the work; None for what was tuned for this GPU.
+    :param config: how our kernels cut the work; None for what was tuned.
     :return: (T, heads * D) in the type of qkv, or `RowScaled`; rows behind the last sequence are undefined.
     :raises ValueError: both rope and alibi_slopes, or a rope table that is too short.
     """
@@ -119,9 +119,9 @@ def varlen_attention(
         backend, device=qkv.device, dtype=qkv.dtype, head_dim=qkv.shape[3], alibi=alibi_slopes is not None
     )
     if chosen == "triton":
-        return _launch(
-            qkv, cu_seqlens, lengths, rope, alibi_slopes, scale, fp8_scale, config or _tuned(qkv.device, qkv.dtype)
-        )
+        config = config or kernel_config(qkv.device)
+        cut = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
+        return _launch(qkv, cu_seqlens, lengths, rope, alibi_slopes, scale, fp8_scale, cut)
     if chosen == "sdpa":
         return varlen_attention_reference(
             qkv, cu_seqlens, lengths, max_length,
@@ -130,15 +130,8 @@ def varlen_attention(
     if chosen == "flash":
         out = bundled_flash_attention(qkv, cu_seqlens, max_length, rope=rope, scale=scale)
     else:
-        out = flash_attn_attention(
-            qkv, cu_seqlens, max_length, rope=rope, alibi_slopes=alibi_slopes, scale=scale
-        )
+        out = flash_attn_attention(qkv, cu_seqlens, max_length, rope=rope, alibi_slopes=alibi_slopes, scale=scale)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
-
-
-def _tuned(device: torch.device, dtype: torch.dtype) -> AttentionConfig:
-    config = kernel_config(device)
-    return config.attention_fp32 if dtype == torch.float32 else config.attention
 
 
 def _launch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,19 +12,23 @@ try:
 except ImportError:  # no Triton for this platform: the PyTorch implementations are the only ones
     triton = tl = InterpretedFunction = None
 
-__all__ = ["TRITON_INSTALLED", "is_interpreted", "jit", "tl"]
+__all__ = ["TRITON_INSTALLED", "is_interpreted", "jit", "jit_for_any", "tl"]
 
 TRITON_INSTALLED = triton is not None
 
 
-def jit(function: Callable[..., Any] | None = None, *, any_value: tuple[str, ...] = ()) -> Any:
-    """Compile `function` with Triton at its first launch.
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile `function` with Triton at its first launch."""
+    return triton.jit(function) if TRITON_INSTALLED else function
 
-    :param any_value: integer arguments for which one compiled kernel serves all values.
-    """
-    if function is None:
-        return functools.partial(jit, any_value=any_value)
-    return triton.jit(function, do_not_specialize=any_value) if TRITON_INSTALLED else function
+
+def jit_for_any(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
+    """`jit`, with one compiled kernel for all values of these integer arguments."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        return triton.jit(function, do_not_specialize=arguments) if TRITON_INSTALLED else function
+
+    return compiled
 
 
 def is_interpreted(kernel: Any) -> bool:

@@ -64,6 +64,6 @@ def attention_factors(
     :return: fp32 (channels,)
     """
     weight = value_weight.float()
-    reach = (weight * ln_weight.float()).norm(dim=1) * weight.shape[1] ** 0.5
+    reach: torch.Tensor = torch.linalg.vector_norm(weight * ln_weight.float(), dim=1) * weight.shape[1] ** 0.5
     bound = reach + (weight @ ln_bias.float() + value_bias.float()).abs()
     return FP8_MAX / bound.clamp_min(SMALLEST_ROW_MAXIMUM)

@@ -1,0 +1,216 @@
+"""Checks of the kernels against their references, for Triton's interpreter (CPU) and for a GPU alike.
+
+A 16-bit result is held against the error that the plain PyTorch implementation of the same precision makes itself,
+measured against fp32: at most twice that. An fp32 result may differ by a few roundings.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
+from virnucpro_kernels.ops.configs import KernelConfig
+from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
+from virnucpro_kernels.ops.layernorm import residual_layernorm, residual_layernorm_reference
+from virnucpro_kernels.ops.pooling import layernorm_mean, layernorm_mean_reference
+from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+FP32_ERROR = 2e-6
+
+
+def random(*shape: int, seed: int, scale: float = 1.0) -> torch.Tensor:
+    """Fixed normal numbers, fp32."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).mul_(scale).to(DEVICE)
+
+
+def poison(like: torch.Tensor) -> None:
+    """Leave NaN in the memory that the next tensor of this size gets, so that an element never written is noticed."""
+    torch.full_like(like, float("nan"))
+
+
+def error(result: torch.Tensor, exact: torch.Tensor) -> float:
+    assert torch.isfinite(result).all()
+    return float((result.double() - exact.double()).norm() / exact.double().norm().clamp_min(1e-30))
+
+
+def assert_as_good(result: torch.Tensor, reference: torch.Tensor, exact: torch.Tensor) -> None:
+    """`result` is as near to `exact` (fp32) as `reference`, of the same precision, can be expected to be."""
+    assert result.dtype == reference.dtype
+    assert result.shape == reference.shape
+    if result.dtype == torch.float32:
+        assert error(result, exact) < FP32_ERROR
+        return
+    assert error(result, exact) <= 2 * error(reference, exact)
+    worst = (reference.double() - exact.double()).abs().max()
+    assert (result.double() - exact.double()).abs().max() <= 3 * worst
+
+
+def _code(values: torch.Tensor) -> torch.Tensor:
+    """Rank of each fp8 number among all of them."""
+    bits = values.view(torch.uint8).int()
+    return torch.where(bits < 128, bits, 128 - bits)
+
+
+def assert_within_one_code(result: RowScaled, reference: RowScaled) -> None:
+    """Each value is the reference's fp8 number or a neighbour of it.
+
+    Triton's interpreter loses the carry where a number is rounded up to a power of two, and returns half of it.
+    """
+    torch.testing.assert_close(result.scale, reference.scale, rtol=1e-5, atol=0)
+    ours, theirs = result.values.float(), reference.values.float()
+    near = (_code(result.values) - _code(reference.values)).abs() <= 1
+    if DEVICE.type == "cpu":
+        near |= (theirs == 2 * ours) & (torch.frexp(theirs).mantissa.abs() == 0.5)
+    assert near.all()
+
+
+@dataclass(frozen=True)
+class AttentionCase:
+    """Lengths of the sequences of a batch, and the sizes of the model."""
+
+    lengths: tuple[int, ...]
+    heads: int = 2
+    head_dim: int = 64
+    alibi: bool = False
+    padding_tokens: int = 3
+
+    def arguments(self) -> dict[str, Any]:
+        lengths = np.array(self.lengths)
+        longest = int(lengths.max())
+        cu_seqlens = torch.from_numpy(np.concatenate(([0], lengths.cumsum()))).int().to(DEVICE)
+        rope = slopes = None
+        if self.alibi:
+            slopes = torch.exp2(-torch.arange(1.0, self.heads + 1)).to(DEVICE)
+        else:
+            frequencies = 10000 ** -(torch.arange(0, self.head_dim, 2) / self.head_dim)
+            angles = torch.outer(torch.arange(float(longest)), frequencies)
+            rope = (angles.cos().to(DEVICE), angles.sin().to(DEVICE))
+        return {
+            "cu_seqlens": cu_seqlens,
+            "lengths": lengths,
+            "max_length": longest,
+            "rope": rope,
+            "alibi_slopes": slopes,
+            "scale": self.head_dim**-0.5,
+        }
+
+    def qkv(self, dtype: torch.dtype) -> torch.Tensor:
+        tokens = sum(self.lengths) + self.padding_tokens
+        return random(tokens, 3, self.heads, self.head_dim, seed=sum(self.lengths)).to(dtype)
+
+
+def check_attention(
+    case: AttentionCase, dtype: torch.dtype, *, backend: str = "triton", config: KernelConfig | None = None
+) -> None:
+    arguments, qkv = case.arguments(), case.qkv(dtype)
+    tokens = sum(case.lengths)
+    exact = varlen_attention_reference(qkv.float(), **arguments)[:tokens]
+    reference = varlen_attention_reference(qkv, **arguments)[:tokens]
+    poison(qkv[:, 0])
+    result = varlen_attention(qkv.clone(), **arguments, backend=backend, config=config)[:tokens]
+    assert_as_good(result, reference, exact)
+
+
+def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+    """Against what the kernel itself returns in `dtype`, rounded afterwards."""
+    arguments, qkv = case.arguments() | {"backend": "triton", "config": config}, case.qkv(dtype)
+    factors = random(case.heads * case.head_dim, seed=5).abs().mul(40).add(1)
+    tokens = sum(case.lengths)
+    unrounded = varlen_attention(qkv.clone(), **arguments)[:tokens]
+    result = varlen_attention(qkv.clone(), **arguments, fp8_scale=factors)
+    assert_within_one_code(
+        RowScaled(result.values[:tokens], result.scale[:tokens]), quantize_columns(unrounded, factors)
+    )
+
+
+def layernorm_inputs(rows: int, width: int, dtype: torch.dtype) -> dict[str, Any]:
+    """One channel is an outlier, as trained models have them."""
+    residual = random(rows, width, seed=width)
+    residual[:, width // 3] += 40
+    return {
+        "residual": residual.to(dtype),
+        "branch": random(rows, width, seed=1).to(dtype),
+        "bias": random(width, seed=2, scale=0.3),
+        "weight": random(width, seed=3, scale=0.2).add(1).to(dtype),
+        "ln_bias": random(width, seed=4, scale=0.2).to(dtype),
+        "eps": 1e-5,
+    }
+
+
+def check_layernorm(
+    rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig | None = None
+) -> None:
+    inputs = layernorm_inputs(rows, width, dtype)
+    inputs |= {} if branch else {"branch": None}
+    inputs |= {} if bias else {"bias": None}
+    exact_inputs = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
+    ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
+    poison(inputs["residual"])
+    result = residual_layernorm(**ours, update_residual=branch, kernels="triton", config=config)
+    reference = residual_layernorm_reference(**theirs, update_residual=branch)
+    exact = residual_layernorm_reference(**exact_inputs, update_residual=branch)
+    assert_as_good(result, reference, exact)
+    assert_as_good(ours["residual"], theirs["residual"], exact_inputs["residual"])
+
+
+def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+    inputs = layernorm_inputs(rows, width, dtype)
+    inputs["branch"] = inputs["branch"].bfloat16()  # what an fp8 product returns, whatever the residual stream is
+    ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
+    result = residual_layernorm(**ours, update_residual=True, quantize=True, kernels="triton", config=config)
+    reference = residual_layernorm_reference(**theirs, update_residual=True, quantize=True)
+    assert_within_one_code(result, reference)
+    assert torch.equal(ours["residual"], theirs["residual"])
+
+
+def check_bias_gelu(
+    rows: int, width: int, dtype: torch.dtype, *, in_place: bool, config: KernelConfig | None = None
+) -> None:
+    x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
+    given = x.clone()
+    poison(x)
+    result = bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config)
+    assert (result.data_ptr() == given.data_ptr()) == in_place
+    assert_as_good(result, bias_gelu_reference(x, bias), bias_gelu_reference(x.float(), bias.float()))
+
+
+def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+    x = random(rows, 2 * width, seed=1, scale=2).to(dtype)
+    poison(x[:, :width])
+    assert_as_good(glu(x, kernels="triton", config=config), glu_reference(x), glu_reference(x.float()))
+
+
+def check_activation_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+    x, bias = random(rows, 2 * width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
+    gates = x[:, :width].contiguous()
+    assert_within_one_code(
+        bias_gelu(gates, bias, quantize=True, kernels="triton", config=config),
+        bias_gelu_reference(gates, bias, quantize=True),
+    )
+    assert_within_one_code(glu(x, quantize=True, kernels="triton", config=config), glu_reference(x, quantize=True))
+
+
+def check_pooling(
+    lengths: tuple[int, ...],
+    width: int,
+    dtype: torch.dtype,
+    *,
+    skip: int,
+    max_tokens: int | None,
+    branch: bool,
+    config: KernelConfig | None = None,
+) -> None:
+    tokens = sum(lengths) + 3
+    inputs = layernorm_inputs(tokens, width, dtype)
+    inputs |= {} if branch else {"branch": None}
+    cu_seqlens = torch.from_numpy(np.concatenate(([0], np.cumsum(lengths)))).int().to(DEVICE)
+    which = {"skip_first": skip, "skip_last": skip, "max_tokens": max_tokens}
+    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, **which, kernels="triton", config=config)
+    exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, **which)
+    assert result.dtype == torch.float32
+    assert error(result, exact) < FP32_ERROR
+    for index, length in enumerate(lengths):
+        assert bool((result[index] == 0).all()) == (length <= 2 * skip)

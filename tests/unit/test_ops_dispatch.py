@@ -1,0 +1,55 @@
+"""What runs where, and that nothing else runs in its place."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
+
+CPU = torch.device("cpu")
+
+
+def attention_on_cpu(requested: str) -> str:
+    return resolve_attention(requested, device=CPU, dtype=torch.float32, head_dim=64, alibi=False)
+
+
+def test_a_cpu_runs_plain_pytorch() -> None:
+    assert attention_on_cpu("auto") == "sdpa"
+    assert resolve_kernels("auto", CPU) == "torch"
+
+
+@pytest.mark.parametrize("requested", ["flash", "flash-attn"])
+def test_flash_attention_needs_a_gpu(requested: str) -> None:
+    with pytest.raises(UsageError, match="needs an NVIDIA GPU"):
+        attention_on_cpu(requested)
+
+
+def test_unknown_names_list_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="auto, triton, flash, flash-attn, sdpa"):
+        attention_on_cpu("fast")
+    with pytest.raises(UsageError, match="auto, triton, torch"):
+        resolve_kernels("cuda", CPU)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "resolve_kernels('triton', torch.device('cpu'))",
+        "resolve_attention('triton', device=torch.device('cpu'), dtype=torch.float32, head_dim=64, alibi=False)",
+    ],
+)
+def test_our_kernels_need_a_gpu_outside_of_the_interpreter(call: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    program = f"import torch\nfrom virnucpro_kernels.ops.dispatch import *\n{call}"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=False)
+    assert "UsageError" in run.stderr
+    assert "need an NVIDIA GPU" in run.stderr or "not installed" in run.stderr
+
+
+def test_head_dimensions_that_no_kernel_can_do_are_refused() -> None:
+    with pytest.raises(UsageError, match="head dimension 20"):
+        resolve_attention("triton", device=CPU, dtype=torch.float32, head_dim=20, alibi=False)
