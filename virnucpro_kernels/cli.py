@@ -11,6 +11,7 @@ from virnucpro_kernels.commands import (
     classify,
     collect,
     compare,
+    embed,
     frames,
     init,
     merge,
@@ -51,6 +52,7 @@ app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
+app.command("embed")(embed.embed)
 app.command("frames")(frames.frames)
 app.command("init")(init.init)
 app.command("merge")(merge.merge)

@@ -88,6 +88,15 @@ class Measures:
     write_seconds: float = 0.0
     tokens_per_second: float = 0.0
 
+    def describe(self) -> str:
+        """One line for the log."""
+        return (
+            f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already;"
+            f" {self.tokens:,} tokens in {self.seconds:.1f} s ({self.tokens_per_second:,.0f} a second),"
+            f" {self.batches:,} batches {self.packing:.1%} full"
+            f"{f', {self.redone:,} computed again in fp32' if self.redone else ''}"
+        )
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -180,8 +189,9 @@ class _EncoderRun:
             for vectors, budget in self.parts.saved(self.encoder.kind, self.provenance, numpy_type):
                 self.budget = budget
                 delivery.deliver(vectors, saved=True)
-                self._advance(vectors)
+                self.done += len(vectors)
             measures.resumed = self.done
+            self.engine.progress(self.encoder.kind, self.done, len(self.sequences))
             self._compute(lane, delivery)
             writer.provenance = with_budget(self.provenance, self.encoder.kind, self.budget)
             if save_all:
@@ -198,7 +208,8 @@ class _EncoderRun:
             try:
                 for vectors in self._batches(lane):
                     delivery.deliver(vectors)
-                    self._advance(vectors)
+                    self.done += len(vectors)
+                    self.engine.progress(self.encoder.kind, self.done, len(self.sequences))
             except _TooLargeError as error:
                 lane.reset()
                 try:
@@ -248,10 +259,6 @@ class _EncoderRun:
         measures.padded_tokens += work.padded_tokens
         self.budget_tokens += self.budget
         return vectors
-
-    def _advance(self, vectors: Vectors) -> None:
-        self.done += len(vectors)
-        self.engine.progress(self.encoder.kind, self.done, len(self.sequences))
 
     def _halve_budget(self, work: Work, message: str) -> None:
         if len(work.lengths) == 1 and work.padded_tokens == self.engine.padded(work.tokens, 0):

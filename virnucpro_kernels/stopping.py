@@ -1,0 +1,37 @@
+"""Being asked to stop: a signal is noted, and the work ends at the next point where nothing is lost."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Context manager, in the main thread: within the block SIGTERM and SIGINT are only noted; a second one acts.
+
+    Attributes:
+        number: the signal that came; 0 as long as none has.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        return self
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def stopped(self) -> bool:
+        """Whether a signal has come."""
+        return self.number != 0
