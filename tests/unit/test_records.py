@@ -112,6 +112,11 @@ class TestFormats:
         content = b"\r\n>one  first record\r\nAC GT\r\n\r\n N\tryk \r\n>two\r\nACG-*U\r\n\r\n"
         assert read(file(content)) == EXPECTED
 
+    @pytest.mark.parametrize("blank", [" ", "\t"])
+    def test_blanks_within_sequence_lines_are_removed(self, file: MakeFile, blank: str) -> None:
+        content = f">one first record\nAC{blank}GT\nN{blank * 2}ryk{blank}\n>two\nACG-*U\n"
+        assert read(file(content.encode())) == EXPECTED
+
     @pytest.mark.parametrize(
         "preamble", [b"\n \n", b"# made by hand\n", b";old style\n\n#x\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"]
     )
@@ -357,3 +362,4 @@ class TestRefusals:
         before += "     source          1..200\n"
         assert "holds no sequence" in refusal(file(f"{before}CONTIG      join(Y1:1..200)\n//\n".encode()))
         assert "record 1" in refusal(file(f"{before}ORIGIN\n        1 acgtacgtac acg".encode()))
+        assert "record 1" in refusal(file(f"{before}ORIGIN\n        1 acgtacgtac acg\n//\n".encode()))
