@@ -4,21 +4,28 @@ Activations are flat, (tokens, hidden). What a published checkpoint keeps apart 
 query, key and value weights are one matrix, the embedding table carries the factor `EMBEDDING_SCALE`, and the biases of
 the projections that write to the residual stream are summed up. The stream is kept without them: every LayerNorm adds
 the sum of all biases before it, `carried_bias`, on the fly.
+
+Layers may be fp8 (`Esm2.to_fp8`): what their LayerNorms, attention and GELU write is then fp8 too, while the residual
+stream stays as it is.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from virnucpro_kernels.models.buffers import ExactBuffers
+from virnucpro_kernels.models.projection import Projection
 from virnucpro_kernels.models.rope import Rope
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
-from virnucpro_kernels.ops.linear import linear, linear_add
+from virnucpro_kernels.ops.linear import Operand, linear, linear_add
 from virnucpro_kernels.ops.pooling import layernorm_mean
+from virnucpro_kernels.ops.quantize import attention_factors
 from virnucpro_kernels.packing import PackedBatch
 
 #: ESM-2 was trained with 12 % of the tokens zeroed on average, and rescales the others for it at inference too.
@@ -55,11 +62,12 @@ class CarriedLayerNorm(ExactBuffers):
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("carried_bias", torch.zeros(hidden, dtype=torch.float32))
 
-    def forward(self, residual: torch.Tensor, branch: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, residual: torch.Tensor, branch: torch.Tensor | None, *, to_fp8: bool) -> Operand:
         """Add `branch` to `residual` in place, both (T, hidden), and return the sum normalised."""
         return residual_layernorm(
-            residual, branch, self.carried_bias, self.weight, self.bias, EPS, update_residual=branch is not None
-        )
+            residual, branch, self.carried_bias, self.weight, self.bias, EPS,
+            update_residual=branch is not None, quantize=to_fp8,
+        )  # fmt: skip
 
 
 class Attention(nn.Module):
@@ -68,14 +76,14 @@ class Attention(nn.Module):
     def __init__(self, config: Esm2Config, backend: str) -> None:
         super().__init__()
         self.heads, self.head_dim, self.backend = config.heads, config.head_dim, backend
-        self.qkv = nn.Linear(config.hidden, 3 * config.hidden)
-        self.out = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.qkv = Projection(config.hidden, 3 * config.hidden)
+        self.out = Projection(config.hidden, config.hidden, bias=False)
 
     def forward(
-        self, x: torch.Tensor, residual: torch.Tensor, batch: PackedBatch, rope: tuple[torch.Tensor, torch.Tensor]
+        self, x: Operand, residual: torch.Tensor, batch: PackedBatch, rope: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor | None:
         """Add the result to `residual` in place, or return it where it awaits being added; all (T, hidden)."""
-        qkv = linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
+        qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         attended = varlen_attention(
             qkv,
             batch.cu_seqlens,
@@ -84,9 +92,10 @@ class Attention(nn.Module):
             rope=rope,
             alibi_slopes=None,
             scale=self.head_dim**-0.5,
+            fp8_scale=self.out.input_factors if self.out.is_fp8 else None,
             backend=self.backend,
         )
-        return linear_add(attended, self.out.weight, residual)
+        return linear_add(attended, self.out.operand, residual)
 
 
 class FeedForward(nn.Module):
@@ -94,13 +103,15 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: Esm2Config) -> None:
         super().__init__()
-        self.up = nn.Linear(config.hidden, config.feed_forward)
-        self.down = nn.Linear(config.feed_forward, config.hidden, bias=False)
+        self.up = Projection(config.hidden, config.feed_forward)
+        self.down = Projection(config.feed_forward, config.hidden, bias=False)
 
-    def forward(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor | None:
+    def forward(self, x: Operand, residual: torch.Tensor) -> torch.Tensor | None:
         """As `Attention.forward`."""
-        hidden = linear(x, self.up.weight)
-        return linear_add(bias_gelu(hidden, self.up.bias, out=hidden), self.down.weight, residual)
+        hidden = linear(x, self.up.operand)
+        to_fp8 = self.down.is_fp8
+        activated = bias_gelu(hidden, self.up.bias, out=None if to_fp8 else hidden, quantize=to_fp8)
+        return linear_add(activated, self.down.operand, residual)
 
 
 class Block(nn.Module):
@@ -121,8 +132,19 @@ class Block(nn.Module):
         rope: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor | None:
         """Bring `residual` (T, hidden) forward in place; take, and return, a branch that awaits being added to it."""
-        branch = self.attention(self.attention_norm(residual, branch), residual, batch, rope)
-        return self.feed_forward.forward(self.feed_forward_norm(residual, branch), residual)
+        x = self.attention_norm(residual, branch, to_fp8=self.attention.qkv.is_fp8)
+        branch = self.attention(x, residual, batch, rope)
+        x = self.feed_forward_norm(residual, branch, to_fp8=self.feed_forward.up.is_fp8)
+        return self.feed_forward.forward(x, residual)
+
+    def to_fp8(self) -> None:
+        """Round the weights of all four projections to fp8."""
+        qkv, norm = self.attention.qkv, self.attention_norm
+        values = slice(2 * qkv.in_features, None)
+        factors = attention_factors(qkv.weight[values], qkv.bias[values], norm.weight, norm.bias)
+        self.attention.out.to_fp8(factors)
+        for projection in (qkv, self.feed_forward.up, self.feed_forward.down):
+            projection.to_fp8()
 
 
 class Esm2(nn.Module):
@@ -137,6 +159,12 @@ class Esm2(nn.Module):
         self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
         self.norm = CarriedLayerNorm(config.hidden)
 
+    def to_fp8(self, *, keep: Collection[int] = ()) -> None:
+        """Round the weights of all layers but those in `keep` (from 0) to fp8."""
+        for index, block in enumerate(self.blocks):
+            if index not in keep:
+                cast("Block", block).to_fp8()
+
     def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         residual = functional.embedding(batch.tokens, self.embedding.weight)
         branch: torch.Tensor | None = None
@@ -148,7 +176,8 @@ class Esm2(nn.Module):
     @torch.inference_mode()
     def forward(self, batch: PackedBatch) -> torch.Tensor:
         """Representation of every token after the final LayerNorm, (T, hidden), special tokens included."""
-        return self.norm.forward(*self._run_blocks(batch))
+        residual, branch = self._run_blocks(batch)
+        return residual_layernorm(residual, branch, self.norm.carried_bias, self.norm.weight, self.norm.bias, EPS)
 
     @torch.inference_mode()
     def embed(self, batch: PackedBatch) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Running a 16-bit encoder with fp32 activations, without an fp32 copy of all its weights."""
+"""Running a 16-bit or fp8 encoder with fp32 activations, without an fp32 copy of all its weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from virnucpro_kernels.models.projection import Projection
 
 
 @contextmanager
@@ -48,10 +50,14 @@ _SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 
 
 def _to_fp32(module: nn.Module) -> _Weights:
-    lower: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in _SIXTEEN_BIT]
-    for weight, data in lower:
+    fp8 = [part for part in module.modules() if isinstance(part, Projection) and part.is_fp8]
+    lower: _Weights = [(part.weight, part.weight.data) for part in fp8]
+    for part in fp8:
+        part.weight.data = part.fp32_weight()
+    sixteen_bit: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in _SIXTEEN_BIT]
+    for weight, data in sixteen_bit:
         weight.data = data.float()
-    return lower
+    return lower + sixteen_bit
 
 
 def _restore(weights: _Weights) -> None:
