@@ -19,26 +19,26 @@ class ChunkFiles:
     A context manager: the directory appears when the block ends without an error and replaces an older one. No file
     stays open between two writes, so that their number is not limited by the system's.
 
+    Memory holds `buffer_bytes` of text that is still to be written.
+
     Attributes:
         names: of the chunks, digits.
         rows: frames written to each chunk so far.
         bases: bases of their nucleotide sequences.
     """
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: Path, count: int, *, buffer_bytes: int = _BUFFER_BYTES) -> None:
         self.names = [f"{number:05d}" for number in range(count)]
         self.rows = [0] * count
         self.bases = [0] * count
         self._directory = directory
         self._temporary = directory.with_name(f".{os.getpid()}.{directory.name}")
+        self._buffer_bytes = buffer_bytes
         self._buffers: dict[tuple[int, str], list[bytes]] = {}
         self._buffered = 0
         self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in _SUFFIXES}
 
     def __enter__(self) -> Self:
-        # Left by a run that was killed. If it lives on after all, it fails now instead of publishing.
-        for leftover in self._directory.parent.glob(f".*.{self._directory.name}"):
-            shutil.rmtree(leftover)
         self._temporary.mkdir(parents=True)
         return self
 
@@ -47,6 +47,7 @@ class ChunkFiles:
     ) -> None:
         if error is None:
             self._flush()
+            self._temporary.stat()  # it fails where a newer run has taken the files away, and leaves what that one made
             shutil.rmtree(self._directory, ignore_errors=True)
             self._temporary.rename(self._directory)
         else:
@@ -60,7 +61,7 @@ class ChunkFiles:
             self._hashes[share.chunk, suffix].update(text)
             self._buffers.setdefault((share.chunk, suffix), []).append(text)
             self._buffered += len(text)
-        if self._buffered >= _BUFFER_BYTES:
+        if self._buffered >= self._buffer_bytes:
             self._flush()
 
     def checksums(self, chunk: int) -> tuple[str, str]:

@@ -6,6 +6,7 @@ first can tell) and each frame to its chunk. In between, memory holds eight byte
 for every block of the input how many frames of which length it has.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def split_pool(
     # From here on the other files do not belong to an older manifest any more.
     manifest.unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(directory)
     with ExitStack() as exits:
         inputs = [_open(path, directory, options, exits) for _, path in samples]
         splitter = _Splitter(inputs, exits.enter_context(Workers(options.threads)), options, progress)
@@ -129,6 +131,16 @@ def split_pool(
         sum(chunk.nucleotide_tokens for chunk in chunks),
         [warning for records in inputs for warning in records.warnings],
     )
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove the unfinished files of a run that was killed. If it lives on after all, it fails instead of publishing."""
+    for name in ("contigs.parquet", "windows.parquet", "chunks", "chunks.tsv"):
+        for leftover in directory.glob(f".*.{name}"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
 
 
 def _open(path: Path, directory: Path, options: SplitOptions, exits: ExitStack) -> SampleInput:

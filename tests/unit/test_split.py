@@ -270,6 +270,7 @@ def test_a_failed_split_leaves_no_manifest_and_the_next_one_cleans_up(tmp_path: 
     leftover = tmp_path / "pool" / ".123456.chunks"
     leftover.mkdir()
     (leftover / "00000.fna").write_text(">0 of a run that was killed\n")
+    (tmp_path / "pool" / ".123456.contigs.parquet").write_text("half a table")
     split(tmp_path / "pool", good)
     assert contents(tmp_path / "pool") == wanted
 
