@@ -134,7 +134,7 @@ def split_pool(
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove the unfinished files of a run that was killed. If it lives on after all, it fails instead of publishing."""
+    """Remove the unfinished files of a killed run. If it lives on after all, it fails instead of publishing."""
     for name in ("contigs.parquet", "windows.parquet", "chunks", "chunks.tsv"):
         for leftover in directory.glob(f".*.{name}"):
             if leftover.is_dir():
