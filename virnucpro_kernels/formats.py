@@ -135,7 +135,7 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
             rest = text[border:]
         if damage is not None:
             raise damage
-        if rest:
+        if rest.strip():  # not the blank lines that may end a FASTQ file
             yield block(rest)
 
 

@@ -112,6 +112,10 @@ class TestFormats:
         content = b"\r\n>one  first record\r\nAC GT\r\n\r\n N\tryk \r\n>two\r\nACG-*U\r\n\r\n"
         assert read(file(content)) == EXPECTED
 
+    def test_blank_lines_at_the_end(self, file: MakeFile) -> None:
+        assert read(file(FASTA + b"\n\r\n\n")) == EXPECTED
+        assert read(file(FASTQ + b"\n\r\n\n")) == EXPECTED
+
     @pytest.mark.parametrize("blank", [" ", "\t"])
     def test_blanks_within_sequence_lines_are_removed(self, file: MakeFile, blank: str) -> None:
         content = f">one first record\nAC{blank}GT\nN{blank * 2}ryk{blank}\n>two\nACG-*U\n"
