@@ -13,6 +13,7 @@ from virnucpro_kernels.commands import (
     compare,
     embed,
     frames,
+    import_,
     init,
     merge,
     predict,
@@ -54,6 +55,7 @@ app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.command("embed")(embed.embed)
 app.command("frames")(frames.frames)
+app.command("import")(import_.import_)
 app.command("init")(init.init)
 app.command("merge")(merge.merge)
 app.command("predict", cls=predict.PredictCommand)(predict.predict)

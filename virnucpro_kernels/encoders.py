@@ -3,6 +3,7 @@
 What cannot run here is refused before anything is loaded.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,21 @@ from virnucpro_kernels.engine import Encoder
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.lanes import Embeds
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
-from virnucpro_kernels.ops.dispatch import resolve_attention
+from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
 from virnucpro_kernels.parts import Kind
 from virnucpro_kernels.registry import EncoderInfo, Model
 from virnucpro_kernels.store import EncoderRun
 from virnucpro_kernels.tokenizers import tokenize_proteins
 from virnucpro_kernels.weights import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 
-_WEIGHTS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "reference": torch.float32}
+_WEIGHTS = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8": torch.float16,  # of what is not fp8
+    "reference": torch.float32,
+}
+_FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 _STORED = {"float32": torch.float32, "float16": torch.float16}
 
 #: Tokens of a batch on a GPU: a multiple of 128 rows times the 132 SMs of an H200 or H100, so that the last wave of a
@@ -40,7 +48,8 @@ class Setup:
     Attributes:
         model: whose encoders.
         device: where.
-        precision: never `auto`.
+        precision: never `auto`; `fp8` without the layers that stay as they are.
+        fp16_layers: layers of the protein encoder that stay fp16 where the precision is fp8.
         dtype: of the stored vectors.
         runs: what the files will say of each encoder.
     """
@@ -48,6 +57,7 @@ class Setup:
     model: Model
     device: torch.device
     precision: str
+    fp16_layers: tuple[int, ...]
     dtype: torch.dtype
     runs: dict[Kind, EncoderRun]
 
@@ -60,7 +70,8 @@ def set_up(
     Args:
         model: as `registry.find_model` returns it.
         device: `cpu` or a GPU.
-        precision: `auto` is fp16 on a GPU and fp32 on a CPU.
+        precision: `auto` is fp16 on a GPU and fp32 on a CPU. With fp8 the nucleotide encoder is fp16, and `fp8+0,35`
+            leaves layers 0 and 35 of the protein encoder fp16 too.
         attention: a backend, see `ops.dispatch`, or two with a comma between: nucleotide encoder's, protein encoder's.
         token_budget: 0 for the default, a constant of precision and type of device.
         embedding_dtype: `float32`, `float16`, or `auto`: float32 where the precision is fp32 or reference.
@@ -71,8 +82,19 @@ def set_up(
     on_gpu = device.type == "cuda"
     if precision == "auto":
         precision = "fp16" if on_gpu else "fp32"
+    if precision == "original":
+        raise UsageError(
+            "precision original: stands for the original tool's embeddings, and this chunk has none; take them over"
+            " with `virnucpro import`, or choose another precision"
+        )
+    asked = precision
+    fp16_layers: tuple[int, ...] = ()
+    if match := _FP8.fullmatch(precision):
+        precision, fp16_layers = "fp8", tuple(map(int, match[1].split(",")))
     if precision not in _WEIGHTS:
-        raise UsageError(f"precision {precision!r}: choose from auto, {', '.join(_WEIGHTS)}")
+        raise UsageError(f"precision {asked!r}: choose from auto, {', '.join(_WEIGHTS)}")
+    if precision == "fp8":
+        _check_fp8(device, fp16_layers, model.protein.layers)
     if embedding_dtype == "auto":
         embedding_dtype = "float32" if precision in ("fp32", "reference") else "float16"
     if embedding_dtype not in _STORED:
@@ -87,11 +109,21 @@ def set_up(
         if precision != "reference":
             head_dim, dtype = info.hidden // info.heads, _WEIGHTS[precision]
             kernel = resolve_attention(backend, device=device, dtype=dtype, head_dim=head_dim, alibi=alibi)
-        return EncoderRun(info.name, info.sha256, info.dimension, precision, kernel, budget, tokenizer_sha256)
+        made_in = "fp16" if alibi and precision == "fp8" else asked
+        return EncoderRun(info.name, info.sha256, info.dimension, made_in, kernel, budget, tokenizer_sha256)
 
     nucleotide = run(model.nucleotide, backends[0], tokenizer_sha256=model.tokenizer.sha256, dense="dense", alibi=True)
     protein = run(model.protein, backends[-1], tokenizer_sha256="", dense="fair-esm", alibi=False)
-    return Setup(model, device, precision, _STORED[embedding_dtype], {"nucleotide": nucleotide, "protein": protein})
+    runs: dict[Kind, EncoderRun] = {"nucleotide": nucleotide, "protein": protein}
+    return Setup(model, device, precision, fp16_layers, _STORED[embedding_dtype], runs)
+
+
+def _check_fp8(device: torch.device, fp16_layers: tuple[int, ...], layers: int) -> None:
+    if device.type != "cuda":
+        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device.type}; choose fp32")
+    check_fp8(device)
+    if max(fp16_layers, default=0) >= layers:
+        raise UsageError(f"precision fp8: layer {max(fp16_layers)} is to stay fp16, but the last one is {layers - 1}")
 
 
 @dataclass(frozen=True)
@@ -137,6 +169,8 @@ def _load_nucleotide(setup: Setup) -> Encoder:
 
 def _load_protein(setup: Setup) -> Encoder:
     encoder = load_protein_encoder(setup.model, setup.device, **_options(setup, "protein"))
+    if setup.precision == "fp8":
+        encoder.to_fp8(keep=setup.fp16_layers)
     module: Embeds = ReferenceEsm2(encoder) if setup.precision == "reference" else encoder
     return Encoder("protein", module, tokenize_proteins)
 

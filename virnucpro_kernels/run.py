@@ -66,7 +66,7 @@ class Run:
         """Size of one value of a stored embedding."""
         dtype = self.config["embedding_dtype"]
         if dtype == "auto":
-            dtype = "float32" if self.precision in {"fp32", "reference"} else "float16"
+            dtype = "float32" if self.precision in {"fp32", "reference", "original"} else "float16"
         return 4 if dtype == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
