@@ -96,7 +96,7 @@ class SampleInput:
             if duplicates:
                 raise InputError(*duplicates)
         elif repeats:
-            message = f"{repeats:,} records have the ID of an earlier one and get `_2`, `_3`, … after it"
+            message = f"{repeats:,} with the ID of an earlier record get `_2`, `_3`, … after it"
             self._tally.add([Problem("warning", "duplicate_id", self.name, message)])
         self.warnings = locate(self._tally.problems(), self.path, self._sniffed)
         self._closed = True
