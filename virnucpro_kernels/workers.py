@@ -1,4 +1,4 @@
-"""Work shared out over processes, its results in order; this process works along with the others."""
+"""Work shared out over processes, its results in order."""
 
 import multiprocessing
 import os
@@ -13,8 +13,8 @@ from typing import Self, TypeVar
 
 from virnucpro_kernels.errors import VirnucproError
 
-#: Tasks that wait for each other process: enough that it never runs dry, few enough for their memory.
-_QUEUED_PER_PROCESS = 3
+#: Tasks that are under way for each process: enough that none runs dry, few enough for their memory.
+_TASKS_PER_PROCESS = 3
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
@@ -35,22 +35,22 @@ def _begin() -> None:
 
 
 class Workers:
-    """`processes` processes in all, this one among them: with 1, everything happens here.
+    """`processes` processes that work while this one hands out and takes in; with 1, it does everything itself.
 
-    A context manager. Functions and tasks must be picklable.
+    A context manager. Functions, tasks and results must be picklable.
     """
 
     def __init__(self, processes: int) -> None:
         if processes < 1:
             raise ValueError(f"{processes} processes: at least 1 is needed")
-        self._others = processes - 1
+        self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        if self._others:
+        if self._processes > 1:
             # Not forked: a fork takes along threads' locks and this process's memory.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._others, context, initializer=_begin)
+            self._pool = ProcessPoolExecutor(self._processes, context, initializer=_begin)
         return self
 
     def __exit__(
@@ -74,20 +74,13 @@ class Workers:
             yield from ((context, function(task)) for context, task in tasks)
             return
         pending: deque[tuple[Context, Future[Result]]] = deque()
-        limit = 2 * _QUEUED_PER_PROCESS * (self._others + 1)
         try:
             for context, task in tasks:
-                if sum(not future.done() for _, future in pending) < _QUEUED_PER_PROCESS * self._others:
-                    future = self._pool.submit(function, task)
-                else:
-                    future = Future()
-                    future.set_result(function(task))
-                pending.append((context, future))
-                while pending and (pending[0][1].done() or len(pending) >= limit):
+                pending.append((context, self._pool.submit(function, task)))
+                if len(pending) >= _TASKS_PER_PROCESS * self._processes:
                     context, future = pending.popleft()
                     yield context, future.result()
-            while pending:
-                context, future = pending.popleft()
+            for context, future in pending:
                 yield context, future.result()
         except BrokenProcessPool as error:
             raise VirnucproError(
