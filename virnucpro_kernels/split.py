@@ -107,7 +107,7 @@ def split_pool(
     directory.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(directory)
     with ExitStack() as exits:
-        inputs = [_open(path, directory, options, exits) for _, path in samples]
+        inputs = [_open(path, directory / f".input-{n}", options, exits) for n, (_, path) in enumerate(samples)]
         splitter = _Splitter(inputs, exits.enter_context(Workers(options.threads)), options, progress)
         with open_windows(directory) as windows:
             counts = splitter.survey(windows)
@@ -143,10 +143,10 @@ def _remove_leftovers(directory: Path) -> None:
                 leftover.unlink()
 
 
-def _open(path: Path, directory: Path, options: SplitOptions, exits: ExitStack) -> SampleInput:
+def _open(path: Path, copy: Path, options: SplitOptions, exits: ExitStack) -> SampleInput:
+    """Open a sample's file; what can be read only once is copied to `copy` for the time being."""
     name = "standard input" if str(path) == "-" else str(path)
     if needs_spooling(path):
-        copy = directory / ".spooled"
         exits.callback(copy.unlink, missing_ok=True)
         spool(path, copy)
         path = copy

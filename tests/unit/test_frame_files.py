@@ -1,9 +1,12 @@
 """The original's three files: against its own output, and on inputs that it could not take."""
 
+import gzip
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from virnucpro_kernels.cli import app
 from virnucpro_kernels.frame_files import FrameCounts, write_frame_files
 from virnucpro_kernels.records import read_batches
 from virnucpro_kernels.windows import Geometry
@@ -60,6 +63,18 @@ def test_without_frames_the_files_are_empty(tmp_path: Path, text: str) -> None:
     counts, texts = write(text, tmp_path, Geometry(500))
     assert counts.frames == 0
     assert texts[1:] == ["", ""]
+
+
+def test_the_command_reads_standard_input(tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.fa" for name in ("windows", "nucleotide", "protein")}
+    options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+    result = CliRunner().invoke(
+        app, ["frames", "-", "--window-length", "6", *options], input=gzip.compress(b">x y\nACGGCCA\n")
+    )
+    assert result.exit_code == 0, result.exception
+    assert result.output == "1 contigs, 2 windows, 10 frames\n"
+    assert files["windows"].read_text() == ">x_chunk_1\nACGGCC\n>x_chunk_2\nGCCA\n"
+    assert files["protein"].read_text().startswith(">x_chunk_1F1\nTA\n>x_chunk_1F2\nR\n")
 
 
 def test_even_windows(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import random
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pandas as pd
@@ -325,6 +327,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "pool").iterdir()} == {
         *("contigs.parquet", "windows.parquet", "chunks.tsv", "chunks", "split.json")
     }
+
+
+def test_two_pipes(tmp_path: Path) -> None:
+    pipes = [tmp_path / "one", tmp_path / "two"]
+    for pipe, base in zip(pipes, "AG", strict=True):
+        os.mkfifo(pipe)
+        Thread(target=pipe.write_text, args=(f">{base}\n{base * 30}\n",)).start()
+    split(tmp_path / "pool", *pipes)
+    assert pd.read_parquet(tmp_path / "pool" / "contigs.parquet")["contig"].tolist() == ["A", "G"]
+    [frames] = chunk_frames(tmp_path / "pool")
+    assert next(iter(frames.proteins)) == b"K" * 10
+    assert sorted(path.name for path in (tmp_path / "pool").iterdir()) == [
+        *("chunks", "chunks.tsv", "contigs.parquet", "windows.parquet")
+    ]
 
 
 def test_two_samples_of_one_name_are_refused(tmp_path: Path) -> None:
