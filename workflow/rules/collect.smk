@@ -45,7 +45,7 @@ rule collect:
     params:
         virnucpro=virnucpro,
         model=model_path,
-        scores=score_folder,
+        scores=subpath(input.scores, parent=True),
         original_files=RUN.config["original_files"],
         viral_threshold=RUN.config["viral_threshold"],
         ambiguous_band=RUN.config["ambiguous_band"],

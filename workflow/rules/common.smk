@@ -90,11 +90,15 @@ def of_pool(name):
     return lambda wildcards: str(RUN.split_dir(POOL_OF[wildcards.sample]) / name)
 
 
+def pool_scores(wildcards):
+    """The scores of all chunks of a pool, which are known once it is split."""
+    manifest = checkpoints.split.get(geometry=wildcards.geometry, pool=wildcards.pool).output.manifest
+    return [str(RUN.score_dir(wildcards.pool) / f"{name}.parquet") for name in chunks_of(manifest)]
+
+
 def sample_scores(wildcards):
-    """The scores of all chunks of the sample's pool, which are known once it is split."""
-    pool = POOL_OF[wildcards.sample]
-    manifest = checkpoints.split.get(geometry=RUN.geometry, pool=pool).output.manifest
-    return [str(RUN.score_dir(pool) / f"{name}.parquet") for name in chunks_of(manifest)]
+    """The list of the scores of the sample's pool."""
+    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / "scores.sha256")
 
 
 def original_files():
@@ -105,11 +109,6 @@ def original_files():
 def sample_input(wildcards):
     """The sequence file of a sample."""
     return next(local(str(sample.input)) for sample in RUN.samples if sample.name == wildcards.sample)
-
-
-def score_folder(wildcards, input):
-    """Where the scores lie that belong to a manifest."""
-    return str(Path(input.manifest).parent / RUN.encoders / RUN.model.model_id)
 
 
 def chunks_of(manifest):

@@ -52,3 +52,30 @@ rule classify:
     shell:
         "{params.virnucpro} classify {input.features:q} --model {params.model:q}"
         " --output {output.scores:q} > {log:q} 2>&1"
+
+
+rule gather:
+    """All scores of a pool, as `sha256sum --check` reads them. It stands between the checkpoint and the samples: Snakemake
+    looks for changed inputs and parameters only in jobs whose inputs are known, and those of `collect` always are."""
+    input:
+        manifest="work/{geometry}/{pool}/chunks.tsv",
+        scores=pool_scores,
+    output:
+        checksums="work/{geometry}/{pool}/{encoders}/{model}/scores.sha256",
+    log:
+        "logs/gather/{geometry}/{pool}/{encoders}/{model}.log",
+    priority: FINISH_FIRST
+    localrule: True
+    conda:
+        "../../envs/tables.yaml"
+    container:
+        RUN.config["container"]
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=10,
+    params:
+        folder=subpath(output.checksums, parent=True),
+    shell:
+        "tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/.parquet/'"
+        " | (cd {params.folder:q} && xargs -r sha256sum) > {output.checksums:q} 2> {log:q}"

@@ -1,0 +1,213 @@
+"""`virnucpro predict`, `init` and `verify`, as people use them."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import MODEL, ROOT, call, checksums, contigs, virnucpro
+
+from virnucpro_kernels.run import ORIGINAL_FILES, TABLES
+
+BROKEN = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"
+
+
+def test_a_broken_sample_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Exit code 2, one complete sample, and a table that says what failed; mended, all is well."""
+    sheet = tmp_path / "sheet.tsv"
+    (tmp_path / "good.fa").write_text(contigs(0, 2))
+    (tmp_path / "bad.fa").write_text(BROKEN)
+    sheet.write_text("sample\tinput\tpool\ngood\tgood.fa\tp1\nbad\tbad.fa\tp2\n")
+    out = tmp_path / "out"
+    ended = virnucpro("predict", "--samples", sheet, "--output-dir", out, "--model", MODEL)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "good: 2 contigs" in ended.stdout
+    assert "1 sample without results" in ended.stderr
+    header, *rows = [line.split("\t") for line in (out / "results" / "failed.tsv").read_text().splitlines()]
+    assert header[:6] == ["sample", "chunk", "stage", "attempts", "exit_code", "log"]
+    ((*row, error),) = rows
+    assert row == ["bad", "", "split", "1", "5", "logs/split/500-original/p2.log"]
+    assert "same" in error
+    assert (out / row[5]).read_text().strip().endswith(error.split()[-1])
+    assert not (out / "results" / "bad" / "contigs.tsv").exists()
+    assert all((out / "results" / "good" / name).exists() for name in (*TABLES, *ORIGINAL_FILES))
+
+    ended = virnucpro("predict", "--output-dir", out, "--set", "duplicate_ids=suffix")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not (out / "results" / "failed.tsv").exists()
+
+
+def test_a_failed_stage_gives_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "bad.fa").write_text(BROKEN)
+    ended = virnucpro("predict", tmp_path / "bad.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--quiet")
+    assert ended.returncode == 5
+    assert "sample bad: split (exit code 5)" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
+    """And: standard input, compressed; a second start has nothing to do; --force has; an empty file is no failure."""
+    out = tmp_path / "out"
+    (tmp_path / "empty.fa").touch()
+    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", "-", tmp_path / "empty.fa"]
+    options = ["--output-dir", out, "--model", MODEL, "--threads", "2"]
+    ended = subprocess.run(
+        [*command, *options], input=gzip.compress(contigs(0, 3).encode()), capture_output=True, check=False
+    )
+    text, said = ended.stdout.decode(), ended.stderr.decode()
+    assert ended.returncode == 0, text + said
+    assert "model builtin-500, cpu, fp32" in said
+    assert f"writes   {out}/results/SAMPLE/: contigs.tsv, windows.tsv" in said
+    assert "done     0 samples" in said
+    assert "to do    2 samples" in said
+    assert "stdin: 3 contigs (" in text
+    assert "empty: 0 contigs (none), 0 called viral" in text
+    assert "all 2 samples: 3 contigs" in text
+    for stage in ("split", "embed", "merge", "classify", "collect"):
+        assert f"{stage} " in text.partition("time: ")[2]
+    assert "note: This model is for trying out" in text
+    assert "2 of 2 samples done" in (out / "logs" / "snakemake.log").read_text()
+    assert (out / "results" / "empty" / "contigs.tsv").read_text().count("\n") == 1
+
+    before = checksums(out)
+    mtimes = {path: path.stat().st_mtime_ns for path in out.glob("results/*/contigs.tsv")}
+    again = virnucpro("predict", "--output-dir", out)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "done     2 samples" in again.stderr
+    assert "to do    0 samples" in again.stderr
+    assert mtimes == {path: path.stat().st_mtime_ns for path in mtimes}
+
+    forced = virnucpro("predict", "--output-dir", out, "--force", "--verbose")
+    assert forced.returncode == 0, forced.stdout + forced.stderr
+    assert "rule embed" in forced.stderr
+    assert all(path.stat().st_mtime_ns > mtime for path, mtime in mtimes.items())
+    assert checksums(out) == before
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "rule collect" in ended.stderr
+    assert not (tmp_path / "out" / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no input: name sequence files"),
+        (["none.fa"], "none.fa does not exist"),
+        (["a.fa", "--samples", "sheet.tsv"], "not both"),
+        (["a.fa", "--set", "modle=x"], "unknown key 'modle'; did you mean 'model'"),
+        (["a.fa", "--set", "modle"], "must be KEY=VALUE"),
+        (["a.fa", "--model", "virnucpro-700"], "no model 'virnucpro-700'"),
+        (["a.fa", "--precision", "fp23"], "precision: 'fp23' is not one of"),
+        (["a.fa", "--model", MODEL, "--profile", "sulrm"], "no profile 'sulrm'"),
+        (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "100"], "--gpus 100: "),
+        (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "all"], "must be auto, a number"),
+        (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
+        (["a.fa", "--quiet", "--verbose"], "choose one"),
+        (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
+    ],
+)
+def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *arguments, "--output-dir", "out"]
+    ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
+    assert ended.returncode == 5, ended.stdout + ended.stderr
+    assert ended.stderr.startswith("error: ")
+    assert message in ended.stderr
+    assert not (tmp_path / "out" / "logs").exists()
+
+
+def test_without_a_model_the_error_names_both_ways_on(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", "a.fa", "--output-dir", "out"]
+    ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
+    assert ended.returncode == 5
+    assert "weights fetch" in ended.stderr
+    assert "--model builtin-500" in ended.stderr
+
+
+def test_init_writes_what_snakemake_and_predict_start_from(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    ended = call([sys.executable, "-P", "-m", "virnucpro_kernels", "init", "run", "a.fa", "--model", MODEL], tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "run" / "config" / "samples.tsv").read_text() == f"sample\tinput\na\t{tmp_path}/a.fa\n"
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1", "--dry-run"]
+    planned = call([*snakemake, "--directory", "run"], tmp_path)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    assert "results/a/contigs.tsv" in planned.stdout + planned.stderr
+    again = virnucpro("init", tmp_path / "run", tmp_path / "a.fa")
+    assert again.returncode == 5
+    assert "is there already" in again.stderr
+
+
+def test_a_whole_run_is_verified(finished: Path) -> None:
+    ended = virnucpro("verify", finished)
+    assert ended.returncode == 0, ended.stdout
+    assert " 0 damaged" in ended.stdout
+    assert virnucpro("verify", finished, "--quick").returncode == 0
+    assert virnucpro("verify", finished / "config").returncode == 5
+
+
+def damage_cases() -> list[tuple[str, str]]:
+    """A file of each kind, and what is removed for it."""
+    pool = "work/500-original/first"
+    return [
+        (f"{pool}/chunks.tsv", f"{pool}/chunks.tsv"),
+        (f"{pool}/contigs.parquet", f"{pool}/chunks.tsv"),
+        (f"{pool}/windows.parquet", f"{pool}/chunks.tsv"),
+        (f"{pool}/chunks/00000.fna", f"{pool}/chunks.tsv"),
+        (f"{pool}/chunks/00001.faa", f"{pool}/chunks.tsv"),
+        (f"{pool}/*/00000.features.h5", f"{pool}/*/00000.features.h5"),
+        (f"{pool}/*/*/00001.parquet", f"{pool}/*/*/00001.parquet"),
+        ("results/one/windows.tsv", "results/one/windows.tsv"),
+        ("results/one/frames.tsv.gz", "results/one/frames.tsv.gz"),
+        ("results/two/run.json", "results/two/run.json"),
+    ]
+
+
+@pytest.mark.parametrize("how", ["changed", "cut", "missing"])
+def test_damage_is_found(copy_of_finished: Path, how: str) -> None:
+    """One byte changed in the middle, the end cut off, or the file gone: each file is listed."""
+    for pattern, _ in damage_cases():
+        if how == "missing" and pattern.endswith(("chunks.tsv", "run.json", ".h5", "00001.parquet")):
+            continue  # not damage: its stage will run
+        (path,) = copy_of_finished.glob(pattern)
+        original = path.read_bytes()
+        middle = len(original) // 2
+        if how == "changed":
+            path.write_bytes(original[:middle] + bytes([original[middle] ^ 0x55]) + original[middle + 1 :])
+        elif how == "cut":
+            path.write_bytes(original[: len(original) - 5])
+        else:
+            path.unlink()
+        ended = virnucpro("verify", copy_of_finished)
+        assert ended.returncode == 3, f"{how} {pattern}: {ended.stdout}"
+        assert f"{path}: " in ended.stdout
+        path.write_bytes(original)
+
+
+def test_damage_removed_is_mended_by_the_next_start(copy_of_finished: Path) -> None:
+    before = checksums(copy_of_finished)
+    for pattern in (
+        "work/500-original/first/chunks/00001.faa",
+        "results/one/windows.tsv",
+        "work/*/second/*/*/00000.parquet",
+    ):
+        (path,) = copy_of_finished.glob(pattern)
+        path.write_bytes(path.read_bytes()[:-9])
+    ended = virnucpro("verify", copy_of_finished, "--remove")
+    assert ended.returncode == 3
+    assert ended.stdout.count("removed ") == 3
+    assert virnucpro("verify", copy_of_finished).returncode == 0, "what is removed is no damage any more"
+    ended = call(
+        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"], copy_of_finished
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(copy_of_finished) == before
+    assert json.loads((copy_of_finished / "results" / "one" / "run.json").read_text())["sample"] == "one"
+    assert virnucpro("verify", copy_of_finished).returncode == 0

@@ -1,0 +1,175 @@
+"""Runs that are killed go on where they stopped and end with the same bytes. Real processes, real signals."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from filelock import FileLock
+from runs import MODEL, checksums, contigs, virnucpro
+
+SAMPLES = ("first", "second")
+OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--set", "chunk_tokens=2000", "--threads", "2", "--no-progress")
+
+
+def write_inputs(directory: Path) -> list[Path]:
+    paths = [directory / f"{name}.fa" for name in SAMPLES]
+    for number, path in enumerate(paths):
+        path.write_text(contigs(8 * number, 8 * number + 8))
+    return paths
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the same samples that nobody disturbed; all workers of a parallel test run share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    directory = shared / "uninterrupted"
+    with FileLock(shared / "uninterrupted.lock"):
+        if not directory.exists():
+            directory.mkdir()
+            ended = virnucpro("predict", *write_inputs(directory), "--output-dir", directory / "out", *OPTIONS)
+            assert ended.returncode == 0, ended.stdout + ended.stderr
+    return directory / "out"
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run of `predict` into `tmp_path/out`; whatever is left of it is killed at the end."""
+    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *write_inputs(tmp_path)]
+    with (tmp_path / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--output-dir", tmp_path / "out", *OPTIONS], stdout=output, stderr=subprocess.STDOUT
+        )
+    yield process
+    for left in processes(tmp_path / "out"):
+        left.kill()
+    process.kill()
+    process.wait()
+
+
+def processes(directory: Path, word: str = "") -> list[psutil.Process]:
+    """The live processes of the run in `directory` whose command line has `word`: Snakemake and its jobs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if word in command and (process.cwd() == str(directory) or str(directory) in command):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def wait_for_job(directory: Path, stage: str, *, already: int = 0) -> list[psutil.Process]:
+    """Wait until a job of `stage` works, with at least `already` chunks scored; return its processes."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        scored = len(list(directory.glob("work/*/*/*/*/*.parquet")))
+        jobs = [job for job in processes(directory, "virnucpro_kernels") if stage in job.cmdline()]
+        if jobs and scored >= already and record_of(directory, stage):
+            return jobs
+        time.sleep(0.02)
+    raise AssertionError(f"no job of {stage} was seen; {(directory.parent / 'output.txt').read_text()}")
+
+
+def record_of(directory: Path, stage: str) -> bool:
+    """Whether a job of `stage` has begun its work, so that it is killed in the middle of it."""
+    return any('"state": "running"' in path.read_text() for path in directory.rglob(f"*{stage}.json"))
+
+
+def scored(directory: Path) -> dict[str, int]:
+    """When each chunk was scored (ns)."""
+    return {str(path): path.stat().st_mtime_ns for path in directory.glob("work/*/*/*/*/*.parquet")}
+
+
+def kill(targets: list[psutil.Process]) -> None:
+    for target in targets:
+        try:
+            os.kill(target.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("stage", "already", "victim"),
+    [
+        ("split", 0, "everything"),
+        ("embed", 0, "snakemake"),
+        ("embed", 1, "job"),
+        ("embed", 2, "everything"),
+        ("collect", 3, "everything"),
+    ],
+)
+def test_a_killed_run_ends_with_the_same_bytes(
+    uninterrupted: Path, started: subprocess.Popen[bytes], tmp_path: Path, stage: str, already: int, victim: str
+) -> None:
+    out = tmp_path / "out"
+    jobs = wait_for_job(out, stage, already=already)
+    before = scored(out)
+    if victim == "job":
+        kill(jobs)
+        assert started.wait(120) != 0, "a killed job is a failure"
+        assert "killed" in (out / "results" / "failed.tsv").read_text()
+    elif victim == "snakemake":
+        kill([process for process in processes(out) if "snakemake" in process.cmdline()])
+        assert started.wait(120) != 0
+    else:
+        kill([psutil.Process(started.pid), *processes(out)])
+        started.wait(120)
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(out) == checksums(uninterrupted)
+    after = scored(out)
+    assert {path: after[path] for path in before} == before, "a chunk that was finished is not computed again"
+    assert not (out / "results" / "failed.tsv").exists()
+    assert not [path for path in out.rglob(".*.h5*") if path.is_file()]
+
+
+def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(started: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wait_for_job(out, "embed", already=1)
+    before = scored(out)
+    started.send_signal(signal.SIGINT)
+    assert started.wait(30) == 130
+    assert processes(out) == [], "no job is left behind"
+    assert (tmp_path / "output.txt").read_text().endswith("interrupted\n")
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    after = scored(out)
+    assert {path: after[path] for path in before} == before
+
+
+def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    wait_for_job(out, "split")
+    ended = virnucpro("predict", "--output-dir", out)
+    assert ended.returncode == 1
+    assert f"another `virnucpro predict` works in {out} (process {started.pid})" in ended.stderr
+
+
+def test_a_damaged_chunk_is_split_again(uninterrupted: Path, tmp_path: Path) -> None:
+    """The embedding job finds the damage, exits 3 and removes the manifest; the next start mends it."""
+    out = Path(shutil.copytree(uninterrupted, tmp_path / "out", symlinks=True))
+    (manifest,) = out.glob("work/*/*/chunks.tsv")
+    chunk = manifest.parent / "chunks" / "00001.faa"
+    text = chunk.read_bytes()
+    chunk.write_bytes(text[:-2] + b"X\n")
+    (scores,) = out.glob("work/*/*/*/*/00001.parquet")
+    scores.unlink()
+    ended = virnucpro("predict", "--output-dir", out)
+    assert ended.returncode == 3, ended.stdout + ended.stderr
+    assert "embed (exit code 3)" in ended.stderr
+    assert not manifest.exists()
+    failed = (out / "results" / "failed.tsv").read_text().splitlines()
+    assert [line.split("\t")[:5] for line in failed[1:]] == [[s, "00001", "embed", "2", "3"] for s in SAMPLES]
+    assert all((out / line.split("\t")[5]).exists() for line in failed[1:])
+    ended = virnucpro("predict", "--output-dir", out)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(out) == checksums(uninterrupted)

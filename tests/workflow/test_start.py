@@ -1,0 +1,189 @@
+"""Ways to start the workflow: in a clone, elsewhere, as a module of another workflow, from a wheel."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import DEMO, ROOT, call, contigs, planned, snakemake, write_run
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone: what git tracks or would track, and nothing else."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs the files of a git checkout")
+    listing = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    target = tmp_path / "clone"
+    for name in filter(None, listing.split("\0")):
+        if (ROOT / name).exists() or (ROOT / name).is_symlink():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
+    return target
+
+
+def test_a_clone_runs_its_configuration(clone: Path) -> None:
+    """`snakemake --cores 2` on the bundled sequences, with the code of the clone."""
+    assert planned(clone, snakefile=Path("Snakefile")) == {"split": 1, "gather": 1, "collect": 1}
+    (clone / "virnucpro_kernels" / "__init__.py").write_text('__version__ = "0.0.clone"\n')
+    ended = snakemake(clone, snakefile=Path("Snakefile"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    contig_lines = (clone / "results" / "demo" / "contigs.tsv").read_text().splitlines()
+    assert len(contig_lines) == 1 + contigs(longest=10**9).count(">")
+    assert '"version": "0.0.clone"' in (clone / "results" / "demo" / "run.json").read_text()
+    assert not (clone / "results" / "failed.tsv").exists()
+    assert planned(clone, snakefile=Path("Snakefile")) == {}
+
+
+def test_the_slurm_profile_is_found_by_its_name() -> None:
+    assert (ROOT / "slurm").resolve() == ROOT / "profiles" / "slurm"
+    ended = call([sys.executable, "-m", "snakemake", "--profile", "slurm", "--dry-run"], ROOT)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "fp16" in ended.stdout + ended.stderr, "jobs that go to a cluster are planned for its GPUs"
+
+
+def test_elsewhere_the_clones_configuration_is_used(tmp_path: Path) -> None:
+    ended = snakemake(tmp_path, "--dry-run", "--printshellcmds")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"demo={DEMO}" in ended.stdout + ended.stderr
+    assert list(tmp_path.glob("work")) == [], "a dry run writes nothing of ours"
+
+
+def test_a_directory_with_a_configuration_uses_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", {"mine": contigs(0, 1)})
+    ended = call(
+        [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "--directory", tmp_path / "run"], ROOT
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "mine=data/mine.fa" in ended.stdout + ended.stderr
+    assert "demo" not in ended.stdout
+
+
+def test_one_file_instead_of_a_sheet(tmp_path: Path) -> None:
+    (tmp_path / "reads.fa").write_text(contigs(0, 1))
+    ended = snakemake(tmp_path, "--dry-run", "--config", "input=reads.fa", "model=builtin-500")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "results/reads/contigs.tsv" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "sheet", "message"),
+    [
+        ("modle: x\n", None, "unknown key 'modle'; did you mean 'model'"),
+        ("min_chunks: '2'\n", None, "min_chunks: '2' is not of type 'integer'"),
+        ("", "sample\tinput\none\t../data/none.fa\n", "data/none.fa does not exist"),
+        ("", "sample\tinput\none\t../data/one.fa\none\t../data/one.fa\n", "sample 'one' occurs 2 times"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_error(tmp_path: Path, config: str, sheet: str | None, message: str) -> None:
+    write_run(tmp_path / "run", {"one": contigs(0, 1)}, config)
+    if sheet:
+        (tmp_path / "run" / "config" / "samples.tsv").write_text(sheet)
+    ended = snakemake(tmp_path / "run", "--dry-run")
+    assert ended.returncode == 1
+    assert message in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_configuration_without_a_sheet_does_not_fall_back_on_the_demonstration(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", {"one": contigs(0, 1)})
+    (tmp_path / "run" / "config" / "samples.tsv").unlink()
+    ended = snakemake(tmp_path / "run", "--dry-run")
+    assert ended.returncode == 1
+    assert "no such sample sheet" in ended.stdout + ended.stderr
+
+
+MODULE = """
+module virnucpro:
+    snakefile: "{snakefile}"
+    config: {{"samples": "samples.tsv", "model": "builtin-500"}}
+{prefix}
+
+use rule * from virnucpro as virnucpro_*
+
+onstart:
+    virnucpro.onstart()
+
+onsuccess:
+    virnucpro.onsuccess()
+
+rule count:
+    default_target: True
+    input: "{where}results/one/contigs.tsv"
+    output: "count.txt"
+    shell: "wc -l < {{input}} > {{output}}"
+"""
+
+
+@pytest.fixture
+def outer(tmp_path: Path) -> Path:
+    """Folder of another workflow with one sample."""
+    folder = tmp_path / "outer"
+    folder.mkdir()
+    (folder / "one.fa").write_text(contigs(0, 3))
+    (folder / "samples.tsv").write_text("sample\tinput\none\tone.fa\n")
+    return folder
+
+
+def test_another_workflow_uses_ours_as_a_module(outer: Path) -> None:
+    text = MODULE.format(snakefile=ROOT / "Snakefile", prefix="", where="")
+    (outer / "Snakefile").write_text(text)
+    assert planned(outer, snakefile=Path("Snakefile")) == {
+        "virnucpro_split": 1,
+        "virnucpro_gather": 1,
+        "virnucpro_collect": 1,
+        "count": 1,
+    }
+
+
+def test_another_workflow_uses_ours_under_a_prefix(outer: Path) -> None:
+    prefix = '    prefix: "viruses"'
+    text = MODULE.format(snakefile=ROOT / "workflow" / "Snakefile", prefix=prefix, where="viruses/")
+    (outer / "Snakefile").write_text(text)
+    ended = snakemake(outer, snakefile=Path("Snakefile"))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (outer / "count.txt").read_text().strip() == "4"
+    assert (outer / "viruses" / "work" / "pools.tsv").exists()
+    assert not (outer / "work").exists()
+    assert not (outer / "results").exists()
+    assert planned(outer, snakefile=Path("Snakefile")) == {}
+
+
+def test_an_installed_wheel_runs_predict_in_an_empty_directory(tmp_path: Path) -> None:
+    """In an environment that has the dependencies and the wheel, and nothing of the clone."""
+    built = call([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", "."], ROOT)
+    assert built.returncode == 0, built.stdout + built.stderr
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    site = next((tmp_path / "venv" / "lib").glob("python*/site-packages"))
+    dependencies = next(Path(path) for path in sys.path if (Path(path) / "snakemake").is_dir())
+    (site / "dependencies.pth").write_text(f"{dependencies}\n")
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    python = tmp_path / "venv" / "bin" / "python"
+    installed = call([sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel])
+    assert installed.returncode == 0, installed.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "contigs.fa").write_text(contigs(0, 3))
+    ended = call(
+        [
+            tmp_path / "venv" / "bin" / "virnucpro",
+            "predict",
+            "contigs.fa",
+            "--output-dir",
+            "out",
+            "--model",
+            "builtin-500",
+        ],
+        empty,
+        PATH="/usr/bin:/bin",
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len((empty / "out" / "results" / "contigs" / "contigs.tsv").read_text().splitlines()) == 4
+    link = empty / "out" / ".snakemake" / "virnucpro" / "virnucpro_kernels"
+    assert link.resolve() == site / "virnucpro_kernels"
