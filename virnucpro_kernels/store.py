@@ -5,6 +5,7 @@ each with a Fletcher32 checksum; HDF5's own structures are checksummed too (form
 them. Nothing in a file depends on when or where it was written: the same work gives the same bytes.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
@@ -24,6 +25,8 @@ SCHEMA_VERSION = 1
 #: Stands for the checksum of weights that are not on record: those with which the original tool made its embeddings.
 UNRECORDED = "unrecorded"
 _BLOCK_BYTES = 1 << 22
+#: Sent to the disk at once; so the end of a large file does not have to wait for all of it.
+_SYNC_BYTES = 1 << 28
 _REMEDY = "delete it, and the next start makes it again"
 
 Rows = npt.NDArray[np.int64]
@@ -134,7 +137,7 @@ class EmbeddingWriter:
         self._block = _block_rows(rows, dimension, self._dtype)
         self._buffer = np.empty((self._block, dimension), self._dtype)
         self._buffer_rows = np.empty(self._block, np.int64)
-        self._buffered = self._written = 0
+        self._buffered = self._written = self._unsynced = 0
         self._last_row = -1
         self._stack = ExitStack()
 
@@ -203,7 +206,12 @@ class EmbeddingWriter:
         if self._buffered:
             self._file["embedding"][self._written : stop] = self._buffer[: self._buffered]
             self._file["row"][self._written : stop] = self._buffer_rows[: self._buffered]
+            self._unsynced += self._buffer.nbytes
         self._written, self._buffered = stop, 0
+        if self._unsynced >= _SYNC_BYTES:
+            self._file.flush()
+            os.fdatasync(self._file.id.get_vfd_handle())
+            self._unsynced = 0
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from pool_files import write_pool
 
-from virnucpro_kernels.chunks import Frames
 from virnucpro_kernels.cli import app
 from virnucpro_kernels.errors import DamagedFileError, UsageError
-from virnucpro_kernels.files import sha256
 from virnucpro_kernels.gpu import list_gpus
 from virnucpro_kernels.job import read_job
-from virnucpro_kernels.manifest import Chunk, write_manifest
 from virnucpro_kernels.packing import pack
 from virnucpro_kernels.registry import Model
 from virnucpro_kernels.store import EmbeddingReader, verify
@@ -32,36 +30,6 @@ FRAMES = 1500
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny-500")
-
-
-def write_pool(folder: Path, *chunks: Frames, geometry: str = "500-original") -> Path:
-    """Write the chunks of a pool and their manifest as `split` does; return the manifest."""
-    lines = []
-    (folder / "chunks").mkdir(parents=True)
-    for number, frames in enumerate(chunks):
-        paths = []
-        for suffix, sequences in ((".fna", frames.nucleotides), (".faa", frames.proteins)):
-            records = zip(frames.rows, frames.ids, sequences, strict=True)
-            text = "".join(f">{row} {name}\n{sequence.decode()}\n" for row, name, sequence in records)
-            paths.append(folder / "chunks" / f"{number:05d}{suffix}")
-            paths[-1].write_text(text)
-        lengths = frames.proteins.lengths
-        tokens = int((lengths + 2).sum())
-        lines.append(
-            Chunk(
-                f"{number:05d}",
-                len(frames),
-                tokens,
-                tokens,
-                int(lengths.min()),
-                int(lengths.max()),
-                sha256(paths[0]),
-                sha256(paths[1]),
-                geometry,
-            )
-        )
-    write_manifest(folder / "chunks.tsv", lines)
-    return folder / "chunks.tsv"
 
 
 def arguments(manifest: Path, model: Model, folder: str = "e", chunk: str = "00000", **options: Any) -> list[str]:

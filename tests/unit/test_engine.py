@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import tiny
 import torch
+from engine_runs import BUDGET, embed, proteins_by, provenance, read, stop_after, with_outliers
 
 from virnucpro_kernels.chunks import Frames
-from virnucpro_kernels.engine import Encoder, Engine, Measures
+from virnucpro_kernels.engine import Encoder, Engine
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.lanes import Embeds
 from virnucpro_kernels.packing import PackedBatch, pack
-from virnucpro_kernels.parts import Kind, open_parts
+from virnucpro_kernels.parts import open_parts
 from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.store import EmbeddingReader, EncoderRun, Provenance, verify
+from virnucpro_kernels.store import verify
 from virnucpro_kernels.tokenizers import DnaTokenizer, tokenize_proteins
 
-BUDGET = 256
 CPU = torch.device("cpu")
 
 
@@ -40,46 +39,6 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> DnaTokenizer:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     tiny.write_tokenizer(path)
     return DnaTokenizer(path)
-
-
-def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Kind, Provenance]:
-    base = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
-    run = EncoderRun("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
-    return {
-        "protein": replace(base, protein=run),
-        "nucleotide": replace(base, nucleotide=replace(run, dimension=tiny.NUCLEOTIDE_DIMENSION)),
-    }
-
-
-def embed(
-    folder: Path,
-    frames: Frames,
-    *encoders: Encoder,
-    budget: int = BUDGET,
-    precision: str = "fp32",
-    engine: Engine | None = None,
-) -> dict[Kind, Measures]:
-    """Embed into `folder`, with the parts beside the files."""
-    engine = engine or Engine(CPU, torch.float32)
-    outputs: dict[Kind, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
-    makers = [partial(Encoder, encoder.kind, encoder.module, encoder.tokenize) for encoder in encoders]
-    with open_parts(folder / "parts") as parts:
-        return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, parts)
-
-
-def proteins_by(module: Embeds) -> Encoder:
-    return Encoder("protein", module, tokenize_proteins)
-
-
-def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    with EmbeddingReader(path) as reader:
-        return reader.rows, reader.read(0, len(reader))
-
-
-def stop_after(batches: int) -> Callable[[], bool]:
-    """A question that is answered no for so many batches, and yes from then on."""
-    asked = count()
-    return lambda: next(asked) >= batches
 
 
 def test_every_row_gets_the_vectors_of_its_own_sequences(tmp_path: Path, tokenizer: DnaTokenizer) -> None:
@@ -270,15 +229,6 @@ def test_a_single_sequence_that_does_not_fit_is_an_error_and_the_rest_is_saved(t
     assert not (tmp_path / "p.h5").exists()
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()))["protein"]
     assert (measures.resumed, measures.token_budget) == (19, BUDGET)
-
-
-def with_outliers(factor: float) -> Embeds:
-    """An encoder one channel of which grows so large within a layer that fp16 cannot hold it."""
-    encoder = tiny.protein_encoder()
-    block = encoder.blocks[0]
-    block.feed_forward.up.weight[3] *= factor
-    block.feed_forward.down.weight[:, 3] /= factor
-    return encoder
 
 
 def test_what_is_not_finite_in_16_bit_is_computed_again_in_32(tmp_path: Path) -> None:

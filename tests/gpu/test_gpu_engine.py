@@ -1,0 +1,163 @@
+"""The engine on a GPU: the CPU's vectors, fixed shapes, resuming, real lack of memory, 16-bit overflow, the lease."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from engine_runs import embed, proteins_by, read, stop_after, with_outliers
+
+from virnucpro_kernels.cli import app
+from virnucpro_kernels.engine import Encoder, Engine
+from virnucpro_kernels.errors import GpuMemoryError, StoppedError
+from virnucpro_kernels.gpu import GpuMonitor, lease, list_gpus, visible_units
+from virnucpro_kernels.job import read_job
+from virnucpro_kernels.sequences import SequenceArray
+from virnucpro_kernels.store import verify
+from virnucpro_kernels.tokenizers import DnaTokenizer
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
+
+GPU = torch.device("cuda", 0)
+PRECISIONS = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 1e-2)], ids=["fp32", "fp16"]
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> DnaTokenizer:
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tiny.write_tokenizer(path)
+    return DnaTokenizer(path)
+
+
+def both(tokenizer: DnaTokenizer, device: torch.device, dtype: torch.dtype) -> tuple[Encoder, Encoder]:
+    nucleotide, protein = (encoder.to(device, dtype) for encoder in (tiny.nucleotide_encoder(), tiny.protein_encoder()))
+    return Encoder("nucleotide", nucleotide, tokenizer.encode), proteins_by(protein)
+
+
+@PRECISIONS
+def test_vectors_are_those_of_the_cpu(
+    tmp_path: Path, tokenizer: DnaTokenizer, dtype: torch.dtype, tolerance: float
+) -> None:
+    frames = tiny.frames(600, distinct=500)
+    embed(tmp_path / "cpu", frames, *both(tokenizer, torch.device("cpu"), torch.float32))
+    engine = Engine(GPU, torch.float32)
+    measures = embed(tmp_path / "gpu", frames, *both(tokenizer, GPU, dtype), engine=engine, budget=2048)
+    for name in ("n.h5", "p.h5"):
+        (rows, vectors), (expected_rows, expected) = read(tmp_path / "gpu" / name), read(tmp_path / "cpu" / name)
+        np.testing.assert_array_equal(rows, expected_rows)
+        np.testing.assert_allclose(vectors, expected, atol=tolerance)
+    assert measures["protein"].padded_tokens == 2048 * measures["protein"].batches
+    assert measures["protein"].redone == 0
+    assert 0 < measures["protein"].device_seconds < measures["protein"].seconds
+
+
+@PRECISIONS
+def test_a_vector_does_not_depend_on_its_batch_mates(tmp_path: Path, dtype: torch.dtype, tolerance: float) -> None:
+    frames, encoder = tiny.frames(900, distinct=900), proteins_by(tiny.protein_encoder().to(GPU, dtype))
+    order = np.random.default_rng(0).permutation(len(frames))
+    shuffled = replace(frames, proteins=frames.proteins.take(order))
+    for folder, content in (("a", frames), ("b", shuffled), ("c", frames)):
+        embed(tmp_path / folder, content, encoder, engine=Engine(GPU, torch.float32), budget=1024)
+    (_, a), (_, b) = read(tmp_path / "a" / "p.h5"), read(tmp_path / "b" / "p.h5")
+    np.testing.assert_array_equal(a[order], b)
+    assert (tmp_path / "a" / "p.h5").read_bytes() == (tmp_path / "c" / "p.h5").read_bytes()
+
+
+def test_a_stopped_chunk_ends_with_the_same_bytes(tmp_path: Path, tokenizer: DnaTokenizer) -> None:
+    frames, encoders = tiny.frames(900, distinct=800), both(tokenizer, GPU, torch.float16)
+    embed(tmp_path / "whole", frames, *encoders, engine=Engine(GPU, torch.float16), budget=512)
+    for batches in (3, 10, 40, 60):
+        engine = Engine(GPU, torch.float16, stopped=stop_after(batches))
+        with pytest.raises(StoppedError):
+            embed(tmp_path / "parts", frames, *encoders, engine=engine, budget=512)
+    measures = embed(tmp_path / "parts", frames, *encoders, engine=Engine(GPU, torch.float16), budget=512)
+    assert measures["nucleotide"].resumed > 0
+    for name in ("n.h5", "p.h5"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.fixture
+def two_gigabytes() -> Iterator[None]:
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(2e9 / torch.cuda.get_device_properties(GPU).total_memory, GPU)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0, GPU)
+    torch.cuda.empty_cache()
+
+
+def test_where_memory_runs_out_the_budget_is_halved(tmp_path: Path, two_gigabytes: None) -> None:
+    frames, encoder = tiny.frames(300, distinct=300), proteins_by(tiny.protein_encoder().to(GPU))
+    embed(tmp_path / "small", frames, encoder, engine=Engine(GPU, torch.float32), budget=4096)
+    large = 1 << 23
+    measures = embed(tmp_path / "large", frames, encoder, engine=Engine(GPU, torch.float32), budget=large)["protein"]
+    assert measures.out_of_memory >= 1
+    assert measures.token_budget == large >> measures.out_of_memory
+    recorded = verify(tmp_path / "large" / "p.h5").protein
+    assert recorded is not None
+    assert recorded.token_budget == measures.token_budget
+    np.testing.assert_allclose(
+        read(tmp_path / "large" / "p.h5")[1], read(tmp_path / "small" / "p.h5")[1], atol=1e-4
+    )  # fmt: skip
+
+
+def test_a_single_sequence_that_does_not_fit_is_an_error(tmp_path: Path, two_gigabytes: None) -> None:
+    frames = tiny.frames(2, distinct=2)
+    giant = SequenceArray.from_list([b"M" * (1 << 23), b"MK"])
+    with pytest.raises(GpuMemoryError, match="single protein sequence of 8,388,610 tokens"):
+        embed(
+            tmp_path, replace(frames, proteins=giant), proteins_by(tiny.protein_encoder().to(GPU)),
+            engine=Engine(GPU, torch.float32),
+        )  # fmt: skip
+
+
+def test_what_overflows_in_fp16_is_computed_again_in_fp32(tmp_path: Path) -> None:
+    frames = tiny.frames(300, distinct=300)
+    embed(tmp_path / "32", frames, proteins_by(with_outliers(1e5)))
+    half = with_outliers(1e5).to(GPU, torch.float16)
+    engine = Engine(GPU, torch.float32)
+    measures = embed(tmp_path / "16", frames, proteins_by(half), engine=engine, precision="fp16")["protein"]
+    assert measures.redone == measures.batches > 5
+    np.testing.assert_allclose(read(tmp_path / "16" / "p.h5")[1], read(tmp_path / "32" / "p.h5")[1], atol=5e-3)
+    assert {weight.dtype for weight in half.parameters()} == {torch.float16}
+
+
+def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    units = visible_units(list_gpus(), None)
+    with lease([*units, "GPU-of-another-machine"], tmp_path) as unit, GpuMonitor(unit, 0.05) as monitor:
+        assert unit == units[0]
+        for _ in range(200):
+            torch.randn(2048, 2048, device=GPU).square_().sum().item()
+    summary = monitor.summary()
+    assert summary["gpu_uuid"] == unit
+    assert summary["gpu_memory_peak_bytes"] > 1 << 20
+    assert summary["gpu_power_mean_watts"] > 0
+    assert summary["gpu_energy_joules"] > 0
+
+
+def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pool_files import write_pool
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    model = tiny.write_model(tmp_path / "tiny-500")
+    manifest = write_pool(tmp_path / "pool", tiny.frames(200, distinct=200))
+    app(
+        ["embed", str(manifest), "--chunk", "00000", "--model", str(model.directory),
+         "--nucleotide", str(tmp_path / "e" / "00000.nucleotide.h5"),
+         "--protein", str(tmp_path / "e" / "00000.protein.h5")],
+        standalone_mode=False,
+    )  # fmt: skip
+    record = read_job(tmp_path / "e" / "00000.embed.json")
+    assert record["device"] == torch.cuda.get_device_name(GPU)
+    assert (record["precision"], record["attention"]["protein"]) == ("fp16", "triton")
+    assert record["gpu_allocated_peak_bytes"] <= record["gpu_reserved_peak_bytes"]
+    assert record["gpu_memory_peak_bytes"] > 0
+    run = verify(tmp_path / "e" / "00000.protein.h5").protein
+    assert run is not None
+    assert (run.precision, run.kernel) == ("fp16", "triton")
