@@ -134,7 +134,9 @@ class DnabertS(nn.Module):
         """`attention` is the backend, see `ops.dispatch`."""
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary, config.hidden)
+        # Unit variance as usual, but not normal: on the meta device that would import a compiler, for seconds.
+        table = torch.empty(config.vocabulary, config.hidden).uniform_(-(3**0.5), 3**0.5)
+        self.embedding = nn.Embedding(config.vocabulary, config.hidden, _weight=table)
         self.embedding_norm = BiasedLayerNorm(config.hidden)
         self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
 

@@ -154,7 +154,9 @@ class Esm2(nn.Module):
         """`attention` is the backend, see `ops.dispatch`."""
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary, config.hidden)
+        # Unit variance as usual, but not normal: on the meta device that would import a compiler, for seconds.
+        table = torch.empty(config.vocabulary, config.hidden).uniform_(-(3**0.5), 3**0.5)
+        self.embedding = nn.Embedding(config.vocabulary, config.hidden, _weight=table)
         self.rope = Rope(config.head_dim)
         self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
         self.norm = CarriedLayerNorm(config.hidden)
