@@ -1,0 +1,134 @@
+"""Measures a model on genomes that it was not trained on: AUROC and accuracy per scored window and per contig.
+
+    python -m training.evaluate GENOMES --model builtin-500 [--split val]
+
+Half of the windows, and half of the contigs, are viral; categories of a class and groups of a category are as likely as
+each other. A window's logit is the mean of its highest and its lowest frame logit. Three rules for a contig are
+compared.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import roc_auc_score
+
+from training.features import Encoders, find_frames
+from training.genomes import Genomes, Pieces
+from virnucpro_kernels.classify import logits
+from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.registry import Model, find_model
+from virnucpro_kernels.weights import (
+    load_classifier,
+    load_dna_tokenizer,
+    load_nucleotide_encoder,
+    load_protein_encoder,
+)
+
+Floats = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+_WINDOWS, _CONTIGS = 4000, 750
+_SHORTEST, _LONGEST = 500, 20_000
+
+
+def load_encoders(model: Model) -> Encoders:
+    """Both encoders of a model, fp32 on the CPU."""
+    return Encoders(
+        load_dna_tokenizer(model),
+        load_nucleotide_encoder(model, "cpu", torch.float32),
+        load_protein_encoder(model, "cpu", torch.float32),
+    )
+
+
+def score_windows(
+    pieces: Pieces, window_length: int, encoders: Encoders, classifier: Classifier
+) -> tuple[Int64s, Int64s, Floats]:
+    """Contig (index of the piece), length and logit of each scored window."""
+    frames = find_frames(pieces.sequences, window_length)
+    frame_logits = logits(classifier, encoders.features(frames).numpy()).astype(np.float64)
+    scored, first = np.unique(frames.window, return_index=True)
+    window_logits = (np.maximum.reduceat(frame_logits, first) + np.minimum.reduceat(frame_logits, first)) / 2
+    return frames.windows.contig[scored], (frames.windows.end - frames.windows.start)[scored], window_logits
+
+
+def _sigmoid(logit: Floats) -> Floats:
+    return 1 / (1 + np.exp(-logit))
+
+
+def _mean_probability(contig: Int64s, length: Int64s, logit: Floats) -> Floats:
+    return np.bincount(contig, length * _sigmoid(logit)) / np.maximum(np.bincount(contig, length), 1)
+
+
+def _mean_logit(contig: Int64s, length: Int64s, logit: Floats) -> Floats:
+    return _sigmoid(np.bincount(contig, length * logit) / np.maximum(np.bincount(contig, length), 1))
+
+
+def _highest_probability(contig: Int64s, _: Int64s, logit: Floats) -> Floats:
+    highest = np.zeros(contig.max() + 1)
+    np.maximum.at(highest, contig, _sigmoid(logit))
+    return highest
+
+
+RULES: dict[str, Callable[[Int64s, Int64s, Floats], Floats]] = {
+    "mean p_virus, weighted by window length": _mean_probability,
+    "mean logit, weighted by window length": _mean_logit,
+    "highest p_virus": _highest_probability,
+}
+
+
+def _report(what: str, is_virus: npt.NDArray[np.bool_], p_virus: Floats, out_of: int) -> None:
+    area = roc_auc_score(is_virus, p_virus)
+    accuracy = np.mean((p_virus >= 0.5) == is_virus)
+    print(f"| {what} | {len(p_virus):,} of {out_of:,} | {area:.3f} | {accuracy:.3f} |", flush=True)  # noqa: T201
+
+
+def report(folder: Path, split: str, model: Model) -> None:
+    """Print a table in Markdown."""
+    started = time.monotonic()
+    genomes, encoders, classifier = Genomes(folder, split), load_encoders(model), load_classifier(model)
+    print(f"\n{model.name}, split {split}\n\n| | scored | AUROC | accuracy |\n|---|---|---|---|")  # noqa: T201
+    chance = np.random.default_rng(0)
+    window_sets = {
+        f"windows of {model.window_length} bp": np.full(_WINDOWS, model.window_length),
+        f"windows of 150 to {model.window_length} bp": chance.integers(150, model.window_length, _WINDOWS // 2),
+    }
+    for seed, (what, lengths) in enumerate(window_sets.items()):
+        pieces = genomes.draw(lengths, seed)
+        contig, _, logit = score_windows(pieces, model.window_length, encoders, classifier)
+        _report(what, pieces.is_virus[contig], _sigmoid(logit), len(pieces))
+
+    lengths = np.exp(chance.uniform(np.log(_SHORTEST), np.log(_LONGEST), _CONTIGS)).astype(np.int64)
+    pieces = genomes.draw(lengths, seed=2)
+    windows = score_windows(pieces, model.window_length, encoders, classifier)
+    for rule, score in RULES.items():
+        some = np.unique(windows[0])
+        p_virus = score(*windows)[some]
+        _report(f"contigs, {rule}", pieces.is_virus[some], p_virus, len(pieces))
+        for shortest, longest in ((_SHORTEST, 2000), (2000, 6000), (6000, _LONGEST)):
+            size = pieces.sequences.lengths
+            of_size = (size[some] >= shortest) & (size[some] < longest)
+            out_of = int(((size >= shortest) & (size < longest)).sum())
+            what = f"… of {shortest:,} to {longest:,} bp"
+            _report(what, pieces.is_virus[some][of_size], p_virus[of_size], out_of)
+    print(f"\n{time.monotonic() - started:.0f} s, {torch.get_num_threads()} threads")  # noqa: T201
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
+    parser.add_argument("--model", required=True, help="name or directory")
+    parser.add_argument("--split", default="val", help="train, val or test; choose everything on val")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    report(options.genomes, options.split, find_model(options.model))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""From pieces of genomes to the features of their frames, by the code that a run uses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from virnucpro_kernels.frames import cut_frames
+from virnucpro_kernels.models.dnabert_s import DnabertS
+from virnucpro_kernels.models.esm2 import Esm2
+from virnucpro_kernels.packing import TokenArray, pack, plan_batches
+from virnucpro_kernels.sequences import SequenceArray
+from virnucpro_kernels.tokenizers import DnaTokenizer, tokenize_proteins
+from virnucpro_kernels.windows import Windows, place_windows
+
+_TOKEN_BUDGET = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """The stop-free frames of the windows of many sequences.
+
+    Attributes:
+        windows: all windows, w of them.
+        window: int64 (f,), the window of each frame.
+        nucleotides, proteins: f sequences each.
+    """
+
+    windows: Windows
+    window: npt.NDArray[np.int64]
+    nucleotides: SequenceArray
+    proteins: SequenceArray
+
+
+def find_frames(sequences: SequenceArray, window_length: int) -> Frames:
+    """Cut sequences into windows of the original layout, and those into frames."""
+    windows = place_windows(sequences.lengths, window_length, "original")
+    frames, nucleotides, proteins = cut_frames(sequences, windows)
+    return Frames(windows, frames.window, SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins))
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Both encoders and the tokenizer of the first."""
+
+    tokenizer: DnaTokenizer
+    nucleotide: DnabertS
+    protein: Esm2
+
+    def features(self, frames: Frames) -> torch.Tensor:
+        """Nucleotide and protein embedding of each frame side by side, fp32 (f, d)."""
+        nucleotide = _embed(self.nucleotide, self.tokenizer.encode(frames.nucleotides))
+        protein = _embed(self.protein, tokenize_proteins(frames.proteins))
+        return torch.cat([nucleotide, protein], dim=1)
+
+
+def _embed(encoder: Esm2 | DnabertS, tokens: TokenArray) -> torch.Tensor:
+    """Embed sequences, sorted by length on the way: on a CPU, attention runs over sequences of equal length at once."""
+    order = np.argsort(tokens.lengths, kind="stable")
+    flat = SequenceArray(tokens.tokens, tokens.offsets).take(order)  # ragged like sequences
+    by_length = TokenArray(flat.data, flat.offsets)
+    batches = plan_batches(by_length.lengths, _TOKEN_BUDGET)
+    vectors = torch.cat([encoder.embed(pack(by_length, batch)) for batch in batches])
+    found = torch.empty_like(vectors)
+    found[torch.from_numpy(order)] = vectors
+    return found
