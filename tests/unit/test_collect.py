@@ -30,7 +30,8 @@ ODD = [
     Contig("'single", 2, [], "", "too_short"),
     Contig("nothing", 0, [], "empty record", "empty"),
     Contig("masked", 320, [(0, 300, {}), (160, 320, {})], "", "no_codon"),
-    Contig("#hash=1", 140, [(0, 140, {})], "stops"),
+    Contig("#hash=1", 149, [(0, 149, {})], "stops"),
+    Contig("half", 150, [(0, 150, {})]),
 ]
 
 
@@ -76,21 +77,21 @@ def test_every_contig_has_a_row_in_input_order_whatever_its_header(pool: Pool, t
     raw = pd.read_csv(tmp_path / "out" / "contigs.tsv", sep="\t", keep_default_na=False)
     assert raw["contig"].tolist() == [contig.name for contig in ODD]
     assert raw["description"].tolist() == [
-        *('a "description", quoted', "tab here", "naïve Ω  end", "NA", "", "empty record", "", "stops"),
+        *('a "description", quoted', "tab here", "naïve Ω  end", "NA", "", "empty record", "", "stops", ""),
     ]
     assert raw["status"].tolist() == [
-        *("scored", "scored", "scored", "scored", "too_short", "empty", "no_codon", "no_open_frame"),
+        *("scored", "scored", "scored", "scored", "too_short", "empty", "no_codon", "no_open_frame", "no_open_frame"),
     ]
     table = read(tmp_path / "out" / "contigs.tsv")
     assert table["length"].tolist() == [contig.length for contig in ODD]
-    assert table["windows"].tolist() == [1, 3, 1, 1, 0, 0, 2, 1]
-    assert table["scored_windows"].tolist() == [1, 2, 1, 1, 0, 0, 0, 0]
-    assert table["call"].tolist() == ["viral", "viral", "host", "viral", "none", "none", "none", "none"]
+    assert table["windows"].tolist() == [1, 3, 1, 1, 0, 0, 2, 1, 1]
+    assert table["scored_windows"].tolist() == [1, 2, 1, 1, 0, 0, 0, 0, 0]
+    assert table["call"].tolist() == ["viral", "viral", "host", "viral"] + ["none"] * 5
     assert table["tier"].tolist()[:2] == ["high", "low"]
-    assert table["tier"].isna().tolist() == [False, False, True, False, True, True, True, True]
-    assert table["p_virus"].isna().tolist() == [False] * 4 + [True] * 4
+    assert table["tier"].isna().tolist() == [False, False, True, False] + [True] * 5
+    assert table["p_virus"].isna().tolist() == [False] * 4 + [True] * 5
     assert table["covered_fraction"].tolist()[:5] == [1, round((300 + 127) / 640, 6), 1, 1, 0]
-    assert table["covered_fraction"].isna().tolist() == [False] * 5 + [True, False, False]
+    assert table["covered_fraction"].isna().tolist() == [False] * 5 + [True] + [False] * 3
     assert table["best_window"].tolist()[:4] == [1, 2, 1, 1]
     assert table[["viral_windows", "ambiguous_windows", "host_windows"]].iloc[1].tolist() == [1, 0, 1]
     assert set(table["model"]) == {"tiny-300(trial)"}
@@ -104,13 +105,14 @@ def test_odd_names_survive_to_windows_and_frames(pool: Pool, tmp_path: Path) -> 
     assert windows["start"].tolist() == [start for contig in ODD for start, _, _ in contig.windows]
     assert windows["end"].tolist() == [end for contig in ODD for _, end, _ in contig.windows]
     assert windows["status"].tolist() == [
-        *("scored", "no_open_frame", "scored", "scored", "scored", "scored", "no_codon", "no_codon", "no_open_frame"),
+        *("scored", "no_open_frame", "scored", "scored", "scored", "scored", "no_codon", "no_codon"),
+        *("no_open_frame", "no_open_frame"),
     ]
-    assert windows["short"].tolist() == [False] * 8 + [True]  # 140 of 300
-    assert windows["frames"].tolist() == ["F1,R2", "NA", "F2", "R3", "R1", "F3", "NA", "NA", "NA"]
-    assert windows["best_frame"].tolist() == ["F1", "NA", "F2", "R3", "R1", "F3", "NA", "NA", "NA"]
-    assert windows["strand"].tolist() == ["+", "NA", "+", "-", "-", "+", "NA", "NA", "NA"]
-    assert windows["is_virus"].tolist() == ["True", "NA", "True", "False", "False", "True", "NA", "NA", "NA"]
+    assert windows["short"].tolist() == [False] * 8 + [True, False]  # 149 and 150 of 300
+    assert windows["frames"].tolist() == ["F1,R2", "NA", "F2", "R3", "R1", "F3"] + ["NA"] * 4
+    assert windows["best_frame"].tolist() == ["F1", "NA", "F2", "R3", "R1", "F3"] + ["NA"] * 4
+    assert windows["strand"].tolist() == ["+", "NA", "+", "-", "-", "+"] + ["NA"] * 4
+    assert windows["is_virus"].tolist() == ["True", "NA", "True", "False", "False", "True"] + ["NA"] * 4
     frames = pd.read_csv(tmp_path / "out" / "frames.tsv.gz", sep="\t", keep_default_na=False)
     assert frames["contig"].tolist() == [c.name for c in ODD for *_, found in c.windows for _ in found]
     assert frames["frame"].tolist() == ["F1", "R2", "F2", "R3", "R1", "F3"]
@@ -174,8 +176,8 @@ def test_an_empty_sample_gets_tables_of_one_line(pool: Pool, tmp_path: Path) -> 
 def test_a_pool_without_frames_needs_no_scores(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", {"s": ODD[4:]})
     run(pool, "s", tmp_path / "out")
-    assert read(tmp_path / "out" / "contigs.tsv")["call"].tolist() == ["none"] * 4
-    assert len(read(tmp_path / "out" / "windows.tsv")) == 3
+    assert read(tmp_path / "out" / "contigs.tsv")["call"].tolist() == ["none"] * 5
+    assert len(read(tmp_path / "out" / "windows.tsv")) == 4
     assert len(read(tmp_path / "out" / "prediction_results.txt")) == 0
 
 
@@ -195,6 +197,8 @@ def test_the_same_work_gives_the_same_bytes(pool: Pool, tmp_path: Path) -> None:
     )
     for name in set(files) - {"run.json", "collect.json"}:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        if name.endswith(".gz"):
+            assert (tmp_path / "one" / name).read_bytes()[3:8] == bytes(5), "neither a name nor a time"
 
 
 def test_the_number_of_chunks_changes_nothing(tmp_path: Path) -> None:
@@ -227,8 +231,8 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
             "sha256": sha256(pool.inputs["odd"]),
         }
     ]
-    assert record["counts"]["status"] == {"scored": 4, "too_short": 1, "empty": 1, "no_codon": 1, "no_open_frame": 1}
-    assert record["counts"]["call"] == {"none": 4, "host": 2, "viral": 2}
+    assert record["counts"]["status"] == {"scored": 4, "too_short": 1, "empty": 1, "no_codon": 1, "no_open_frame": 2}
+    assert record["counts"]["call"] == {"none": 5, "host": 2, "viral": 2}
     assert record["counts"]["tier"] == {"low": 1, "medium": 0, "high": 1}
     embed = record["stages"]["embed"]
     assert (embed["jobs"], embed["attempts"], embed["seconds"], embed["devices"]) == (2, 4, 80.0, {"a GPU": 2})
@@ -326,6 +330,37 @@ def test_tables_that_do_not_fit_together_are_refused(pool: Pool, tmp_path: Path,
     other = write_pool(tmp_path / "other", {"first": plain(22), "odd": ODD})
     shutil.copy(other.directory / table, pool.directory / table)
     with pytest.raises(DamagedFileError, match=r"windows\.parquet: .* split"):
+        run(pool, "odd", tmp_path / "out")
+
+
+def shift_rows(table: pa.Table) -> pa.Table:
+    rows = pa.array((table["contig"].to_numpy() >= 25) + table["first_row"].to_numpy())
+    return table.set_column(table.schema.get_field_index("first_row"), "first_row", rows)
+
+
+def call_it_unscored(table: pa.Table) -> pa.Table:
+    status = [
+        "no_open_frame" if name == "NA" else value
+        for name, value in zip(table["contig"].to_pylist(), table["status"].to_pylist(), strict=True)
+    ]
+    column = pa.array(status).dictionary_encode()
+    return table.set_column(table.schema.get_field_index("status"), "status", column)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("windows.parquet", shift_rows, "the rows of the windows have gaps or overlap"),
+        ("windows.parquet", lambda table: table.slice(0, 45), "rows too few"),
+        ("windows.parquet", lambda table: table.drop_columns(["frames"]), "no column frames"),
+        ("contigs.parquet", call_it_unscored, "the status of a contig does not fit the frames"),
+        ("contigs.parquet", lambda table: table.take(np.r_[1:27, 0, 27 : table.num_rows]), "do not lie together"),
+    ],
+)
+def test_contradictory_tables_are_refused(pool: Pool, tmp_path: Path, name: str, change: Any, message: str) -> None:
+    path = pool.directory / name
+    pq.write_table(change(pq.read_table(path)), path, row_group_size=5)
+    with pytest.raises(DamagedFileError, match=message):
         run(pool, "odd", tmp_path / "out")
 
 

@@ -146,9 +146,11 @@ def test_whole_runs_are_compared_sample_by_sample(tmp_path: Path, run: Run) -> N
     assert run(tmp_path / "a", tmp_path / "b")[0] == 0
     shutil.rmtree(tmp_path / "b" / "results" / "t")
     shutil.copytree(tmp_path / "b" / "results" / "s", tmp_path / "b" / "results" / "u")
-    code, text = run(tmp_path / "a", tmp_path / "b")
+    code, text = run(tmp_path / "a", tmp_path / "b", "--mismatches", tmp_path / "m.tsv")
     assert code == 1
     assert "samples: 1 in both, 1 only in A, 1 only in B" in text
+    listed = pd.read_csv(tmp_path / "m.tsv", sep="\t", keep_default_na=False)
+    assert listed[["id", "kind"]].to_numpy().tolist() == [["t", "only in A"], ["u", "only in B"]]
     assert "s: frames: 3 in both" in text
 
 
