@@ -89,7 +89,13 @@ def classifier(dimension: int = NUCLEOTIDE_DIMENSION + PROTEIN_DIMENSION, seed: 
     return module.eval().requires_grad_(False)
 
 
-def write_model(directory: Path, *, window_length: int = 500, seed: int = 0) -> Model:
+def write_model(
+    directory: Path,
+    *,
+    window_length: int = 500,
+    seed: int = 0,
+    names: tuple[str, str] = ("tiny-dnabert", "tiny-esm2"),
+) -> Model:
     """A complete model directory of these encoders; `seed` decides the weights of all three networks."""
     tokenizer = directory.with_name(f"{directory.name}.tokenizer.json")
     write_tokenizer(tokenizer)
@@ -98,9 +104,9 @@ def write_model(directory: Path, *, window_length: int = 500, seed: int = 0) -> 
     return write_directory(
         directory,
         Description(directory.name, window_length, "trial", "a test", "MIT", ""),
-        NewEncoder("tiny-dnabert", nucleotide.config, tensors_of(nucleotide, torch.float32), origin),
+        NewEncoder(names[0], nucleotide.config, tensors_of(nucleotide, torch.float32), origin),
         tokenizer,
         origin,
-        NewEncoder("tiny-esm2", protein.config, tensors_of(protein, torch.float32), origin),
+        NewEncoder(names[1], protein.config, tensors_of(protein, torch.float32), origin),
         NewClassifier(head.config, tensors_of(head, torch.float32), origin),
     )

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import tiny
 import torch
+from original_run import run, write_original
 from safetensors.torch import save_file
 
 from virnucpro_kernels.chunks import read_frames
-from virnucpro_kernels.cli import app
 from virnucpro_kernels.config import complete_config, read_config
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import sha256
@@ -63,10 +63,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return read_model(directory)
 
 
-def run(*words: str | Path) -> None:
-    app([str(word) for word in words], standalone_mode=False)
-
-
 @pytest.mark.parametrize("name", ["test_fixed_500bp", "test_with_orfs"])
 def test_the_original_s_merge_is_reproduced_bit_for_bit(golden: Path, tmp_path: Path, model: Model, name: str) -> None:
     run("import", golden, "--output-dir", tmp_path, "--model", model.directory)
@@ -88,33 +84,6 @@ def test_the_original_s_merge_is_reproduced_bit_for_bit(golden: Path, tmp_path: 
     scores = folder / model.model_id / "00000.parquet"
     run("classify", folder / "00000.features.h5", "--model", model.directory, "--output", scores)
     assert pq.read_metadata(scores).num_rows == len(frames)
-
-
-def write_original(folder: Path, contigs: list[bytes], *, files: int = 2) -> tuple[Path, dict[str, Any]]:
-    """A finished run of the original on `contigs` of under 300 bases, its vectors random; returns it and those."""
-    folder.mkdir()
-    fasta = folder / "reads.fasta"
-    fasta.write_bytes(b"".join(b">r%d some text\n%s\n" % (i, contig) for i, contig in enumerate(contigs)))
-    frames_of = ["frames", fasta, "--window-length", "300", "--windows", folder / "reads_chunked300.fa"]
-    run(*frames_of, "--nucleotide", folder / "reads_identified_nucleotide.fa",
-        "--protein", folder / "reads_identified_protein.faa")  # fmt: skip
-    ids = [line[1:] for line in (folder / "reads_identified_protein.faa").read_text().splitlines()[::2]]
-    rng = np.random.default_rng(0)
-    vectors = {name: (rng.normal(size=16), rng.normal(size=32).astype(np.float32)) for name in ids}
-    for kind in ("nucleotide", "protein"):
-        (folder / f"reads_{kind}").mkdir()
-    for number in range(files):
-        part = ids[number::files]
-        data = [{"label": name, "mean_representation": vectors[name][0].tolist()} for name in part]
-        torch.save(
-            {"nucleotide": part, "data": data}, folder / "reads_nucleotide" / f"output_{number + 1}_DNABERT_S.pt"
-        )
-        part = sorted(part, key=lambda name: vectors[name][0][0])
-        torch.save(
-            {"proteins": part, "data": [torch.from_numpy(vectors[name][1]) for name in part]},
-            folder / "reads_protein" / f"output_{number + 1}_ESM.pt",
-        )
-    return folder, vectors
 
 
 @pytest.fixture(scope="module")
