@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels.commands import (
+    bench,
     check,
     classify,
     collect,
@@ -49,6 +50,7 @@ def _global_options(
     pass
 
 
+app.command("bench")(bench.bench)
 app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("collect")(collect.collect)

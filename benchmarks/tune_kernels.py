@@ -1,0 +1,338 @@
+"""Times every kernel with many launch configurations, on batches like those of a run, and prints the best ones.
+
+    python benchmarks/tune_kernels.py [--only attention] [--json FILE]
+
+Needs an NVIDIA GPU. What is best goes by hand into `virnucpro_kernels/ops/configs.py`. All candidates are compiled at
+the same time by several processes first; then each is checked against the first one's output and timed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from virnucpro_kernels.bench.encoders import Workload
+from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
+from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, RowConfig, TileConfig
+from virnucpro_kernels.ops.gelu import bias_gelu, glu
+from virnucpro_kernels.ops.layernorm import residual_layernorm
+from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.pooling import layernorm_mean
+from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
+
+DEVICE = torch.device("cuda")
+TOKENS = 33_792
+COMPILING_PROCESSES = 12
+
+
+@dataclass(frozen=True)
+class Job:
+    """A kernel and its tensors: a call, and what brings its inputs back to where they were."""
+
+    call: Callable[[KernelConfig], Any]
+    reset: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kernel on one kind of batch: what to call, and what to move."""
+
+    name: str
+    make: Callable[[int], Job]
+    candidates: tuple[KernelConfig, ...]
+    gigabytes: Callable[[int], float]
+
+
+def configs(field: str, values: Iterator[Any]) -> tuple[KernelConfig, ...]:
+    """The configuration in use, and it with one part replaced."""
+    return (HOPPER, *(replace(HOPPER, **{field: value}) for value in values))
+
+
+def attention_candidates(workload: str) -> Iterator[AttentionConfig]:
+    """Ways to cut attention that might be good for these lengths."""
+    for registers, warps in ((None, 4), (168, 4), (128, 4), (None, 8)):
+        if workload != "52":
+            yield AttentionConfig(64, 6, 3, warps, 2, registers, 168)
+        yield AttentionConfig(64, 6, 0, warps, 2, registers, 168)
+    for stages, registers in product((1, 2, 3), (None, 168, 128)):
+        yield AttentionConfig(64, 0, 0, 4, stages, None, registers)
+    if workload == "40-350":
+        for resident, registers in product((3, 4, 5), (None, 168)):
+            yield AttentionConfig(64, resident, 3, 4, 2, None, registers)
+    else:
+        yield AttentionConfig(64, 3, 3, 2)
+        yield AttentionConfig(32, 6, 2, 4, 2)
+        yield AttentionConfig(32, 6, 2, 2, 2)
+        yield AttentionConfig(128, 2, 2, 8)
+        yield AttentionConfig(128, 2, 0, 8)
+
+
+def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool = False) -> Task:
+    """Attention with heads of 64 channels."""
+
+    def make(tokens: int) -> Job:
+        parsed = Workload.parse(workload)
+        mean = (parsed.shortest + parsed.longest) // 2
+        lengths = parsed.lengths(tokens // mean)
+        if tokens < TOKENS:  # only to compile: one sequence of each number of tiles
+            lengths = np.arange(parsed.shortest, parsed.longest + 1, 30)
+        cu_seqlens = torch.from_numpy(np.concatenate(([0], lengths.cumsum()))).int().to(DEVICE)
+        source = random(int(lengths.sum()), 3, heads, 64, dtype=torch.bfloat16 if fp8 else torch.float16)
+        qkv = source.clone()
+        angles = torch.outer(torch.arange(1024.0), 10000 ** -(torch.arange(0, 64, 2) / 64)).to(DEVICE)
+        arguments: dict[str, Any] = {
+            "rope": None if alibi else (angles.cos(), angles.sin()),
+            "alibi_slopes": torch.rand(heads, device=DEVICE) if alibi else None,
+            "scale": 0.125,
+            "fp8_scale": torch.full((heads * 64,), 50.0, device=DEVICE) if fp8 else None,
+            "backend": "triton",
+        }
+        longest = int(lengths.max())
+        return Job(
+            lambda config: varlen_attention(qkv, cu_seqlens, lengths, longest, **arguments, config=config),
+            lambda: qkv.copy_(source),  # keys are overwritten
+        )
+
+    name = f"attention, {workload} tokens, {heads} heads{', ALiBi' if alibi else ''}{', to fp8' if fp8 else ''}"
+    moved = heads * 64 * (7 if fp8 else 8) / 1e9
+    return Task(name, make, configs("attention", attention_candidates(workload)), lambda tokens: tokens * moved)
+
+
+def rows_task(
+    name: str,
+    field: str,
+    make: Callable[[int], Job],
+    bytes_a_token: int,
+    warps: tuple[int, ...],
+) -> Task:
+    """A kernel that owns whole rows."""
+    values = (RowConfig(*cut) for cut in product((1, 2, 4, 8), warps, (1, 2)))
+    return Task(name, make, configs(field, values), lambda tokens: tokens * bytes_a_token / 1e9)
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float16) -> torch.Tensor:
+    """Normal numbers."""
+    return torch.randn(*shape, device=DEVICE, dtype=torch.float32).to(dtype)
+
+
+def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
+    """The LayerNorms of a layer."""
+
+    def make(tokens: int) -> Job:
+        residual, bias, weight = random(tokens, width), torch.rand(width, device=DEVICE), random(width)
+        branch = torch.zeros(tokens, width, dtype=torch.bfloat16, device=DEVICE) if fp8 else None
+        return Job(
+            lambda config: residual_layernorm(
+                residual, branch, bias, weight, weight, 1e-5, update_residual=fp8, quantize=fp8, kernels="triton",
+                config=config,
+            )
+        )  # fmt: skip
+
+    return make
+
+
+def activation(width: int, *, fp8: bool, gated: bool = False) -> Callable[[int], Job]:
+    """GELU with bias, or GLU."""
+
+    def make(tokens: int) -> Job:
+        x = random(tokens, 2 * width if gated else width, dtype=torch.bfloat16 if fp8 else torch.float16)
+        bias, out = random(width), torch.empty(tokens, width, dtype=x.dtype, device=DEVICE)
+        if gated:
+            return Job(lambda config: glu(x, quantize=fp8, kernels="triton", config=config))
+        place = None if fp8 else out
+        return Job(lambda config: bias_gelu(x, bias, out=place, quantize=fp8, kernels="triton", config=config))
+
+    return make
+
+
+def pooling(tokens: int) -> Job:
+    """The last LayerNorm and the mean."""
+    residual, weight = random(tokens, 2560), random(2560)
+    cu_seqlens = torch.arange(0, tokens + 1, 168, dtype=torch.int32, device=DEVICE)
+    return Job(
+        lambda config: layernorm_mean(
+            residual, None, None, weight, weight, 1e-5, cu_seqlens, skip_first=1, skip_last=1, max_tokens=1024,
+            kernels="triton", config=config,
+        )
+    )  # fmt: skip
+
+
+def tasks() -> list[Task]:
+    """All kernels, at the sizes of ESM-2 3B and DNABERT-S."""
+    tiles = [TileConfig(*cut) for cut in product((1, 2, 4, 8), (512, 1024, 2048), (4, 8))]
+    return [
+        attention_task("168", 40),
+        attention_task("52", 40),
+        attention_task("40-350", 40),
+        attention_task("168", 40, fp8=True),
+        attention_task("52", 40, fp8=True),
+        attention_task("110", 12, alibi=True),
+        rows_task("layernorm 2560", "layernorm", layernorm(2560, fp8=False), 4 * 2560, (2, 4, 8)),
+        rows_task("layernorm 2560, branch, to fp8", "layernorm_fp8", layernorm(2560, fp8=True), 7 * 2560, (2, 4, 8)),
+        rows_task("layernorm 768", "layernorm", layernorm(768, fp8=False), 4 * 768, (1, 2, 4)),
+        Task(
+            "gelu 10240", activation(10240, fp8=False), configs("activation", iter(tiles)),
+            lambda tokens: tokens * 4 * 10240 / 1e9,
+        ),
+        Task(
+            "glu 3072", activation(3072, fp8=False, gated=True), configs("activation", iter(tiles)),
+            lambda tokens: tokens * 6 * 3072 / 1e9,
+        ),
+        rows_task("gelu 10240, to fp8", "activation_fp8", activation(10240, fp8=True), 3 * 10240, (4, 8, 16)),
+        Task(
+            "pooling 2560", pooling,
+            configs("pooling", (RowConfig(1, *cut) for cut in product((4, 8, 16), (1, 2, 3)))),
+            lambda tokens: tokens * 2 * 2560 / 1e9,
+        ),
+    ]  # fmt: skip
+
+
+def compile_candidate(place: tuple[int, int]) -> str | None:
+    """Run one candidate on a few tokens, which leaves its kernels in Triton's cache; return what is wrong with it."""
+    task = tasks()[place[0]]
+    try:
+        task.make(2016).call(task.candidates[place[1]])
+        torch.cuda.synchronize()
+    except Exception as error:  # too many registers, too much shared memory: that candidate is out
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+    return None
+
+
+def as_tensor(result: torch.Tensor | RowScaled) -> torch.Tensor:
+    """Result in fp32."""
+    return result.dequantize() if isinstance(result, RowScaled) else result.float()
+
+
+def tune(task: Task, errors: list[str | None], bandwidth: float) -> list[dict[str, Any]]:
+    """Check and time all candidates of a kernel that could be compiled, and print the best."""
+    job = task.make(TOKENS)
+    expected, rows = None, []
+    for config, problem in zip(task.candidates, errors, strict=True):
+        if problem is None:
+            job.reset()
+            result = as_tensor(job.call(config))
+            if expected is None:
+                expected = result.clone()
+            off = float((result - expected).norm() / expected.norm())
+            problem = None if off < 2e-2 else f"differs from the first by {off:.3g}"
+        time_taken = None if problem else milliseconds(lambda config=config: job.call(config), DEVICE)
+        rows.append({"config": changes(config), "problem": problem, "ms": time_taken})
+    floor = 1000 * task.gigabytes(TOKENS) * 1e9 / bandwidth
+    print(f"\n{task.name}: floor {floor:.3f} ms", flush=True)
+    good = sorted((row for row in rows if row["ms"]), key=lambda row: row["ms"])
+    for row in good[:6]:
+        print(f"  {row['ms']:.3f} ms  {row['config']}")
+    for rank, row in enumerate(good, 1):
+        if row["config"] == "in use":
+            print(f"  {row['ms']:.3f} ms  in use, {rank} of {len(good)}")
+    for row in rows:
+        if row["problem"]:
+            print(f"  failed: {row['config']}: {row['problem']}")
+    return rows
+
+
+def changes(config: KernelConfig) -> str:
+    """What distinguishes a candidate from the configuration in use."""
+    ours, used = vars(config), vars(HOPPER)
+    return next((str(ours[name]) for name in ours if ours[name] != used[name]), "in use")
+
+
+def time_products() -> dict[str, float]:
+    """The matrix products of a layer of ESM-2 3B in the forms that a layer could use, and the MLP in pieces."""
+    found: dict[str, float] = {}
+    shapes = {"qkv": (2560, 7680), "out": (2560, 2560), "up": (2560, 10240), "down": (10240, 2560)}
+    for tokens in (16_896, TOKENS):
+        for name, (inputs, outputs) in shapes.items():
+            teraflop = 2e-12 * tokens * inputs * outputs
+            x, weight = random(tokens, inputs), random(outputs, inputs) * 0.02
+            bias, place = random(outputs), random(tokens, outputs)
+            forms: dict[str, Callable[[], Any]] = {
+                "fp16 mm": lambda x=x, weight=weight, place=place: torch.mm(x, weight.t(), out=place),
+                "fp16 + bias": lambda x=x, weight=weight, bias=bias: torch.addmm(bias, x, weight.t()),
+                "fp16 + itself": lambda x=x, weight=weight, place=place: torch.addmm(place, x, weight.t(), out=place),
+            }
+            rows, columns, short_bias = quantize_rows(x), quantize_rows(weight), bias.bfloat16()
+            forms["fp8"] = lambda rows=rows, columns=columns: linear(rows, columns)
+            forms["fp8 + bias"] = lambda rows=rows, columns=columns, bias=short_bias: linear(rows, columns, bias)
+            for form, call in forms.items():
+                ms = milliseconds(call, DEVICE)
+                found[f"{tokens} {name} {form}"] = ms
+                print(f"  {tokens} {name:5} {form:14} {ms:.3f} ms {teraflop / ms * 1000:.0f} TFLOP/s", flush=True)
+            place.zero_()
+    x, up, down = random(TOKENS, 2560), random(10240, 2560) * 0.02, random(2560, 10240) * 0.02
+    bias, residual = random(10240), random(TOKENS, 2560)
+    for piece in (TOKENS, 16_896, 8_448, 4_224):
+        hidden = torch.empty(piece, 10240, dtype=torch.float16, device=DEVICE)
+
+        def mlp(piece: int = piece, hidden: torch.Tensor = hidden) -> None:
+            for start in range(0, TOKENS, piece):
+                part = slice(start, start + piece)
+                torch.mm(x[part], up.t(), out=hidden)
+                bias_gelu(hidden, bias, out=hidden)
+                torch.addmm(residual[part], hidden, down.t(), out=residual[part])
+
+        found[f"mlp in pieces of {piece}"] = milliseconds(mlp, DEVICE)
+        print(f"  MLP in pieces of {piece}: {found[f'mlp in pieces of {piece}']:.3f} ms", flush=True)
+        residual.zero_()
+    return found
+
+
+def time_flash() -> dict[str, float]:
+    """torch's own FlashAttention, without and with the rotation as passes of their own."""
+    found = {}
+    for workload in ("168", "52"):
+        lengths = Workload.parse(workload).lengths(TOKENS // int(workload))
+        cu_seqlens = torch.from_numpy(np.concatenate(([0], lengths.cumsum()))).int().to(DEVICE)
+        qkv = random(int(lengths.sum()), 3, 40, 64)
+        found[workload] = milliseconds(
+            lambda qkv=qkv, cu=cu_seqlens, n=lengths: varlen_attention(
+                qkv, cu, n, int(n.max()), rope=None, alibi_slopes=None, scale=0.125, backend="flash"
+            ),
+            DEVICE,
+        )
+        print(f"  FlashAttention-2 without rotation, {workload} tokens: {found[workload]:.3f} ms")
+    return found
+
+
+def main() -> None:
+    """Compile, check, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="only tasks whose name contains this")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    chosen = [(index, task) for index, task in enumerate(tasks()) if options.only in task.name]
+    places = [(index, at) for index, task in chosen for at in range(len(task.candidates))]
+    started = time.perf_counter()
+    with ProcessPoolExecutor(COMPILING_PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        problems = dict(zip(places, pool.map(compile_candidate, places), strict=True))
+    print(f"{len(places)} candidates compiled in {time.perf_counter() - started:.0f} s", flush=True)
+    bandwidth = copy_bandwidth(DEVICE)
+    print(f"{torch.cuda.get_device_name()}: copies at {bandwidth / 1e12:.2f} TB/s")
+    found: dict[str, Any] = {}
+    for index, task in chosen:
+        errors = [problems[index, at] for at in range(len(task.candidates))]
+        found[task.name] = tune(task, errors, bandwidth)
+        torch.cuda.empty_cache()
+    if not options.only:
+        print("\nmatrix products")
+        found["products"] = time_products()
+        found["flash"] = time_flash()
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

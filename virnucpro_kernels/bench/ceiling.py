@@ -1,0 +1,60 @@
+"""The ceiling: the matrix products of all layers at the engine's own shapes and types, and nothing between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from virnucpro_kernels.bench.encoders import Encoder, projections
+from virnucpro_kernels.models.projection import Projection
+from virnucpro_kernels.ops.linear import Operand, linear
+from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
+
+
+def products(encoder: Encoder, tokens: int) -> Callable[[], None]:
+    """Return a function that runs all matrix products for `tokens` rows once.
+
+    Inputs are normal random numbers, since on other ones a GPU is faster. Where the library takes a place for the
+    result, it gets one, so that nothing but the product is timed.
+    """
+    inputs: dict[tuple[int, bool], Operand] = {}
+    calls: list[Callable[[], object]] = []
+    places: dict[int, torch.Tensor] = {}
+    for block in encoder.blocks:
+        for layer in projections(block):
+            x = _input(layer, tokens, inputs)
+            if isinstance(x, RowScaled):
+                calls.append(_fp8_call(x, layer))
+            else:
+                width = layer.out_features
+                place = places.setdefault(width, torch.empty(tokens, width, dtype=x.dtype, device=x.device))
+                calls.append(_plain_call(x, layer.weight, place))
+
+    @torch.inference_mode()
+    def run() -> None:
+        for call in calls:
+            call()
+
+    return run
+
+
+def _input(layer: nn.Linear, tokens: int, made: dict[tuple[int, bool], Operand]) -> Operand:
+    fp8 = isinstance(layer, Projection) and layer.is_fp8
+    key = (layer.in_features, fp8)
+    if key not in made:
+        generator = torch.Generator(layer.weight.device).manual_seed(layer.in_features)
+        dtype = torch.float32 if fp8 else layer.weight.dtype
+        x = torch.empty(tokens, layer.in_features, dtype=dtype, device=layer.weight.device).normal_(generator=generator)
+        made[key] = quantize_rows(x) if fp8 else x
+    return made[key]
+
+
+def _plain_call(x: torch.Tensor, weight: torch.Tensor, place: torch.Tensor) -> Callable[[], object]:
+    return lambda: torch.mm(x, weight.t(), out=place)
+
+
+def _fp8_call(x: RowScaled, layer: nn.Linear) -> Callable[[], object]:
+    operand = layer.operand if isinstance(layer, Projection) else layer.weight
+    return lambda: linear(x, operand)

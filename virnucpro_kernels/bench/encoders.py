@@ -1,0 +1,156 @@
+"""Encoders of the true shapes with random weights, made on the device, and batches of random sequences for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
+from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Block, Esm2, Esm2Config
+from virnucpro_kernels.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
+
+CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
+    "esm2-8m": Esm2Config(6, 320, 20, 1280),
+    "esm2-35m": Esm2Config(12, 480, 20, 1920),
+    "esm2-150m": Esm2Config(30, 640, 20, 2560),
+    "esm2-650m": Esm2Config(33, 1280, 20, 5120),
+    "esm2-3b": Esm2Config(36, 2560, 40, 10240),
+    "esm2-15b": Esm2Config(48, 5120, 40, 20480),
+    "dnabert-s": DnabertConfig(12, 768, 12, 3072),
+}
+Encoder = Esm2 | DnabertS
+
+
+def make_encoder(name: str, device: torch.device, *, outliers: bool = False) -> Encoder:
+    """An encoder in fp32 on `device`, ESM-2 initialised as fair-esm does it (seed 0).
+
+    :param name: one of `CONFIGS`.
+    :param outliers: plant channels thirty times larger than the others; trained models have such, and low precision
+        suffers from them. ESM-2 only.
+    """
+    config = CONFIGS[name]
+    torch.manual_seed(0)
+    with device:
+        encoder = Esm2(config) if isinstance(config, Esm2Config) else DnabertS(config)
+    encoder.requires_grad_(False).eval()
+    if isinstance(encoder, Esm2):
+        _initialise_as_fair_esm(encoder)
+        if outliers:
+            _plant_outliers(encoder)
+    return encoder
+
+
+def _initialise_as_fair_esm(encoder: Esm2) -> None:
+    """Embeddings are normal, attention by Xavier's rule with its gains, the rest by PyTorch's default."""
+    encoder.embedding.weight[1] = 0  # padding
+    encoder.embedding.weight.mul_(EMBEDDING_SCALE)
+    owed = torch.zeros_like(encoder.norm.carried_bias)
+    for block in cast("list[Block]", list(encoder.blocks)):
+        for third in block.attention.qkv.weight.chunk(3):
+            nn.init.xavier_uniform_(third, gain=1 / math.sqrt(2))
+        nn.init.xavier_uniform_(block.attention.out.weight)
+        block.attention_norm.carried_bias.copy_(owed)
+        block.feed_forward_norm.carried_bias.copy_(owed)  # the output of attention begins with a bias of zero
+        owed += torch.empty_like(owed).uniform_(-1, 1).mul_(encoder.config.feed_forward**-0.5)
+    encoder.norm.carried_bias.copy_(owed)
+
+
+def _plant_outliers(encoder: Esm2) -> None:
+    hidden = encoder.config.hidden
+    for channel in (3, hidden // 2, hidden - 7):
+        encoder.embedding.weight[:, channel] *= 30
+        for index, block in enumerate(cast("list[Block]", list(encoder.blocks))):
+            block.attention_norm.weight[channel] *= 5
+            block.feed_forward.down.weight[channel] *= 30
+            block.attention_norm.carried_bias[channel] -= 2 * index
+            block.feed_forward_norm.carried_bias[channel] += 3 - 2 * index
+        encoder.norm.carried_bias[channel] -= 2 * len(encoder.blocks)
+
+
+def projections(block: nn.Module) -> list[nn.Linear]:
+    """The four matrix products of a layer, in their order."""
+    return [module for module in block.modules() if isinstance(module, nn.Linear)]
+
+
+def flop_a_token(encoder: Encoder) -> float:
+    """Floating-point operations of the matrix products for one token."""
+    return sum(2.0 * layer.weight.numel() for block in encoder.blocks for layer in projections(block))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Sequences of these lengths, special tokens included: all of one, or evenly spread between two."""
+
+    shortest: int
+    longest: int
+
+    @classmethod
+    def parse(cls, text: str) -> Workload:
+        """`168` or `40-350`."""
+        shortest, _, longest = text.partition("-")
+        return cls(int(shortest), int(longest or shortest))
+
+    def __str__(self) -> str:
+        return str(self.shortest) if self.shortest == self.longest else f"{self.shortest}-{self.longest}"
+
+    def lengths(self, count: int) -> np.ndarray:
+        """Lengths of `count` sequences, always the same."""
+        return np.random.default_rng(0).integers(self.shortest, self.longest + 1, count)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Packed batches on the device.
+
+    Attributes:
+        batches: padded to the budget.
+        utilisation: share of the budget that holds tokens.
+    """
+
+    batches: Sequence[PackedBatch]
+    utilisation: float
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that belong to sequences."""
+        return sum(int(batch.lengths.sum()) for batch in self.batches)
+
+    @property
+    def sequences(self) -> int:
+        """Sequences in all batches."""
+        return sum(len(batch.lengths) for batch in self.batches)
+
+
+def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, device: torch.device) -> Batches:
+    """Pack `count` random sequences into batches and bring them to the device.
+
+    As in the engine, all batches are padded to the budget on a GPU, and to a multiple of 64 tokens on a CPU.
+    """
+    lengths = workload.lengths(count)
+    offsets = np.concatenate(([0], lengths.cumsum()))
+    first = min(4, vocabulary - 1)  # special tokens come first in both vocabularies
+    tokens = np.random.default_rng(1).integers(first, min(vocabulary, 24), offsets[-1]).astype(np.uint8)
+    plan = plan_batches(lengths, budget)
+    sequences = TokenArray(tokens, offsets)
+    multiple = budget if device.type == "cuda" else 64
+    padded = [-(-int(lengths[part].sum()) // multiple) * multiple for part in plan]
+    batches = [
+        pack(sequences, part, total_tokens=total).to(device) for part, total in zip(plan, padded, strict=True)
+    ]
+    return Batches(batches, utilisation(lengths, plan, budget))
+
+
+def convert(encoder: Encoder, precision: str, *, keep: Sequence[int] = ()) -> None:
+    """Bring an fp32 encoder to `precision` in place; `fp8` leaves the layers in `keep` in fp16."""
+    if precision == "bf16":
+        encoder.bfloat16()
+    elif precision != "fp32":
+        encoder.half()
+    if precision == "fp8" and isinstance(encoder, Esm2):
+        encoder.to_fp8(keep=keep)

@@ -1,0 +1,181 @@
+"""Where the time of one layer goes: each operation by itself, beside the least time it could take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from virnucpro_kernels.bench.encoders import Encoder
+from virnucpro_kernels.bench.timing import milliseconds
+from virnucpro_kernels.models.dnabert_s import Block as DnabertBlock
+from virnucpro_kernels.models.dnabert_s import DnabertS
+from virnucpro_kernels.models.esm2 import Block as EsmBlock
+from virnucpro_kernels.models.esm2 import Esm2
+from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.gelu import bias_gelu, glu
+from virnucpro_kernels.ops.linear import Operand, linear, linear_add
+from virnucpro_kernels.packing import PackedBatch
+
+
+@dataclass(frozen=True)
+class Part:
+    """One operation of a layer.
+
+    Attributes:
+        name: what it is.
+        milliseconds: median time, warm, by itself (so at higher clocks than in a long run).
+        gigabytes: the least it must read and write.
+        teraflop: of matrix products.
+    """
+
+    name: str
+    milliseconds: float
+    gigabytes: float
+    teraflop: float
+
+    def floor(self, bandwidth: float, flop_rate: float) -> float:
+        """Least time in milliseconds: by bytes a second, or by operations a second of the matrix units."""
+        return 1000 * max(self.gigabytes * 1e9 / bandwidth, self.teraflop * 1e12 / flop_rate)
+
+
+@torch.inference_mode()
+def layer_parts(encoder: Encoder, batch: PackedBatch) -> list[Part]:
+    """Time the operations of the middle layer on `batch`, in their order, each with real inputs."""
+    if isinstance(encoder, Esm2):
+        return _esm2_parts(encoder, batch)
+    return _dnabert_parts(encoder, batch)
+
+
+class _Recorder:
+    """Runs operations one after the other, and times each before it goes on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.parts: list[Part] = []
+
+    def time(self, name: str, call: Callable[[], object], *moved: object, teraflop: float = 0.0) -> None:
+        gigabytes = sum(_bytes(item) for item in moved) / 1e9
+        self.parts.append(Part(name, milliseconds(call, self.device), gigabytes, teraflop))
+
+    def product(self, name: str, x: Operand, weight: Operand, call: Callable[[], object], *moved: object) -> None:
+        rows, (outputs, inputs) = len(x[0] if isinstance(x, tuple) else x), _shape(weight)
+        self.time(name, call, x, weight, *moved, teraflop=2e-12 * rows * inputs * outputs)
+
+
+def _shape(operand: Operand) -> torch.Size:
+    return operand[0].shape if isinstance(operand, tuple) else operand.shape
+
+
+def _bytes(item: object) -> int:
+    if isinstance(item, tuple):
+        return sum(_bytes(part) for part in item)
+    return item.numel() * item.element_size() if isinstance(item, torch.Tensor) else 0
+
+
+def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
+    block = encoder.blocks[len(encoder.blocks) // 2]
+    assert isinstance(block, EsmBlock)
+    attention, feed_forward = block.attention, block.feed_forward
+    fp8 = attention.qkv.is_fp8
+    record = _Recorder(batch.tokens.device)
+    residual = torch.nn.functional.embedding(batch.tokens, encoder.embedding.weight)
+    branch = torch.zeros_like(residual, dtype=torch.bfloat16) if fp8 else None
+    stream = (residual, branch, residual if fp8 else None)
+    rope = encoder.rope.tables(batch.max_length)
+
+    x = block.attention_norm(residual, branch, to_fp8=fp8)
+    record.time("LayerNorm 1", lambda: block.attention_norm(residual, branch, to_fp8=fp8), *stream, x)
+    qkv = linear(x, attention.qkv.operand, attention.qkv.bias)
+    record.product(
+        "query, key, value", x, attention.qkv.operand,
+        lambda: linear(x, attention.qkv.operand, attention.qkv.bias), qkv,
+    )  # fmt: skip
+    heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
+
+    def attend() -> Operand:
+        return varlen_attention(
+            heads, batch.cu_seqlens, batch.lengths, batch.max_length, rope=rope, alibi_slopes=None,
+            scale=attention.head_dim**-0.5, fp8_scale=attention.out.input_factors if fp8 else None,
+            backend=attention.backend,
+        )  # fmt: skip
+
+    attended = attend()
+    record.time("attention", attend, qkv, attended)
+    into = residual.clone()
+    record.product(
+        "attention output", attended, attention.out.operand,
+        lambda: linear_add(attended, attention.out.operand, into), into, None if fp8 else into,
+    )  # fmt: skip
+    y = block.feed_forward_norm(residual, branch, to_fp8=fp8)
+    record.time("LayerNorm 2", lambda: block.feed_forward_norm(residual, branch, to_fp8=fp8), *stream, y)
+    hidden = linear(y, feed_forward.up.operand)
+    record.product("up", y, feed_forward.up.operand, lambda: linear(y, feed_forward.up.operand), hidden)
+
+    def activate() -> Operand:
+        place = None if fp8 else torch.empty_like(hidden)
+        return bias_gelu(hidden, feed_forward.up.bias, out=place, quantize=fp8)
+
+    activated = activate()
+    record.time("GELU", activate, hidden, activated)
+    record.product(
+        "down", activated, feed_forward.down.operand,
+        lambda: linear_add(activated, feed_forward.down.operand, into), into, None if fp8 else into,
+    )  # fmt: skip
+    return record.parts
+
+
+def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
+    block = encoder.blocks[len(encoder.blocks) // 2]
+    assert isinstance(block, DnabertBlock)
+    attention, feed_forward = block.attention, block.feed_forward
+    record = _Recorder(batch.tokens.device)
+    total = torch.nn.functional.embedding(batch.tokens, encoder.embedding.weight)
+
+    x = block.norm(total, None)
+    record.time("LayerNorm", lambda: block.norm(total, None), total, x)
+    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
+    record.product(
+        "query, key, value", x, attention.qkv.weight,
+        lambda: linear(x, attention.qkv.weight, attention.qkv.bias), qkv,
+    )  # fmt: skip
+    heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
+
+    def attend() -> torch.Tensor:
+        return varlen_attention(
+            heads, batch.cu_seqlens, batch.lengths, batch.max_length, rope=None, alibi_slopes=attention.slopes,
+            scale=attention.head_dim**-0.5, backend=attention.backend,
+        )  # fmt: skip
+
+    attended = attend()
+    record.time("attention", attend, qkv, attended)
+    into = total.clone()
+    record.product(
+        "attention output", attended, attention.out.weight,
+        lambda: linear_add(attended, attention.out.weight, into), into, into,
+    )  # fmt: skip
+    record.time("LayerNorm behind attention", lambda: block.attention_norm(total, None), total, x)
+    hidden = linear(x, feed_forward.gated.weight)
+    record.product(
+        "gates and values", x, feed_forward.gated.weight, lambda: linear(x, feed_forward.gated.weight), hidden
+    )
+    gated = glu(hidden)
+    record.time("GLU", lambda: glu(hidden), hidden, gated)
+    record.product(
+        "down", gated, feed_forward.down.weight, lambda: linear_add(gated, feed_forward.down.weight, into), into, into
+    )
+    return record.parts
+
+
+def profile_kernels(encoder: Encoder, batch: PackedBatch) -> dict[str, float]:
+    """Milliseconds of each GPU kernel in one forward pass among others, by the CUDA profiler, largest first."""
+    from torch.profiler import ProfilerActivity, profile
+
+    for _ in range(3):
+        encoder.embed(batch)
+    with profile(activities=[ProfilerActivity.CUDA]) as trace:
+        encoder.embed(batch)
+        torch.cuda.synchronize()
+    times = {event.key: event.self_device_time_total / 1000 for event in trace.key_averages()}
+    return dict(sorted(times.items(), key=lambda item: -item[1]))

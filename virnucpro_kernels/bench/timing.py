@@ -1,0 +1,70 @@
+"""Timing on a device: rates over some seconds, medians of single calls, memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+
+import torch
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def calls_a_second(call: Callable[[], object], seconds: float, device: torch.device, *, at_least: int = 1) -> float:
+    """Rate at which `call` completes, over about `seconds`.
+
+    On a GPU a few calls are kept under way, as the engine does, and no more, so that the end is not far off.
+    """
+    synchronize(device)
+    under_way: deque[torch.cuda.Event] = deque()
+    started = time.perf_counter()
+    count = 0
+    while count < at_least or time.perf_counter() - started < seconds:
+        call()
+        count += 1
+        if device.type == "cuda":
+            event = _event()
+            event.record()
+            under_way.append(event)
+            if len(under_way) > 3:
+                under_way.popleft().synchronize()
+    synchronize(device)
+    return count / (time.perf_counter() - started)
+
+
+def milliseconds(call: Callable[[], object], device: torch.device, *, repeats: int = 20) -> float:
+    """Median time of `call`, warm. Its tensors should be many times larger than the caches."""
+    call()
+    synchronize(device)
+    if device.type != "cuda":
+        times = []
+        for _ in range(min(repeats, 5)):
+            started = time.perf_counter()
+            call()
+            times.append(1000 * (time.perf_counter() - started))
+        return statistics.median(times)
+    pairs = [(_event(), _event()) for _ in range(repeats)]
+    for start, end in pairs:
+        start.record()
+        call()
+        end.record()
+    synchronize(device)
+    return float(statistics.median(start.elapsed_time(end) for start, end in pairs))
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    """Bytes a second of a large copy within the device's memory, counting reading and writing."""
+    count = (1 << 30) if device.type == "cuda" else (1 << 26)
+    source = torch.ones(count, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * count / (milliseconds(lambda: target.copy_(source), device) / 1000)
