@@ -72,15 +72,16 @@ def embed(request: Request) -> None:
         chunk = _find_chunk(request.manifest, request.chunk)
         request.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(request.manifest))
         job.facts["rows"] = chunk.rows
+        progress = _Progress(job, chunk, request.model)
         with _device(request.device) as unit:
             job.facts["device"] = "cuda" if unit else "cpu"
             if unit:
                 with gpu.GpuMonitor(unit) as monitor:
-                    _embed(request, chunk, "cuda", job)
+                    _embed(request, chunk, "cuda", job, progress)
                 job.facts |= monitor.summary()
                 job.facts["device"] = job.facts["gpu"]
             else:
-                _embed(request, chunk, "cpu", job)
+                _embed(request, chunk, "cpu", job, progress)
 
 
 def _find_chunk(manifest: Path, name: str) -> Chunk:
@@ -106,7 +107,7 @@ def _device(wanted: str) -> Iterator[str]:
             yield unit
 
 
-def _embed(request: Request, chunk: Chunk, device_type: str, job: Job) -> None:
+def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress: "_Progress") -> None:
     """Everything that needs torch, which must not be imported before the lease."""
     import torch
 
@@ -149,7 +150,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job) -> None:
         _remove_leftovers(outputs)
         frames = read_frames(*fasta)
         job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
-        engine = Engine(device, setup.dtype, progress=_Progress(job, chunk, request.model).report, stopped=stop.stopped)
+        engine = Engine(device, setup.dtype, progress=progress.report, stopped=stop.stopped)
         try:
             measures = engine.embed_chunk(
                 frames,
@@ -207,7 +208,7 @@ class _Progress:
         share = nucleotide / (nucleotide + protein)
         self._stretch = {"nucleotide": (0.0, share), "protein": (share, 1 - share)}
         self._began: dict[str, tuple[float, float]] = {}
-        self._last_line = time.monotonic()
+        self._started = self._last_line = time.monotonic()
 
     def report(self, kind: "Kind", done: int, total: int) -> None:
         """Note that `done` of `total` distinct sequences of a kind are done."""
@@ -215,6 +216,8 @@ class _Progress:
         share, now = before + length * done / total, time.monotonic()
         self._job.progress(int(share * self._chunk.rows), self._chunk.rows)
         began, at = self._began.setdefault(kind, (now, share))
+        if share > at:
+            self._job.facts.setdefault("first_batch_seconds", round(now - self._started, 3))
         if now - self._last_line < _LINE_EVERY_SECONDS or share <= at:
             return
         self._last_line = now

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from virnucpro_kernels.engine import Encoder
-from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.errors import GpuMemoryError, UsageError
 from virnucpro_kernels.lanes import Embeds
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
@@ -145,12 +145,19 @@ def loading(setup: Setup) -> Iterator[Loading]:
 
     Raises (where an encoder is waited for):
         DamagedFileError: a file of the model is not the one that `model.toml` describes.
+        GpuMemoryError: its weights do not fit.
     """
     seconds: dict[Kind, float] = {}
 
     def load(loader: Callable[[Setup], Encoder]) -> Encoder:
         started = time.perf_counter()
-        encoder = loader(setup)
+        try:
+            encoder = loader(setup)
+        except torch.OutOfMemoryError as error:
+            raise GpuMemoryError(
+                f"the weights of model {setup.model.name} do not fit ({error}); use a GPU with more memory, or one that"
+                " nobody else uses"
+            ) from None
         if setup.device.type == "cuda":
             torch.cuda.synchronize(setup.device)
         seconds[encoder.kind] = time.perf_counter() - started

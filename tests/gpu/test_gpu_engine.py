@@ -12,6 +12,7 @@ import torch
 from engine_runs import embed, proteins_by, read, stop_after, with_outliers
 
 from virnucpro_kernels.cli import app
+from virnucpro_kernels.encoders import loading, set_up
 from virnucpro_kernels.engine import Encoder, Engine
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.gpu import GpuMonitor, lease, list_gpus, visible_units
@@ -114,6 +115,20 @@ def test_a_single_sequence_that_does_not_fit_is_an_error(tmp_path: Path, two_gig
             tmp_path, replace(frames, proteins=giant), proteins_by(tiny.protein_encoder().to(GPU)),
             engine=Engine(GPU, torch.float32),
         )  # fmt: skip
+
+
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    setup = set_up(
+        tiny.write_model(tmp_path / "tiny-500"), GPU,
+        precision="fp32", attention="auto", token_budget=0, embedding_dtype="auto",
+    )  # fmt: skip
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.0, GPU)
+    try:
+        with pytest.raises(GpuMemoryError, match="the weights of model tiny-500 do not fit"), loading(setup) as weights:
+            weights.makers[1]()
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, GPU)
 
 
 def test_what_overflows_in_fp16_is_computed_again_in_fp32(tmp_path: Path) -> None:
