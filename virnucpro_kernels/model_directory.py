@@ -19,7 +19,7 @@ from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, write_model
 from virnucpro_kernels.tokenizers import DnaTokenizer
-from virnucpro_kernels.weights import check_file
+from virnucpro_kernels.weights import check_file, note_checked
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ def write_model_directory(
         classifier=_write_classifier(staging / "classifier.safetensors", classifier),
     )
     write_model(model)
+    for info in model.files:
+        note_checked(model.path(info), info)
     staging.rename(directory)
     return replace(model, directory=directory)
 

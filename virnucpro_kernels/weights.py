@@ -1,6 +1,5 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
-import json
 import logging
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +21,6 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 #: Larger files are not hashed at every start but once for each size and time of change: 6 GB take several seconds.
 _ALWAYS_HASHED_BYTES = 64 << 20
-_RECORD = ".verified.json"
 
 
 def load_protein_encoder(
@@ -114,13 +112,13 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
         found = path.stat()
     except FileNotFoundError:
         raise DamagedFileError(f"{path}: missing; import or fetch model {model.name} again") from None
-    state: list[int | str] = [found.st_size, found.st_mtime_ns, info.sha256]
-    if not anew and found.st_size == info.bytes and _read_record(model).get(info.file) == state:
+    if not anew and found.st_size == info.bytes and _is_on_record(path, info):
         return path
+    if found.st_size > _ALWAYS_HASHED_BYTES:
+        _log.info("taking the checksum of %s (%.1f GB)", path, found.st_size / 1e9)
     if found.st_size != info.bytes or sha256(path) != info.sha256:
         raise DamagedFileError(f"{path}: not the file that model.toml describes; import model {model.name} again")
-    if found.st_size > _ALWAYS_HASHED_BYTES:
-        _write_record(model, info, state)
+    note_checked(path, info)
     return path
 
 
@@ -135,17 +133,27 @@ def verify(model: Model) -> list[str]:
     return problems
 
 
-def _read_record(model: Model) -> dict[str, list[int | str]]:
+def note_checked(path: Path, info: FileInfo) -> None:
+    """Put on record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
+    if info.bytes <= _ALWAYS_HASHED_BYTES:
+        return
     try:
-        record = json.loads((model.directory / _RECORD).read_text())
-    except (OSError, ValueError):  # none yet, or unreadable: check anew
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _write_record(model: Model, info: FileInfo, state: list[int | str]) -> None:
-    try:
-        with atomic_path(model.directory / _RECORD) as temporary:
-            temporary.write_text(json.dumps(_read_record(model) | {info.file: state}) + "\n")
+        with atomic_path(_record(path)) as temporary:
+            temporary.write_text(_state(path, info))
     except OSError as error:
-        _log.info("cannot note that %s was checked (%s); its checksum is taken at every start", info.file, error)
+        _log.info("cannot note that %s was checked (%s); its checksum is taken at every start", path, error)
+
+
+def _is_on_record(path: Path, info: FileInfo) -> bool:
+    try:
+        return _record(path).read_text() == _state(path, info)
+    except (OSError, UnicodeDecodeError):  # none yet, or unreadable: check anew
+        return False
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f".{path.name}.verified")
+
+
+def _state(path: Path, info: FileInfo) -> str:
+    return f"{info.sha256} {path.stat().st_mtime_ns} {info.bytes}\n"

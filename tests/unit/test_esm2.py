@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,11 @@ TOLERANCE = {False: 1e-5, True: 3e-5}  # of the reference's root mean square; wi
 def random_proteins(lengths: tuple[int, ...]) -> list[str]:
     rng = np.random.default_rng(5)
     return ["".join(rng.choice(RESIDUES, length)) for length in rng.permutation(lengths)]
+
+
+def read_back(path: Path) -> dict[str, Any]:
+    with torch.serialization.safe_globals([Namespace]):
+        return torch.load(path, weights_only=True)
 
 
 def load(path: Path) -> Esm2:
@@ -117,11 +124,36 @@ def test_every_style_of_names_is_read(tmp_path: Path, prefix: str) -> None:
     assert torch.equal(tensors["blocks.0.feed_forward.up.weight"], reference.layers[0].fc1.weight)
 
 
+def test_every_place_of_the_options_is_read(tmp_path: Path) -> None:
+    path = write_fair_esm(tmp_path / "a.pt", fair_esm(1, 64, 4))
+    whole = read_back(path)
+    expected, options = read_esm2(path)[0], whole["cfg"]["model"]
+    for place in ({"cfg": options}, {"args": options}, {"cfg": vars(options)}):
+        torch.save({"model": whole["model"], **place}, path)
+        assert read_esm2(path)[0] == expected
+    torch.save({"model": whole["model"]}, path)
+    with pytest.raises(DamagedFileError, match="no `cfg` in it"):
+        read_esm2(path)
+
+
+def test_the_embedding_scale_follows_token_dropout(tmp_path: Path) -> None:
+    reference = fair_esm(1, 64, 4)
+    path = write_fair_esm(tmp_path / "a.pt", reference)
+    whole = read_back(path)
+    whole["cfg"]["model"].token_dropout = False
+    torch.save(whole, path)
+    assert torch.equal(read_esm2(path)[1]["embedding.weight"], reference.embed_tokens.weight)
+    del whole["cfg"]["model"].token_dropout
+    torch.save(whole, path)
+    with pytest.raises(DamagedFileError, match="token_dropout"):
+        read_esm2(path)
+
+
 def test_a_checkpoint_in_fp16_gives_what_fair_esm_makes_of_it(tmp_path: Path) -> None:
     """The published 3B is fp16, its rotary frequencies too; fair-esm upcasts the rounded ones."""
     path = write_fair_esm(tmp_path / "esm2.pt", fair_esm(2, 128, 2).half())
     reference = ESM2(2, 128, 2, "ESM-1b").eval()
-    state = torch.load(path, weights_only=False)["model"]
+    state = read_back(path)["model"]
     state = {name.removeprefix("encoder.").removeprefix("sentence_encoder."): x for name, x in state.items()}
     reference.load_state_dict(state, strict=False)
     _, tensors = read_esm2(path)
@@ -226,7 +258,7 @@ def test_a_model_of_another_kind_is_refused(tmp_path: Path, change: dict[str, ob
 
 def test_missing_and_surplus_tensors_are_refused(tmp_path: Path) -> None:
     path = write_fair_esm(tmp_path / "esm2.pt", fair_esm(2, 64, 4))
-    whole = torch.load(path, weights_only=False)
+    whole = read_back(path)
     name = "encoder.sentence_encoder.layers.1.fc1.bias"
     torch.save(whole | {"model": {key: x for key, x in whole["model"].items() if key != name}}, path)
     with pytest.raises(DamagedFileError, match=r"layers\.1\.fc1\.bias"):

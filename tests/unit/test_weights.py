@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +296,8 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path) -
     assert read_model(tmp_path / "large") == model
     assert model.protein.bytes > 64 << 20
     path = model.path(model.protein)
+    shutil.copytree(tmp_path / "large", tmp_path / "copy")
+    assert verify(replace(model, directory=tmp_path / "copy")) == []
     load_protein_encoder(model, "cpu", torch.float16)
     unchanged = path.stat()
     with path.open("r+b") as file:

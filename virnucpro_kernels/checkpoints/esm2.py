@@ -79,7 +79,9 @@ def read_esm2(path: Path) -> tuple[Esm2Config, Tensors]:
         layout = _FAIR_ESM
         names = ("encoder_layers", "encoder_embed_dim", "encoder_attention_heads")
     layers, hidden, heads = (size(path, options, name) for name in names)
-    scale = EMBEDDING_SCALE if options.get("token_dropout", False) else 1.0
+    if not isinstance(options.get("token_dropout"), bool):
+        raise DamagedFileError(f"{path}: its configuration does not say token_dropout, which decides a scale")
+    scale = EMBEDDING_SCALE if options["token_dropout"] else 1.0
     source = Source(path, only_tensors(path, tensors), layout.prefixes)
     return _convert(source, layout, layers, hidden, heads, scale)
 
