@@ -7,6 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from virnucpro_kernels.shares import Share
 
 _BUFFER_BYTES = 1 << 26
@@ -34,7 +37,7 @@ class ChunkFiles:
         self._directory = directory
         self._temporary = directory.with_name(f".{os.getpid()}.{directory.name}")
         self._buffer_bytes = buffer_bytes
-        self._buffers: dict[tuple[int, str], list[bytes]] = {}
+        self._buffers: dict[tuple[int, str], list[npt.NDArray[np.uint8]]] = {}
         self._buffered = 0
         self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in _SUFFIXES}
 
@@ -58,7 +61,7 @@ class ChunkFiles:
         self.rows[share.chunk] += share.rows
         self.bases[share.chunk] += share.bases
         for suffix, text in zip(_SUFFIXES, (share.nucleotides, share.proteins), strict=True):
-            self._hashes[share.chunk, suffix].update(text)
+            self._hashes[share.chunk, suffix].update(text.data)
             self._buffers.setdefault((share.chunk, suffix), []).append(text)
             self._buffered += len(text)
         if self._buffered >= self._buffer_bytes:
@@ -72,6 +75,6 @@ class ChunkFiles:
     def _flush(self) -> None:
         for (chunk, suffix), texts in self._buffers.items():
             with (self._temporary / f"{self.names[chunk]}{suffix}").open("ab") as file:
-                file.writelines(texts)
+                file.writelines(text.data for text in texts)
         self._buffers.clear()
         self._buffered = 0

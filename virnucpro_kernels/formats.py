@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from virnucpro_kernels.sniff import Format, Sniffed
 from virnucpro_kernels.streams import DamagedInputError, check_bgzf_end, open_ascii
@@ -37,7 +38,7 @@ class Block:
     Attributes:
         source: what to call the file in messages.
         format: of the file.
-        content: text still to be parsed; entries where the format has to be parsed to be cut.
+        content: text still to be parsed, uint8; entries where the format has to be parsed to be cut.
         records: how many there are.
         first_record: 0-based number of the first one within the file.
         first_line: 0-based number of the line at which the text begins.
@@ -46,7 +47,7 @@ class Block:
 
     source: str
     format: Format
-    content: bytes | list[Entry]
+    content: npt.NDArray[np.uint8] | list[Entry]
     records: int
     first_record: int
     first_line: int
@@ -85,7 +86,7 @@ def parse(block: Block) -> Iterator[Entry]:
 
     reader = FastaReader if block.format == "fasta" else FastqReader
     try:
-        yield from map(attrgetter("name", "sequence"), reader(io.BytesIO(block.content)))
+        yield from map(attrgetter("name", "sequence"), reader(io.BytesIO(block.content.tobytes())))
     except FileFormatError as error:
         line = None if error.line is None else block.first_line + error.line + 1
         rule = " (a FASTQ record has four lines)" if block.format == "fastq" else ""
@@ -119,7 +120,7 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
 
         def block(text: bytes) -> Block:
             found = _headers(text) if kind == "fasta" else (_lines(text) + (text[-1:] != b"\n")) // 4
-            return Block(source, kind, text, found, records, line, file.tell())
+            return Block(source, kind, np.frombuffer(text, np.uint8), found, records, line, file.tell())
 
         rest, damage = b"", None
         while damage is None:

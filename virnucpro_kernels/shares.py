@@ -48,15 +48,15 @@ class Share:
         chunk: number of the chunk.
         rows: frames.
         bases: of their nucleotide sequences.
-        nucleotides: FASTA text.
-        proteins: FASTA text, the same frames in the same order.
+        nucleotides: uint8, FASTA text.
+        proteins: uint8, FASTA text, the same frames in the same order.
     """
 
     chunk: int
     rows: int
     bases: int
-    nucleotides: bytes
-    proteins: bytes
+    nucleotides: npt.NDArray[np.uint8]
+    proteins: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +141,6 @@ def _places(placed: PlacedBlock, residues: Int64s) -> Int64s:
     return places
 
 
-def _fasta(headers: list[bytes], sequences: list[bytes], indices: list[int]) -> bytes:
+def _fasta(headers: list[bytes], sequences: list[bytes], indices: list[int]) -> npt.NDArray[np.uint8]:
     lines = zip(map(headers.__getitem__, indices), map(sequences.__getitem__, indices), repeat(b"\n"))
-    return b"".join(chain.from_iterable(lines))
+    return np.frombuffer(b"".join(chain.from_iterable(lines)), np.uint8)

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from virnucpro_kernels.chunk_files import ChunkFiles
@@ -11,7 +12,8 @@ from virnucpro_kernels.shares import Share
 
 
 def share(chunk: int, number: int) -> Share:
-    return Share(chunk, 1, 3, f">{number} x\nACG\n".encode(), f">{number} x\nT\n".encode())
+    texts = (f">{number} x\n{sequence}\n".encode() for sequence in ("ACG", "T"))
+    return Share(chunk, 1, 3, *(np.frombuffer(text, np.uint8) for text in texts))
 
 
 @pytest.mark.parametrize("buffer_bytes", [1, 40, 1 << 20])
