@@ -38,7 +38,7 @@ def make_encoder(name: str, device: torch.device, *, outliers: bool = False) -> 
     torch.manual_seed(0)
     with device:
         encoder = Esm2(config) if isinstance(config, Esm2Config) else DnabertS(config)
-    encoder.requires_grad_(False).eval()
+    encoder.requires_grad_(False).eval().to(device)  # tables of positions are made on the CPU
     if isinstance(encoder, Esm2):
         _initialise_as_fair_esm(encoder)
         if outliers:
