@@ -1,0 +1,72 @@
+"""The documentation names what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from virnucpro_kernels import __version__, errors
+from virnucpro_kernels.cli import app
+from virnucpro_kernels.old_flags import REPLACEMENTS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "config" / "README.md", ROOT / ".test/data/README.md"]
+)
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    return {slug(line.lstrip("#").strip()) for line in page.read_text().splitlines() if re.match(r"#+ ", line)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_architecture_names_every_rule_and_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    graph = re.findall(r"```mermaid(.*?)```", text, re.DOTALL)[0]
+    rules = [
+        name
+        for file in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+        for name in re.findall(r"^(?:rule|checkpoint) (\w+):", file.read_text(), re.MULTILINE)
+    ]
+    assert rules
+    assert set(rules) <= set(re.findall(r"\w+", graph))
+    modules = [path.stem for path in (ROOT / "virnucpro_kernels").glob("[a-z]*.py")]
+    missing = [name for name in modules if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_usage_and_switching_name_commands_codes_and_old_options() -> None:
+    usage, switching = ((ROOT / "docs" / name).read_text() for name in ("usage.md", "switching.md"))
+    for command in get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"virnucpro {command}" in usage or f"virnucpro {command}" in switching, command
+    classes = [error for error in vars(errors).values() if isinstance(error, type) and "exit_code" in vars(error)]
+    interrupted = 130
+    codes = {0, interrupted, errors.EXIT_PARTIAL, *(error.exit_code for error in classes)}
+    for page in (usage, switching):
+        table = page.split("## Exit codes")[1].split("\n## ")[0]
+        assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
+    for option in REPLACEMENTS:
+        assert f"`{option}`" in switching, option
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
