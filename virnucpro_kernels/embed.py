@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     job.facts |= {"precision": setup.precision, "attention": kernels, "threads": request.threads}
     log.info("chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, kernels)
     outputs: dict[Kind, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
+    started = time.perf_counter()
     fasta = check_fasta(request.manifest, chunk)
     base = Provenance(
         request.manifest.absolute().parent.name,
@@ -141,7 +143,6 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
         chunk.nucleotide_sha256,
         chunk.protein_sha256,
     )
-    started = time.perf_counter()
     with (
         open_parts(request.protein.with_name(f"{chunk.chunk}.parts")) as parts,
         loading(setup) as weights,
@@ -208,7 +209,7 @@ class _Progress:
         share = nucleotide / (nucleotide + protein)
         self._stretch = {"nucleotide": (0.0, share), "protein": (share, 1 - share)}
         self._began: dict[str, tuple[float, float]] = {}
-        self._started = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
 
     def report(self, kind: "Kind", done: int, total: int) -> None:
         """Note that `done` of `total` distinct sequences of a kind are done."""
@@ -217,7 +218,7 @@ class _Progress:
         self._job.progress(int(share * self._chunk.rows), self._chunk.rows)
         began, at = self._began.setdefault(kind, (now, share))
         if share > at:
-            self._job.facts.setdefault("first_batch_seconds", round(now - self._started, 3))
+            self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
         if now - self._last_line < _LINE_EVERY_SECONDS or share <= at:
             return
         self._last_line = now

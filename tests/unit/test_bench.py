@@ -105,3 +105,23 @@ def test_batches_hold_the_asked_sequences() -> None:
     assert (lengths.min(), lengths.max()) == (5, 40)
     assert batches.tokens == lengths.sum()
     assert all(batch.lengths.sum() <= 256 for batch in batches.batches)
+
+
+def test_a_chunk_is_measured_file_to_file(tmp_path: Path) -> None:
+    options = ("--chunk", "6x20", "--folder", str(tmp_path / "work"), "--threads", "1")
+    assert bench(*options, "--json", str(tmp_path / "b.json"), "--markdown", str(tmp_path / "b.md")) == 0
+    results = json.loads((tmp_path / "b.json").read_text())
+    (chunk,) = results["chunks"]
+    assert (chunk["encoder"], chunk["precision"], chunk["frames"], chunk["residues"]) == ("esm2-8m", "fp32", 6, 20)
+    assert chunk["tokens_per_second"] == pytest.approx(6 * 22 / chunk["seconds"])
+    assert 0 < chunk["of_engine"] < 1
+    assert 0 < chunk["nucleotide_share"] < 1
+    assert chunk["start_seconds"] > chunk["load_seconds"]
+    assert "| esm2-8m | fp32 | 6 | 20 |" in (tmp_path / "b.md").read_text()
+
+
+def test_a_chunk_without_a_place_or_a_size_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--folder"):
+        bench("--chunk", "40x20")
+    with pytest.raises(UsageError, match="must be FRAMESxRESIDUES"):
+        bench("--chunk", "40", "--folder", str(tmp_path))

@@ -12,6 +12,7 @@ import torch
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.bench.accuracy import Accuracy
+from virnucpro_kernels.bench.chunk import ChunkRate
 from virnucpro_kernels.bench.layer import Part
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.jit import TRITON_INSTALLED
@@ -78,6 +79,7 @@ class Results:
     rates: list[Rate] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
     accuracy: list[Accuracy] = field(default_factory=list)
+    chunks: list[ChunkRate] = field(default_factory=list)
     schema: int = SCHEMA
 
     def write(self, path: Path) -> None:
@@ -141,7 +143,31 @@ def markdown(results: Results) -> str:
                 for row in results.accuracy
             ],
         )
+    if results.chunks:
+        lines += ["", "A chunk, file to files, with DNABERT-S:", ""]
+        lines += _table(
+            ("encoder", "precision", "frames", "residues", "seconds", "protein tokens/s", "of the engine alone"),
+            ("DNABERT-S of it", "packing", "start s", "loading s", "peak GB"),
+            [_chunk_cells(chunk) for chunk in results.chunks],
+        )
     return "\n".join(lines) + "\n"
+
+
+def _chunk_cells(chunk: ChunkRate) -> tuple[str, ...]:
+    return (
+        chunk.encoder,
+        chunk.precision,
+        f"{chunk.frames:,}",
+        str(chunk.residues),
+        f"{chunk.seconds:.1f}",
+        f"{chunk.tokens_per_second:,.0f}",
+        f"{chunk.of_engine:.3f}",
+        f"{chunk.nucleotide_share:.1%}",
+        f"{chunk.packing:.2%}",
+        f"{chunk.start_seconds:.1f}",
+        f"{chunk.load_seconds:.1f}",
+        f"{chunk.peak_gigabytes:.1f}",
+    )
 
 
 def _cosines(row: Accuracy) -> tuple[str, str]:

@@ -34,6 +34,15 @@ def bench(
     layers: Annotated[bool, typer.Option(help="Also each operation of one layer.")] = True,
     accuracy: Annotated[int, typer.Option(min=0, help="Compare vectors of so many sequences with fp32.")] = 0,
     keep_fp16: Annotated[str, typer.Option(help="In fp8: layers that stay fp16, with commas, from 0.")] = "",
+    chunk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FRAMESxRESIDUES",
+            help="Instead: whole chunks by the embed command, file to files, as in 200000x166; may be given again.",
+        ),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where model and chunks of --chunk go, and stay.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the embed command.")] = 4,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
     compare: Annotated[
@@ -43,6 +52,7 @@ def bench(
     """Measure the encoders with random weights of the true shapes; no model is needed."""
     import torch
 
+    from virnucpro_kernels.bench.chunk import ChunkSize, measure_chunks
     from virnucpro_kernels.bench.encoders import CONFIGS, Workload
     from virnucpro_kernels.bench.results import Results, describe_machine, slower_rows
     from virnucpro_kernels.bench.results import markdown as to_markdown
@@ -72,6 +82,16 @@ def bench(
     if sweep_budget:
         budgets = [default * share // 4 for share in (1, 2, 3, 4, 6, 8)]
     results = Results(describe_machine(where), "virnucpro " + shlex.join(sys.argv[1:]))
+    if chunk:
+        if folder is None:
+            raise UsageError("--chunk: say where model and chunks shall go, with --folder")
+        sizes = [ChunkSize.parse(text) for text in chunk]
+        for name in [name for name in encoders if name != "dnabert-s"]:
+            for kind in precisions:
+                results.chunks += measure_chunks(name, kind, sizes, where, folder, threads)
+                if json is not None:
+                    results.write(json)
+        encoders = []
     for name in encoders:
         dnabert = name == "dnabert-s"
         plan = Plan(
