@@ -60,7 +60,7 @@ class ChunkScores:
     def _read_next_group(self) -> None:
         try:
             with pq.ParquetFile(self.path) as file:
-                table = file.read_row_group(self._groups.pop(0), columns=["row", *VALUES])
+                table = file.read_row_group(self._groups.pop(0), columns=["row", *VALUES], use_threads=False)
             rows = table["row"].to_numpy()
             values = np.stack([table[name].to_numpy() for name in VALUES], axis=1, dtype=np.float32)
         except (pa.ArrowException, OSError, KeyError) as error:
