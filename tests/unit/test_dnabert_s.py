@@ -15,7 +15,7 @@ from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS, alibi_slopes
 from virnucpro_kernels.packing import PackedBatch, TokenArray, pack
 
-SIZES = DnabertConfig(layers=2, hidden=768, heads=12, feed_forward=3072, vocabulary=200)
+SIZES = DnabertConfig(layers=4, hidden=768, heads=12, feed_forward=3072, vocabulary=200)
 SMALL = DnabertConfig(layers=3, hidden=96, heads=12, feed_forward=80, vocabulary=50)
 TWELVE_SLOPES = [2.0**-n for n in (1, 2, 3, 4, 5, 6, 7, 8, 0.5, 1.5, 2.5, 3.5)]
 
