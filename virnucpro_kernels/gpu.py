@@ -139,7 +139,7 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
         The UUID. Where there is only one, somebody else has assigned it, and no lock is taken.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or no locks can be made.
     """
     if not units:
         raise UsageError("no NVIDIA GPU is visible here; run with --device cpu, or see `virnucpro doctor`")
@@ -156,9 +156,15 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
 
 
 def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
-    if not directory.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o1777)  # for all users, as /tmp
+    try:
+        if not directory.is_dir():
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o1777)  # for all users, as /tmp
+    except OSError as error:
+        raise UsageError(
+            f"{directory}: cannot be made ({error}), but has to keep the jobs on this machine off each other's GPUs; set"
+            " CUDA_VISIBLE_DEVICES to the one GPU of this job"
+        ) from error
     told = False
     while True:
         for unit in units:

@@ -129,6 +129,11 @@ def test_windows_of_another_length_than_the_model_s_are_refused(tmp_path: Path, 
     assert manifest.exists()
 
 
+def test_torch_is_not_there_before_a_gpu_is_leased() -> None:
+    code = "import sys, virnucpro_kernels.cli, virnucpro_kernels.embed; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def damage(path: Path) -> None:
     path.write_text(path.read_text().replace("A", "C", 1))
 

@@ -64,6 +64,12 @@ def test_a_single_gpu_is_taken_without_a_lock(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_where_no_locks_can_be_made_the_way_on_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="set CUDA_VISIBLE_DEVICES"), lease(["a", "b"], tmp_path / "file" / "leases"):
+        pass
+
+
 def hold(units: list[str], directory: Path, pipe: Connection) -> None:
     with lease(units, directory) as unit:
         pipe.send((unit, os.environ["CUDA_VISIBLE_DEVICES"]))
