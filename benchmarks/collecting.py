@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--model", default="builtin-300")
     arguments = parser.parse_args()
     model = find_model(arguments.model)
-    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)  # noqa: T201
+    print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
     for reads in arguments.reads:
         with tempfile.TemporaryDirectory(prefix="virnucpro-bench-") as folder:
             directory = Path(folder)
@@ -105,7 +105,7 @@ def main() -> None:
                 ]
             )
             chunks = len(read_manifest(pool / "chunks.tsv"))
-        print(  # noqa: T201
+        print(
             f"| {reads:,} | {frames:,} | {chunks} | {split_seconds:.1f} | {seconds:.1f} | {reads / seconds:,.0f}"
             f" | {megabytes:.0f} |",
             flush=True,
