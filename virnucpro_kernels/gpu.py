@@ -162,7 +162,7 @@ def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
             directory.chmod(0o1777)  # for all users, as /tmp
     except OSError as error:
         raise UsageError(
-            f"{directory}: cannot be made ({error}), but has to keep the jobs on this machine off each other's GPUs; set"
+            f"{directory}: cannot be made ({error}), but has to keep the jobs of this machine apart; set"
             " CUDA_VISIBLE_DEVICES to the one GPU of this job"
         ) from error
     told = False
