@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.loader import Slot, Work
+from virnucpro_kernels.loader import Slot, Work, with_room
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.packing import PackedBatch
 from virnucpro_kernels.store import Vectors
@@ -169,7 +169,7 @@ class CudaLane(Lane):
         """Memory on the device for the batch of a slot, int32 (size,)."""
         buffer = self._buffers.get(slot)
         if buffer is None or len(buffer) < size:
-            buffer = self._buffers[slot] = torch.empty(size, dtype=torch.int32, device=self._device)
+            buffer = self._buffers[slot] = torch.empty(with_room(size), dtype=torch.int32, device=self._device)
         return buffer[:size]
 
     def _submit(self, work: Work) -> _OnGpu:

@@ -18,6 +18,11 @@ Tokenize = Callable[[SequenceArray], TokenArray]
 _TOKENIZED_AT_ONCE = 4096
 
 
+def with_room(size: int) -> int:
+    """What to allocate for `size`: batches differ a little, and a new allocation may stop the GPU."""
+    return size + size // 4
+
+
 @dataclass(eq=False)
 class Slot:
     """Host memory of one batch, page-locked for a GPU, so that a copy to it or from it runs beside the host's work.
@@ -39,13 +44,13 @@ class Slot:
     def batch_buffer(self, size: int) -> torch.Tensor:
         """Memory for a batch of `size` integers, int32 (size,)."""
         if len(self.batch) < size:
-            self.batch = torch.empty(size, dtype=torch.int32, pin_memory=self.pinned)
+            self.batch = torch.empty(with_room(size), dtype=torch.int32, pin_memory=self.pinned)
         return self.batch[:size]
 
     def result_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
         """Memory for a result of `size` values, (size,)."""
         if len(self.result) < size or self.result.dtype != dtype:
-            self.result = torch.empty(size, dtype=dtype, pin_memory=self.pinned)
+            self.result = torch.empty(with_room(size), dtype=dtype, pin_memory=self.pinned)
         return self.result[:size]
 
 

@@ -117,6 +117,23 @@ def test_a_single_sequence_that_does_not_fit_is_an_error(tmp_path: Path, two_gig
         )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("precision", "cosine"),
+    [("fp32", 0.999999), ("fp16", 0.9999), ("bf16", 0.999), ("fp8+0", 0.98), ("reference", 0.999999)],
+)
+def test_every_precision_gives_nearly_the_same(tmp_path: Path, precision: str, cosine: float) -> None:
+    frames, model = tiny.frames(300, distinct=300), tiny.write_model(tmp_path / "tiny-500")
+    for folder, device, wanted in (("cpu", torch.device("cpu"), "fp32"), ("gpu", GPU, precision)):
+        setup = set_up(
+            model, device, precision=wanted, attention="auto", token_budget=2048, embedding_dtype="float32"
+        )  # fmt: skip
+        with loading(setup) as weights:
+            embed(tmp_path / folder, frames, *(make() for make in weights.makers), engine=Engine(device, setup.dtype))
+    for name in ("n.h5", "p.h5"):
+        vectors, expected = (torch.from_numpy(read(tmp_path / folder / name)[1]) for folder in ("gpu", "cpu"))
+        assert torch.nn.functional.cosine_similarity(vectors, expected).min() > cosine
+
+
 def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     setup = set_up(
         tiny.write_model(tmp_path / "tiny-500"), GPU,
