@@ -117,7 +117,7 @@ class _Forward:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 18)
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 18, page_checksum_verification=True)
     except FileNotFoundError:
         raise DamagedFileError(f"{path}: missing; split the pool again") from None
     except (pa.ArrowException, OSError) as error:

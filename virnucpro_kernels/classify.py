@@ -64,7 +64,7 @@ def classify(
     schema = _SCHEMA.with_metadata(_metadata(provenance, model))
     table = pa.table([rows, found, *softmax(found).T], schema=schema)
     with atomic_path(output) as temporary:
-        pq.write_table(table, temporary, row_group_size=_ROW_GROUP)
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
     return provenance
 
 

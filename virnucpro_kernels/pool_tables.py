@@ -71,7 +71,12 @@ def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(
-            temporary, schema, compression="zstd", use_dictionary=words, column_encoding=encodings
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=words,
+            column_encoding=encodings,
+            write_page_checksum=True,
         ) as writer,
     ):
         table = _Table(writer, schema)

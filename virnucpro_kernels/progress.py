@@ -177,7 +177,7 @@ class Display(Protocol):
 
 
 class Lines:
-    """Writes a line now and then, each time something was finished or half a minute has passed."""
+    """Writes a line now and then: at the start, at the end, and each half minute in which something was finished."""
 
     def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         self._write, self._now = write, now
@@ -191,8 +191,10 @@ class Lines:
 
     def show(self, state: State, left: float | None) -> None:
         """Write a line if it is time to."""
-        if self._last is not None and (state == self._last[1] or self._now() - self._last[0] < _LINE_EVERY_SECONDS):
-            return
+        if self._last is not None:
+            since, shown = self._last
+            if state == shown or (self._now() - since < _LINE_EVERY_SECONDS and not state.complete):
+                return
         self._last = self._now(), state
         self._write(describe(state, left))
 

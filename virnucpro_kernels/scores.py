@@ -59,7 +59,7 @@ class ChunkScores:
 
     def _read_next_group(self) -> None:
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 table = file.read_row_group(self._groups.pop(0), columns=["row", *VALUES], use_threads=False)
             rows = table["row"].to_numpy()
             values = np.stack([table[name].to_numpy() for name in VALUES], axis=1, dtype=np.float32)

@@ -17,6 +17,8 @@ from virnucpro_kernels.pools import POOLS, read_pools
 from virnucpro_kernels.scores import ChunkScores
 from virnucpro_kernels.store import verify as verify_embeddings
 
+#: Written by the rule of that name: the checksums of all that a pool's tables are made from.
+GATHERED = "gathered.sha256"
 _ALL_ROWS = 2**62
 
 
@@ -27,12 +29,13 @@ class Checked:
     Attributes:
         path: the file.
         problem: in words; empty for a good file.
-        remedy: the file to remove so that the next start makes `path` again.
+        remedy: the files to remove so that the next start makes `path` again. A finished sample asks for nothing
+            further upstream, so they include the records of the samples that come from `path`.
     """
 
     path: Path
     problem: str
-    remedy: Path
+    remedy: tuple[Path, ...]
 
 
 def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
@@ -53,22 +56,53 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     manifest = folder / "chunks.tsv"
     if not manifest.exists():
         return
-    listed = _checked(manifest, read_manifest)
+    samples = tuple(_records_of_pool(folder))
+    listed = _checked(manifest, _read_manifest, (manifest, *samples))
     yield listed
     if listed.problem:
         return
-    for table in (folder / "contigs.parquet", folder / "windows.parquet"):
-        yield _checked(table, _not_empty if quick else _read_parquet, remedy=manifest)
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
+    for table in (folder / "contigs.parquet", folder / "windows.parquet"):
+        yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
     for name, chunk in chunks.items():
-        pair = folder / "chunks" / f"{name}.fna", folder / "chunks" / f"{name}.faa"
-        for path, checksum in zip(pair, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
-            yield _checked(path, _not_empty if quick else partial(_same_checksum, checksum=checksum), remedy=manifest)
+        for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
+            check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
+            yield _checked(folder / "chunks" / f"{name}{suffix}", check, (manifest, *samples))
     for path in sorted(folder.glob("*/*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
     for path in sorted(folder.glob("*/*/*.parquet")):
         if path.stem in chunks:
-            yield _checked(path, _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem]))
+            check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
+            yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
+    for path in sorted(folder.glob(f"*/*/{GATHERED}")):
+        # An older list is that of an earlier split.
+        if path.stat().st_mtime_ns >= manifest.stat().st_mtime_ns:
+            yield from _check_gathered(path, (manifest, *samples), quick)
+
+
+def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
+    """The files that the tables were made from, by the list of their checksums."""
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        checksum, _, name = line.partition("  ")
+        path = listing.parent / name
+        scores = (path, listing, *remedy[1:])
+        yield _checked(
+            listing.parents[2] / path.name if name.startswith("..") else path,
+            _not_empty if quick else partial(_same_checksum, checksum=checksum),
+            remedy if name.startswith("..") else scores,
+        )
+
+
+def _records_of_pool(folder: Path) -> Iterator[Path]:
+    """The records of the samples whose results come from a pool."""
+    pool = folder.relative_to(folder.parents[2])
+    for record in sorted(folder.parents[2].glob("results/*/run.json")):
+        try:
+            directory = json.loads(record.read_text(encoding="utf-8"))["pool"]["directory"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged record is listed, and removed, by itself
+        if Path(directory) == pool:
+            yield record
 
 
 def _check_results(record: Path, quick: bool) -> Iterator[Checked]:
@@ -82,7 +116,7 @@ def _check_results(record: Path, quick: bool) -> Iterator[Checked]:
         yield _checked(record.with_name(name), check)
 
 
-def _checked(path: Path, check: Callable[[Path], object], *, remedy: Path | None = None) -> Checked:
+def _checked(path: Path, check: Callable[[Path], object], remedy: tuple[Path, ...] = ()) -> Checked:
     try:
         check(path)
     except FileNotFoundError:
@@ -91,7 +125,7 @@ def _checked(path: Path, check: Callable[[Path], object], *, remedy: Path | None
         problem = str(error).removeprefix(f"{path}: ") or type(error).__name__
     else:
         problem = ""
-    return Checked(path, problem, remedy or path)
+    return Checked(path, problem, remedy or (path,))
 
 
 def _not_empty(path: Path) -> None:
@@ -109,8 +143,14 @@ def _same_checksum(path: Path, checksum: str) -> None:
         raise DamagedFileError("its content is not what was written (SHA-256)")
 
 
+def _read_manifest(path: Path) -> None:
+    for chunk in read_manifest(path):
+        if chunk.geometry != path.parents[1].name:
+            raise DamagedFileError(f"chunk {chunk.chunk} is of geometry {chunk.geometry}, not {path.parents[1].name}")
+
+
 def _read_parquet(path: Path) -> None:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for _ in file.iter_batches():
             pass
 
@@ -127,7 +167,7 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def remove_damaged(damaged: Sequence[Checked]) -> list[Path]:
     """Remove the files that stand in the way of making `damaged` again; return those that were there."""
-    remedies = sorted({checked.remedy for checked in damaged})
+    remedies = sorted({path for checked in damaged for path in checked.remedy})
     removed = [path for path in remedies if path.exists()]
     for path in removed:
         path.unlink()

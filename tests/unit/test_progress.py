@@ -52,11 +52,14 @@ def test_lines_come_now_and_then_and_only_with_news() -> None:
     time, written = Time(), list[str]()
     lines = Lines(written.append, time)
     lines.show(HALF, None)
+    more = replace(HALF, chunks_done=3)
     time.now = 5.0
-    lines.show(DONE, 0.0)
-    assert len(written) == 1
+    lines.show(more, 9.0)
+    assert len(written) == 1, "too soon"
     time.now = 31.0
     lines.show(HALF, None)
-    assert len(written) == 1
+    assert len(written) == 1, "no news"
+    lines.show(more, 9.0)
+    time.now = 32.0
     lines.show(DONE, 0.0)
-    assert written == [describe(HALF, None), describe(DONE, 0.0)]
+    assert written == [describe(HALF, None), describe(more, 9.0), describe(DONE, 0.0)]

@@ -5,7 +5,7 @@ rule collect:
         contigs=of_pool("contigs.parquet"),
         windows=of_pool("windows.parquet"),
         manifest=of_pool("chunks.tsv"),
-        scores=sample_scores,
+        gathered=sample_scores,
     output:
         contigs=report(
             "results/{sample}/contigs.tsv",
@@ -45,7 +45,7 @@ rule collect:
     params:
         virnucpro=virnucpro,
         model=model_path,
-        scores=subpath(input.scores, parent=True),
+        scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
         viral_threshold=RUN.config["viral_threshold"],
         ambiguous_band=RUN.config["ambiguous_band"],

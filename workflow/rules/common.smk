@@ -97,8 +97,8 @@ def pool_scores(wildcards):
 
 
 def sample_scores(wildcards):
-    """The list of the scores of the sample's pool."""
-    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / "scores.sha256")
+    """The list of all that the tables of the sample's pool are made from; the scores lie beside it."""
+    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / "gathered.sha256")
 
 
 def original_files():

@@ -55,13 +55,16 @@ rule classify:
 
 
 rule gather:
-    """All scores of a pool, as `sha256sum --check` reads them. It stands between the checkpoint and the samples: Snakemake
-    looks for changed inputs and parameters only in jobs whose inputs are known, and those of `collect` always are."""
+    """All that the tables of a pool's samples are made from, as `sha256sum --check` reads it. It stands between the
+    checkpoint and the samples: Snakemake looks for changed inputs and parameters only in jobs whose inputs are known
+    from the start, and those of `collect` are."""
     input:
         manifest="work/{geometry}/{pool}/chunks.tsv",
+        contigs="work/{geometry}/{pool}/contigs.parquet",
+        windows="work/{geometry}/{pool}/windows.parquet",
         scores=pool_scores,
     output:
-        checksums="work/{geometry}/{pool}/{encoders}/{model}/scores.sha256",
+        checksums="work/{geometry}/{pool}/{encoders}/{model}/gathered.sha256",
     log:
         "logs/gather/{geometry}/{pool}/{encoders}/{model}.log",
     priority: FINISH_FIRST
@@ -77,5 +80,6 @@ rule gather:
     params:
         folder=subpath(output.checksums, parent=True),
     shell:
-        "tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/.parquet/'"
-        " | (cd {params.folder:q} && xargs -r sha256sum) > {output.checksums:q} 2> {log:q}"
+        "(tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/.parquet/' &&"
+        " printf '../../%s\n' chunks.tsv contigs.parquet windows.parquet)"
+        " | (cd {params.folder:q} && xargs sha256sum) > {output.checksums:q} 2> {log:q}"
