@@ -150,19 +150,24 @@ def digest(pool: Path) -> str:
     return total.hexdigest()[:12]
 
 
-def threads(bases: bytes, total: int, numbers: list[int]) -> None:
-    """Print the seconds of `split` for numbers of threads."""
+def threads(bases: bytes, total: int, numbers: list[int], rounds: int) -> None:
+    """Print the seconds of `split` for numbers of threads, in turn; medians of several rounds."""
     print_row("input", "Mbp", "threads", "wall, s", "CPU, s", "Mbp/s", "speed-up", "all files")
     print_row(*["---"] * 8)
     with tempfile.TemporaryDirectory(prefix="virnucpro-bench-") as folder:
         sample, pool = Path(folder) / "sample.fa", Path(folder) / "pool"
         for kind in (_CONTIGS, _READS):
             write_fasta(sample, bases, kind, total)
-            first = None
-            for number in numbers:
-                wall, cpu, _ = split(sample, pool, number)
-                first = first or wall
-                row = (f"{wall:.1f}", f"{cpu:.1f}", f"{total / wall / 1e6:.1f}", f"{first / wall:.2f}", digest(pool))
+            seconds: dict[int, list[tuple[float, float]]] = {number: [] for number in numbers}
+            digests: dict[int, str] = {}
+            for _ in range(rounds):
+                for number in numbers:
+                    seconds[number].append(split(sample, pool, number)[:2])
+                    digests[number] = digest(pool)
+            medians = {number: np.median(times, axis=0) for number, times in seconds.items()}
+            for number, (wall, cpu) in medians.items():
+                speed_up = medians[numbers[0]][0] / wall
+                row = (f"{wall:.1f}", f"{cpu:.1f}", f"{total / wall / 1e6:.1f}", f"{speed_up:.2f}", digests[number])
                 print_row(kind.name, total // 1_000_000, number, *row)
 
 
@@ -194,6 +199,7 @@ def main() -> None:
     parser.add_argument("genomes", type=Path, nargs="+", help="sequence files")
     parser.add_argument("--bases", type=int, default=300_000_000, help="of the input of `threads`")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3, help="of `threads`")
     parser.add_argument("--reads", type=int, nargs="+", default=[1_000_000, 4_000_000])
     arguments = parser.parse_args()
     bases = genome(arguments.genomes)
@@ -201,7 +207,7 @@ def main() -> None:
         case "rate":
             rate(bases)
         case "threads":
-            threads(bases, arguments.bases, arguments.threads)
+            threads(bases, arguments.bases, arguments.threads, arguments.rounds)
         case "memory":
             memory(bases, arguments.reads, arguments.threads[-1])
 

@@ -16,7 +16,7 @@ from virnucpro_kernels.streams import DamagedInputError, check_bgzf_end, open_as
 #: Header text and sequence.
 Entry = tuple[str, str]
 
-_BLOCK_BYTES = 1 << 21
+_BLOCK_BYTES = 1 << 22
 #: What a decompressor is asked for at a time: where the data are damaged, no more than this is lost.
 _PIECE_BYTES = 1 << 16
 
@@ -117,32 +117,25 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
     records, line = 0, sniffed.skipped_lines
     last_border = _fasta_border if kind == "fasta" else _fastq_border
     with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
-
-        def block(text: bytes) -> Block:
-            found = _headers(text) if kind == "fasta" else (_lines(text) + (text[-1:] != b"\n")) // 4
-            return Block(source, kind, np.frombuffer(text, np.uint8), found, records, line, file.tell())
-
-        rest, damage = b"", None
-        while damage is None:
-            data, damage = _read(stream, max(_BLOCK_BYTES, len(rest)))
-            if not data and damage is None:
-                break
-            text = rest + data
-            border = last_border(text, len(rest))
+        rest, damage, ended = b"", None, False
+        while not ended:
+            text, damage = _read(stream, rest, max(_BLOCK_BYTES, len(rest)))
+            ended = damage is not None or len(text) == len(rest)
+            # At the end, blank lines may follow the last record; where there is damage, it is not whole.
+            border = len(text.rstrip()) if ended and damage is None else last_border(text, len(rest))
             if border:
-                whole = block(text[:border])
-                yield whole
-                records, line = records + whole.records, line + _lines(text[:border])
+                whole = np.frombuffer(text, np.uint8, border)
+                found, lines = _records_and_lines(whole, kind)
+                yield Block(source, kind, whole, found, records, line, file.tell())
+                records, line = records + found, line + lines
             rest = text[border:]
         if damage is not None:
             raise damage
-        if rest.strip():  # not the blank lines that may end a FASTQ file
-            yield block(rest)
 
 
-def _read(stream: io.BufferedReader, count: int) -> tuple[bytes, DamagedInputError | None]:
-    """Read `count` bytes, fewer at the end; and with the damage where there is some, what comes before it."""
-    pieces = []
+def _read(stream: io.BufferedReader, rest: bytes, count: int) -> tuple[bytes, DamagedInputError | None]:
+    """Return `rest` and the next `count` bytes, fewer at the end; and the damage, where what comes after it is lost."""
+    pieces = [rest]
     try:
         while count > 0 and (piece := stream.read1(min(count, _PIECE_BYTES))):
             pieces.append(piece)
@@ -152,15 +145,13 @@ def _read(stream: io.BufferedReader, count: int) -> tuple[bytes, DamagedInputErr
     return b"".join(pieces), None
 
 
-def _lines(text: bytes) -> int:
-    """Number of line ends; faster than `bytes.count`, which stops at each."""
-    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
-
-
-def _headers(text: bytes) -> int:
-    """Number of lines of FASTA that are headers. The first one is."""
-    characters = np.frombuffer(text, np.uint8)
-    return 1 + int(np.count_nonzero((characters[1:] == ord(">")) & (characters[:-1] == ord("\n"))))
+def _records_and_lines(text: npt.NDArray[np.uint8], kind: Format) -> tuple[int, int]:
+    """Numbers of records and of line ends. The first line is a header; `bytes.count` is slower, it stops at each."""
+    is_end = text == ord("\n")
+    lines = int(np.count_nonzero(is_end))
+    if kind == "fasta":
+        return 1 + int(np.count_nonzero(is_end[:-1] & (text[1:] == ord(">")))), lines
+    return (lines + (not is_end[-1])) // 4, lines
 
 
 def _fasta_border(text: bytes, searched: int) -> int:
@@ -171,7 +162,7 @@ def _fasta_border(text: bytes, searched: int) -> int:
 def _fastq_border(text: bytes, _: int) -> int:
     """Where the last whole record of four lines ends."""
     border = len(text)
-    for _ in range(_lines(text) % 4 + 1):
+    for _ in range(int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))) % 4 + 1):
         border = text.rfind(b"\n", 0, border)
     return border + 1
 
