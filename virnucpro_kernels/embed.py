@@ -5,6 +5,7 @@ and shown, and what it came to put on record.
 """
 
 import logging
+import math
 import os
 import resource
 import time
@@ -20,7 +21,6 @@ from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.job import Job
 from virnucpro_kernels.manifest import Chunk, read_manifest
-from virnucpro_kernels.progress import duration
 from virnucpro_kernels.registry import Model
 from virnucpro_kernels.stopping import StopRequest
 
@@ -222,8 +222,8 @@ class _Progress:
         if now - self._last_line < _LINE_EVERY_SECONDS or share <= at:
             return
         self._last_line = now
-        left = (1 - share) * (now - began) / (share - at)
-        log.info("chunk %s: %.0f %%, %s, about %s left", self._chunk.chunk, 100 * share, kind, duration(left))
+        minutes = math.ceil((1 - share) * (now - began) / (share - at) / 60)
+        log.info("chunk %s: %.0f %%, %s, about %d min left", self._chunk.chunk, 100 * share, kind, minutes)
 
 
 def _peak_memory(device_type: str) -> dict[str, int]:
