@@ -189,7 +189,7 @@ def memory(bases: bytes, reads: list[int], number: int) -> None:
 def print_row(*cells: object) -> None:
     """Print a row of a table."""
     texts = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
-    print(f"| {' | '.join(texts)} |", flush=True)  # noqa: T201
+    print(f"| {' | '.join(texts)} |", flush=True)
 
 
 def main() -> None:
