@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Everything about the kernels that needs an NVIDIA GPU, in three steps of a few minutes each:
+# Everything about the kernels that needs an NVIDIA GPU, in steps of a few minutes each:
 #
 #   benchmarks/on_gpu.sh OUTPUT_DIR check    tests/gpu: every kernel against its reference, in every precision
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
 #   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench, in short rounds
+#   benchmarks/on_gpu.sh OUTPUT_DIR engine   the tests of the engine, then whole chunks file to file (some 8 GB in $TMPDIR)
 #
 # Runs from a clone without an installation: python3 has to have torch, triton, numpy, h5py, pytest and typer.
 # PYTHON names another interpreter. Each step ends at its time limit and leaves what it has in OUTPUT_DIR.
@@ -21,7 +22,15 @@ for step in "$@"; do
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
     bench) timeout 540 "$python" -m virnucpro_kernels bench --rounds 3 --seconds 4 --no-reference --accuracy 60 \
       --json "$output/bench.json" --markdown "$output/bench.md" 2>&1 | tee "$output/bench.log" ;;
-    *) echo "unknown step $step: check, tune or bench" >&2; exit 5 ;;
+    engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60
+      folder=$(mktemp -d)
+      timeout 470 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 100000x166 \
+        --folder "$folder" --threads 8 --json "$output/chunk.json" --markdown "$output/chunk.md" 2>&1 | tee "$output/chunk.log" || status=$?
+      for record in "$folder"/*/fp16/00000.embed.json; do
+        cp "$record" "$output/$(basename "${record%/fp16/*}").embed.json"
+      done
+      rm -r "$folder" ;;
+    *) echo "unknown step $step: check, tune, bench or engine" >&2; exit 5 ;;
   esac || status=$?
 done
 exit $status
