@@ -6,6 +6,7 @@ The reads are split as in any run; their scores are drawn instead of computed.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ status, answer = pathlib.Path("/proc/self/status"), pathlib.Path(sys.argv.pop(1)
 atexit.register(lambda: answer.write_text(next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))))
 main()
 """
-_COLUMNS = ("reads", "frames", "chunks", "split, s", "collect, s", "reads/s", "peak memory, MB")
+_COLUMNS = ("reads", "frames", "chunks", "seconds", "CPU seconds", "reads per CPU second", "peak memory, MB")
 
 
 def write_reads(path: Path, reads: int) -> None:
@@ -63,14 +64,20 @@ def draw_scores(pool: Path, scores: Path, model: Model) -> int:
     return frames
 
 
-def run(command: list[str | Path]) -> tuple[float, float]:
-    """Seconds and peak resident memory (MB) of a `virnucpro` command."""
+def run(command: list[str | Path]) -> tuple[float, float, float]:
+    """Seconds, CPU seconds and peak resident memory (MB) of a `virnucpro` command."""
     with tempfile.NamedTemporaryFile("r") as answer:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), _cpu_seconds()
         subprocess.run(
             [sys.executable, "-c", _PROGRAM, answer.name, *map(str, command)], check=True, stdout=subprocess.DEVNULL
         )
-        return time.perf_counter() - started, int(answer.read().split()[1]) * 1024 / 1e6
+        memory = int(answer.read().split()[1]) * 1024 / 1e6
+        return time.perf_counter() - started, _cpu_seconds() - used, memory
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -89,14 +96,14 @@ def main() -> None:
             sample, pool = directory / "sample.fa", directory / "pool"
             scores = pool / "encoders" / model.model_id
             write_reads(sample, reads)
-            split_seconds, _ = run(
+            run(
                 [
                     *("split", sample, "--window-length", str(model.window_length), "--output-dir", pool),
                     *("--chunk-tokens", str(arguments.chunk_tokens), "--threads", "2"),
                 ]
             )
             frames = draw_scores(pool, scores, model)
-            seconds, megabytes = run(
+            seconds, cpu_seconds, megabytes = run(
                 [
                     *("collect", "--sample", "sample", "--model", str(model.directory), "--inputs", sample),
                     *("--contigs", pool / "contigs.parquet", "--windows", pool / "windows.parquet"),
@@ -106,8 +113,8 @@ def main() -> None:
             )
             chunks = len(read_manifest(pool / "chunks.tsv"))
         print(
-            f"| {reads:,} | {frames:,} | {chunks} | {split_seconds:.1f} | {seconds:.1f} | {reads / seconds:,.0f}"
-            f" | {megabytes:.0f} |",
+            f"| {reads:,} | {frames:,} | {chunks} | {seconds:.1f} | {cpu_seconds:.1f}"
+            f" | {reads / cpu_seconds:,.0f} | {megabytes:.0f} |",
             flush=True,
         )
 
