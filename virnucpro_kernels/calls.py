@@ -56,7 +56,8 @@ class WindowScores:
 
     Attributes:
         scored: bool (w,).
-        p_virus: float64 (w,), sigmoid of the mean of the highest and the lowest frame logit; NaN where not scored.
+        logit: float64 (w,), mean of the highest and the lowest frame logit; NaN where not scored.
+        p_virus: float64 (w,), its sigmoid.
         margin: float64 (w,), highest score2 minus highest score1 of the original; NaN where not scored.
         is_virus: bool (w,), the original's decision: margin >= 0.
         best_frame: int64 (w,), the frame of the highest logit, 0 to 5, the first of equal ones; -1 where not scored.
@@ -64,6 +65,7 @@ class WindowScores:
     """
 
     scored: Bools
+    logit: Floats
     p_virus: Floats
     margin: Floats
     is_virus: Bools
@@ -79,7 +81,7 @@ class ContigScores:
         scored_windows: int64 (m,).
         covered: float64 (m,), share of the contig's bases in scored windows; NaN for an empty contig.
         window_calls: int64 (m, 3), scored windows that are host, ambiguous, viral.
-        p_virus: float64 (m,), mean p_virus of the scored windows, weighted with their lengths; NaN without any.
+        p_virus: float64 (m,), sigmoid of the scored windows' mean logit, weighted with their lengths; NaN without.
         call: int64 (m,), index into `CALLS`.
         tier: int64 (m,), index into `TIERS`; -1 where not viral.
         best_window: int64 (m,), number, from 1, of the first window of the highest p_virus; 0 without any.
@@ -114,6 +116,7 @@ def score_windows(block: Block) -> WindowScores:
     scored = frames > 0
     result = WindowScores(
         scored=scored,
+        logit=np.full(w, np.nan),
         p_virus=np.full(w, np.nan),
         margin=np.full(w, np.nan),
         is_virus=np.zeros(w, np.bool_),
@@ -125,7 +128,8 @@ def score_windows(block: Block) -> WindowScores:
     first = (np.cumsum(frames) - frames)[scored]
     highest_logit = np.maximum.reduceat(block.logit, first)
     lowest_logit = np.minimum.reduceat(block.logit, first)
-    result.p_virus[scored] = sigmoid((highest_logit.astype(np.float64) + lowest_logit) / 2)
+    result.logit[scored] = (highest_logit.astype(np.float64) + lowest_logit) / 2
+    result.p_virus[scored] = sigmoid(result.logit[scored])
 
     highest = np.maximum.reduceat(block.scores, first)
     result.highest[scored] = highest
@@ -143,7 +147,8 @@ def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -
     """Score the contigs of a block from its windows."""
     m, scored = len(block), windows.scored
     contig = block.window_contig[scored]
-    start, end, p = block.start[scored], block.end[scored], windows.p_virus[scored]
+    start, end = block.start[scored], block.end[scored]
+    logit, p = windows.logit[scored], windows.p_virus[scored]
     count = np.bincount(contig, minlength=m)
 
     def total(values: npt.NDArray[np.float64] | Int64s) -> Floats:
@@ -154,7 +159,7 @@ def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -
     bases = total(end - np.maximum(start, before))
     with np.errstate(invalid="ignore"):
         covered = np.round(bases / block.length, DECIMALS)
-        p_virus = np.round(total(p * (end - start)) / total(end - start), DECIMALS)
+        p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
 
     low, high = thresholds.ambiguous
     kind = (p >= low).astype(np.int64) + (p >= high)

@@ -77,7 +77,7 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
                 assert windows.is_virus[place] == (max(scores[:, 1]) >= max(scores[:, 0]))
                 assert windows.margin[place] == pytest.approx(max(scores[:, 1]) - max(scores[:, 0]), abs=1e-6)
                 size = int(block.end[place] - block.start[place])
-                weighted, weight = weighted + p * size, weight + size
+                weighted, weight = weighted + middle * size, weight + size
                 covered.update(range(block.start[place], block.end[place]))
                 kinds[0 if p < 0.3 else 1 if p < 0.7 else 2] += 1
                 if p > best_p:
@@ -99,7 +99,7 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
             assert (call, contigs.tier[index]) == ("none", -1)
             continue
         p_virus = contigs.p_virus[index]
-        assert p_virus == pytest.approx(weighted / weight, abs=1e-6)
+        assert p_virus == pytest.approx(1 / (1 + math.exp(-weighted / weight)), abs=1e-6)
         assert call == ("viral" if p_virus >= 0.5 else "host")
         tier = "high" if p_virus >= 0.9 else "medium" if p_virus >= 0.7 else "low"
         assert (TIERS[contigs.tier[index]] if contigs.tier[index] >= 0 else None) == (tier if p_virus >= 0.5 else None)
@@ -135,9 +135,17 @@ def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() ->
 
 
 def test_the_longer_window_weighs_more() -> None:
-    block = make_block([(400, [(0, 300, {0: 50.0}), (300, 400, {0: -50.0})])])
+    block = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
     contigs = score_contigs(block, score_windows(block), Thresholds())
-    assert contigs.p_virus.tolist() == [0.75]
+    assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-1)), 6)]
+
+
+def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
+    generator = np.random.default_rng(4)
+    members: list[list[Window]] = [[(0, 150, {0: float(generator.normal() * 5), 3: 0.1})] for _ in range(2000)]
+    block = make_block([(150, windows) for windows in members])
+    windows = score_windows(block)
+    np.testing.assert_array_equal(score_contigs(block, windows, Thresholds()).p_virus, windows.p_virus)
 
 
 def test_thresholds_move_calls_tiers_and_bands() -> None:

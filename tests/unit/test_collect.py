@@ -87,7 +87,7 @@ def test_every_contig_has_a_row_in_input_order_whatever_its_header(pool: Pool, t
     assert table["windows"].tolist() == [1, 3, 1, 1, 0, 0, 2, 1, 1]
     assert table["scored_windows"].tolist() == [1, 2, 1, 1, 0, 0, 0, 0, 0]
     assert table["call"].tolist() == ["viral", "viral", "host", "viral"] + ["none"] * 5
-    assert table["tier"].tolist()[:2] == ["high", "low"]
+    assert table["tier"].tolist()[:2] == ["high", "medium"]
     assert table["tier"].isna().tolist() == [False, False, True, False] + [True] * 5
     assert table["p_virus"].isna().tolist() == [False] * 4 + [True] * 5
     assert table["covered_fraction"].tolist()[:5] == [1, round((300 + 127) / 640, 6), 1, 1, 0]
@@ -127,7 +127,7 @@ def test_viral_sequences_have_their_scores_and_stay_as_they_are(pool: Pool, tmp_
     records = [record.split("\n") for record in viral.split(">")[1:]]
     assert [record[0] for record in records] == [
         '"quoted" p_virus=0.993307 tier=high model=tiny-300(trial) a "description", quoted',
-        'mid"quote;semicolon p_virus=0.606554 tier=low model=tiny-300(trial) tab\there',
+        'mid"quote;semicolon p_virus=0.715852 tier=medium model=tiny-300(trial) tab\there',
         "NA p_virus=0.562177 tier=low model=tiny-300(trial) NA",
     ]
     original = dict(record.split("\n", 1) for record in pool.inputs["odd"].read_text().split(">")[1:])
@@ -233,7 +233,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     ]
     assert record["counts"]["status"] == {"scored": 4, "too_short": 1, "empty": 1, "no_codon": 1, "no_open_frame": 2}
     assert record["counts"]["call"] == {"none": 5, "host": 2, "viral": 2}
-    assert record["counts"]["tier"] == {"low": 1, "medium": 0, "high": 1}
+    assert record["counts"]["tier"] == {"low": 0, "medium": 1, "high": 1}
     embed = record["stages"]["embed"]
     assert (embed["jobs"], embed["attempts"], embed["seconds"], embed["devices"]) == (2, 4, 80.0, {"a GPU": 2})
     assert embed["reported"] == {"device": "a GPU", "precision": "fp16"}
