@@ -71,6 +71,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # how typer hands on a KeyboardInterrupt
+            typer.echo("interrupted", err=True)
     except VirnucproError as error:
         typer.echo(f"error: {error}", err=True)
         code = error.exit_code
