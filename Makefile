@@ -3,7 +3,7 @@
 # make check   format, lint and types
 PYTHON ?= python3
 BIN := .venv/bin
-# Folders of test data that are not part of the repository: FOLDERS="--golden DIR --genomes DIR --tokenizer DIR"
+# Folders of test data that are not part of the repository: FOLDERS="--golden=DIR --genomes=DIR --tokenizer=DIR"
 FOLDERS ?=
 
 .PHONY: demo test check clean
@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/virnucpro predict .test/data/demo.fna.gz --model builtin-500 --output-dir demo
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not gpu and not slurm" $(FOLDERS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not gpu and not slurm" tests $(FOLDERS)
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

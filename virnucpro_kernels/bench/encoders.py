@@ -140,9 +140,7 @@ def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, d
     sequences = TokenArray(tokens, offsets)
     multiple = budget if device.type == "cuda" else 64
     padded = [-(-int(lengths[part].sum()) // multiple) * multiple for part in plan]
-    batches = [
-        pack(sequences, part, total_tokens=total).to(device) for part, total in zip(plan, padded, strict=True)
-    ]
+    batches = [pack(sequences, part, total_tokens=total).to(device) for part, total in zip(plan, padded, strict=True)]
     return Batches(batches, utilisation(lengths, plan, budget))
 
 
