@@ -15,7 +15,7 @@ from filelock import FileLock
 from runs import MODEL, checksums, contigs, virnucpro
 
 SAMPLES = ("first", "second")
-OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--set", "chunk_tokens=2000", "--threads", "2", "--no-progress")
+OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")
 
 
 def write_inputs(directory: Path) -> list[Path]:
@@ -54,15 +54,15 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def processes(directory: Path, word: str = "") -> list[psutil.Process]:
-    """The live processes of the run in `directory` whose command line has `word`: Snakemake and its jobs."""
+def processes(directory: Path, *words: str) -> list[psutil.Process]:
+    """The live processes of the run in `directory`, Snakemake and its jobs, whose command lines have all `words`."""
     found = []
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if word in command and (process.cwd() == str(directory) or str(directory) in command):
+            if set(words) <= set(command) and (process.cwd() == str(directory) or str(directory) in command):
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
 
@@ -72,7 +72,7 @@ def wait_for_job(directory: Path, stage: str, *, already: int = 0) -> list[psuti
     end = time.monotonic() + 120
     while time.monotonic() < end:
         scored = len(list(directory.glob("work/*/*/*/*/*.parquet")))
-        jobs = [job for job in processes(directory, "virnucpro_kernels") if stage in job.cmdline()]
+        jobs = [job for job in processes(directory, stage) if job in processes(directory, "virnucpro_kernels")]
         if jobs and scored >= already and record_of(directory, stage):
             return jobs
         time.sleep(0.02)
@@ -90,11 +90,13 @@ def scored(directory: Path) -> dict[str, int]:
 
 
 def kill(targets: list[psutil.Process]) -> None:
+    """Kill processes and wait until they are gone: until then they hold their locks."""
     for target in targets:
         try:
             os.kill(target.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    psutil.wait_procs(targets, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
         assert started.wait(120) != 0, "a killed job is a failure"
         assert "killed" in (out / "results" / "failed.tsv").read_text()
     elif victim == "snakemake":
-        kill([process for process in processes(out) if "snakemake" in process.cmdline()])
+        kill(processes(out, "snakemake"))
         assert started.wait(120) != 0
     else:
         kill([psutil.Process(started.pid), *processes(out)])
