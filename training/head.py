@@ -19,8 +19,8 @@ def train_classifier(
     held_out: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     *,
     seed: int,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 0.1,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 1.0,
     epochs: int = 20,
 ) -> Classifier:
     """Return the classifier of the epoch with the lowest loss on held-out frames.

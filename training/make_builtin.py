@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
     parser.add_argument("--output", type=Path, required=True, help="where the model directories go")
-    parser.add_argument("--windows", type=int, default=25_000, help="of each class and window length, to train on")
+    parser.add_argument("--windows", type=int, default=20_000, help="of each class and window length, to train on")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import tokenizers
 import torch
-from torch import nn
 
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
@@ -73,8 +72,3 @@ def _initialise(encoder: _Encoder, seed: int, embedding_scale: float) -> _Encode
         state[name] = values if name in buffers else values.half().float()
     encoder.load_state_dict(state)
     return encoder.requires_grad_(False).eval()
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Parameters of a module."""
-    return sum(parameter.numel() for parameter in module.parameters())
