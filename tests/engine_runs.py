@@ -16,7 +16,8 @@ from virnucpro_kernels.engine import Encoder, Engine, Measures
 from virnucpro_kernels.lanes import Embeds
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.parts import Kind, open_parts
-from virnucpro_kernels.store import EmbeddingReader, EncoderRun, Provenance
+from virnucpro_kernels.provenance import EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingReader
 from virnucpro_kernels.tokenizers import tokenize_proteins
 
 BUDGET = 256

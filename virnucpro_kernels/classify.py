@@ -13,8 +13,9 @@ from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.provenance import UNRECORDED, EncoderRun, Provenance
 from virnucpro_kernels.registry import EncoderInfo, Model
-from virnucpro_kernels.store import UNRECORDED, EmbeddingReader, EncoderRun, Provenance, Vectors
+from virnucpro_kernels.store import EmbeddingReader, Vectors
 
 #: Frames scored at once. Always so many, the last ones filled up with zeros: so a score never depends on the others.
 _BATCH = 1024

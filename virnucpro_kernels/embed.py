@@ -116,7 +116,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     from virnucpro_kernels.encoders import loading, set_up
     from virnucpro_kernels.engine import Engine
     from virnucpro_kernels.parts import open_parts
-    from virnucpro_kernels.store import Provenance
+    from virnucpro_kernels.provenance import Provenance
 
     if device_type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")

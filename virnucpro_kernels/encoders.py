@@ -19,8 +19,8 @@ from virnucpro_kernels.lanes import Embeds
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
 from virnucpro_kernels.parts import Kind
+from virnucpro_kernels.provenance import EncoderRun
 from virnucpro_kernels.registry import EncoderInfo, Model
-from virnucpro_kernels.store import EncoderRun
 from virnucpro_kernels.tokenizers import tokenize_proteins
 from virnucpro_kernels.weights import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 

@@ -24,8 +24,9 @@ from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.lanes import Embeds, Lane, OutOfMemoryError, Submitted, make_lane
 from virnucpro_kernels.loader import Loader, Tokenize, Work
 from virnucpro_kernels.parts import Kind, Parts, encoder_run, with_budget
+from virnucpro_kernels.provenance import Provenance
 from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.store import EmbeddingWriter, Provenance, Rows, Vectors
+from virnucpro_kernels.store import EmbeddingWriter, Rows, Vectors
 
 log = logging.getLogger(__name__)
 

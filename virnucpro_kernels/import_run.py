@@ -24,11 +24,12 @@ from virnucpro_kernels.job import Job
 from virnucpro_kernels.manifest import Chunk, read_manifest
 from virnucpro_kernels.original_embeddings import read_original_embeddings
 from virnucpro_kernels.parts import Kind
+from virnucpro_kernels.provenance import UNRECORDED, EncoderRun, Provenance
 from virnucpro_kernels.registry import Model
 from virnucpro_kernels.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences import SequenceArray
 from virnucpro_kernels.split import SplitOptions, split_pool
-from virnucpro_kernels.store import UNRECORDED, EmbeddingWriter, EncoderRun, Provenance, Rows
+from virnucpro_kernels.store import EmbeddingWriter, Rows
 from virnucpro_kernels.windows import Geometry
 
 PRECISION = "original"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, Provenance
+from virnucpro_kernels.provenance import Provenance
+from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter
 
 _ROWS_AT_ONCE = 1024
 

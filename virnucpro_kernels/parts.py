@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, EncoderRun, Provenance, Vectors, damage
+from virnucpro_kernels.provenance import EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, Vectors, damage
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from virnucpro_kernels.chunks import read_frames
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.store import EmbeddingReader, Provenance
+from virnucpro_kernels.provenance import Provenance
+from virnucpro_kernels.store import EmbeddingReader
 
 SUFFIXES = (".h5", ".pt")
 

@@ -14,8 +14,9 @@ from virnucpro_kernels.classify import classify, logits, softmax
 from virnucpro_kernels.cli import app
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.job import read_job
+from virnucpro_kernels.provenance import UNRECORDED, EncoderRun, Provenance
 from virnucpro_kernels.registry import Model
-from virnucpro_kernels.store import UNRECORDED, EmbeddingWriter, EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingWriter
 from virnucpro_kernels.weights import load_classifier
 
 COUNT = 2500

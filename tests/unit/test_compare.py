@@ -15,7 +15,8 @@ from virnucpro_kernels.calls import Thresholds
 from virnucpro_kernels.cli import main
 from virnucpro_kernels.collect import Sources, collect
 from virnucpro_kernels.original_files import FRAME_FILE, WINDOW_FILE, Flavour
-from virnucpro_kernels.store import EmbeddingWriter, EncoderRun, Provenance
+from virnucpro_kernels.provenance import EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingWriter
 
 Run = Callable[..., tuple[int, str]]
 CONTIGS = [

@@ -22,9 +22,10 @@ from virnucpro_kernels.import_run import find_runs, import_run
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.model_directory import tensors_of
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.provenance import UNRECORDED
 from virnucpro_kernels.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, read_model, write_model
 from virnucpro_kernels.samples import read_sheet
-from virnucpro_kernels.store import UNRECORDED, EmbeddingReader, verify
+from virnucpro_kernels.store import EmbeddingReader, verify
 
 
 def files_of(directory: Path) -> Callable[..., Any]:

@@ -11,7 +11,8 @@ from virnucpro_kernels.cli import app
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.merge import merge
-from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, EncoderRun, Provenance
+from virnucpro_kernels.provenance import EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter
 
 BASE = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
 NUCLEOTIDE = replace(BASE, nucleotide=EncoderRun("dnabert-s", "cc" * 32, 6, "fp16", "triton", 33_792, "ee" * 32))

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
-from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, EncoderRun, Provenance, verify
+from virnucpro_kernels.provenance import EncoderRun, Provenance
+from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, verify
 
 PROTEIN = EncoderRun("esm2-8m", "ab" * 32, 24, "fp32", "sdpa", 4096)
 PROVENANCE = Provenance("sämple; 1", "00003", "500-original", "01" * 32, "23" * 32, protein=PROTEIN)
