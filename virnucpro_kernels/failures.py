@@ -94,8 +94,10 @@ def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
         ]
         if unfinished:
             of_pool = _unfinished_jobs(run, directory, pool)
+            stopped = [job for job in of_pool if job.stopped]
             for name in unfinished:
-                jobs = of_pool or [_Job(run, directory, "collect", name)]
+                collect = _Job(run, directory, "collect", name)
+                jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
                 failures += [job.failure(name) for job in jobs]
     return failures
 

@@ -14,6 +14,9 @@ from virnucpro_kernels.samples import Sample, name_samples, read_sheet
 
 FAILED = Path("results", "failed.tsv")
 
+#: The checksums of all that a pool's tables are made from, beside its scores; written once all of it is there.
+GATHERED = "gathered.sha256"
+
 #: The stages that every chunk goes through, in order.
 CHUNK_STAGES = ("embed", "merge", "classify")
 

@@ -14,11 +14,10 @@ from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.manifest import Chunk, read_manifest
 from virnucpro_kernels.pools import POOLS, read_pools
+from virnucpro_kernels.run import GATHERED
 from virnucpro_kernels.scores import ChunkScores
 from virnucpro_kernels.store import verify as verify_embeddings
 
-#: Written by the rule of that name: the checksums of all that a pool's tables are made from.
-GATHERED = "gathered.sha256"
 _ALL_ROWS = 2**62
 
 
@@ -75,15 +74,17 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
             yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
     for path in sorted(folder.glob(f"*/*/{GATHERED}")):
-        # An older list is that of an earlier split.
-        if path.stat().st_mtime_ns >= manifest.stat().st_mtime_ns:
-            yield from _check_gathered(path, (manifest, *samples), quick)
+        yield from _check_gathered(path, (manifest, *samples), quick)
 
 
 def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
-    """The files that the tables were made from, by the list of their checksums."""
-    for line in listing.read_text(encoding="utf-8").splitlines():
-        checksum, _, name = line.partition("  ")
+    """The files that the tables were made from, by the list of their checksums; not if they were split again since."""
+    lines = [line.partition("  ") for line in listing.read_text(encoding="utf-8").splitlines()]
+    manifest = remedy[0]
+    same_split = any(name == f"../../{manifest.name}" and checksum == sha256(manifest) for checksum, _, name in lines)
+    if not same_split and manifest.stat().st_mtime_ns > listing.stat().st_mtime_ns:
+        return
+    for checksum, _, name in lines:
         path = listing.parent / name
         scores = (path, listing, *remedy[1:])
         yield _checked(

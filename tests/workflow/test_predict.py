@@ -171,8 +171,10 @@ DAMAGED = [
 def test_damage_is_found(copy_of_finished: Path, how: str) -> None:
     """One byte changed in the middle, the end cut off, or the file gone: each file is listed."""
     for pattern in DAMAGED:
-        if how == "missing" and pattern.endswith(("chunks.tsv", "run.json", ".h5", "00001.parquet")):
+        if how == "missing" and pattern.endswith(("chunks.tsv", "run.json", ".h5")):
             continue  # no damage: its stage has not run
+        if how == "changed" and pattern.endswith("run.json"):
+            continue  # the one file of whose content there is no checksum
         (path,) = copy_of_finished.glob(pattern)
         original = path.read_bytes()
         middle = len(original) // 2
@@ -213,3 +215,18 @@ def test_damage_removed_is_mended_by_the_next_start(copy_of_finished: Path) -> N
     assert checksums(copy_of_finished) == before
     assert json.loads((copy_of_finished / "results" / "one" / "run.json").read_text())["sample"] == "one"
     assert virnucpro("verify", copy_of_finished).returncode == 0
+
+
+def test_missing_scores_are_made_again(copy_of_finished: Path) -> None:
+    """Whoever removes some by hand is told by the first start, and the second one mends it."""
+    before = checksums(copy_of_finished)
+    (scores,) = copy_of_finished.glob("work/*/second/*/*/00000.parquet")
+    scores.unlink()
+    (copy_of_finished / "results" / "three" / "run.json").unlink()
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
+    assert call(command, copy_of_finished).returncode == 1
+    failed = (copy_of_finished / "results" / "failed.tsv").read_text().splitlines()
+    assert [line.split("\t")[:5] for line in failed[1:]] == [["three", "", "collect", "2", "3"]]
+    ended = call(command, copy_of_finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(copy_of_finished) == before

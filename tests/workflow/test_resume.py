@@ -14,6 +14,8 @@ import pytest
 from filelock import FileLock
 from runs import MODEL, checksums, contigs, virnucpro
 
+from virnucpro_kernels.job import read_job
+
 SAMPLES = ("first", "second")
 OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")
 
@@ -81,7 +83,7 @@ def wait_for_job(directory: Path, stage: str, *, already: int = 0) -> list[psuti
 
 def record_of(directory: Path, stage: str) -> bool:
     """Whether a job of `stage` has begun its work, so that it is killed in the middle of it."""
-    return any('"state": "running"' in path.read_text() for path in directory.rglob(f"*{stage}.json"))
+    return any(read_job(path).get("state") == "running" for path in directory.rglob(f"*{stage}.json"))
 
 
 def scored(directory: Path) -> dict[str, int]:
@@ -163,8 +165,9 @@ def test_a_damaged_chunk_is_split_again(uninterrupted: Path, tmp_path: Path) -> 
     chunk = manifest.parent / "chunks" / "00001.faa"
     text = chunk.read_bytes()
     chunk.write_bytes(text[:-2] + b"X\n")
-    (scores,) = out.glob("work/*/*/*/*/00001.parquet")
-    scores.unlink()
+    for pattern in ("work/*/*/*/*/00001.parquet", "work/*/*/*/*/gathered.sha256", "results/*/run.json"):
+        for path in out.glob(pattern):
+            path.unlink()
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "embed (exit code 3)" in ended.stderr

@@ -6,6 +6,8 @@ from typing import Annotated, get_args
 
 import typer
 
+from virnucpro_kernels.errors import DamagedFileError
+
 
 class OriginalFilesChoice(enum.StrEnum):
     """Values of `--original-files`."""
@@ -44,16 +46,22 @@ def collect(
     from virnucpro_kernels.collect import collect as collect_sample
     from virnucpro_kernels.original_files import Flavour
     from virnucpro_kernels.registry import find_model
+    from virnucpro_kernels.run import GATHERED
 
     flavour: Flavour | None = next((name for name in get_args(Flavour) if name == original_files.value), None)
-    summary = collect_sample(
-        Sources(contigs, windows, manifest, scores_dir, tuple(inputs or ())),
-        sample=sample,
-        model=find_model(model, models_dir),
-        output_dir=output_dir,
-        thresholds=Thresholds(viral_threshold, ambiguous_band, tier_medium, tier_high),
-        original_files=flavour,
-    )
+    try:
+        summary = collect_sample(
+            Sources(contigs, windows, manifest, scores_dir, tuple(inputs or ())),
+            sample=sample,
+            model=find_model(model, models_dir),
+            output_dir=output_dir,
+            thresholds=Thresholds(viral_threshold, ambiguous_band, tier_medium, tier_high),
+            original_files=flavour,
+        )
+    except DamagedFileError:
+        # The workflow's word for it that all scores are there: without it, the next start looks for itself.
+        (scores_dir / GATHERED).unlink(missing_ok=True)
+        raise
     counts = summary.counts()
     statuses = ", ".join(f"{count:,} {status}" for status, count in counts["status"].items()) or "none"
     tiers = ", ".join(f"{counts['tier'][tier]:,} {tier}" for tier in reversed(counts["tier"]))
