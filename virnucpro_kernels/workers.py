@@ -59,9 +59,19 @@ def _read(peer: socket.socket, count: int) -> npt.NDArray[np.uint8]:
     return bytes_read
 
 
+def _keep_freed_memory() -> None:
+    """Have the allocator of glibc keep what is freed for the next task; to ask the system again each time costs 12 %.
+
+    It returns large blocks at once, until one of nearly 32 MB was freed: then it knows better
+    (`man mallopt`, M_MMAP_THRESHOLD). Other allocators are not impressed.
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)
+
+
 def _serve(peer: socket.socket) -> None:
     """Work until the parent closes its end or dies; an interrupt is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _keep_freed_memory()
     try:
         while True:
             function, task = _receive(peer)
@@ -90,6 +100,7 @@ class Workers:
         self._threads = ThreadPoolExecutor(processes)
 
     def __enter__(self) -> Self:
+        _keep_freed_memory()
         # Not forked: a fork takes along threads' locks and this process's memory.
         context = multiprocessing.get_context("spawn")
         for _ in range(self._number if self._number > 1 else 0):
