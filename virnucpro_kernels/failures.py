@@ -71,15 +71,16 @@ class _Job:
         if not self.stopped:
             return Failure(sample, self.chunk, self.stage, 0, "", "", "not started")
         record = self.record
-        error = record.get("error") or _last_line(self.directory / self.log) or "ended without a word"
+        said = record.get("error") or _last_line(self.directory / self.log)
+        could_not_say = bool(record) or not said
         return Failure(
             sample,
             self.chunk,
             self.stage,
             int(record.get("attempts", 1)),
-            str(record.get("exit_code", "killed" if record else "")),
+            str(record.get("exit_code", "killed" if could_not_say else "")),
             str(self.log),
-            " ".join(str(error).split()),
+            " ".join(str(said or "ended without a word").split()),
         )
 
 
