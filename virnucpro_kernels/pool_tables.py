@@ -48,10 +48,9 @@ class _Table:
         self._pieces: list[pa.RecordBatch] = []
         self._held = 0
 
-    def append(self, columns: Sequence[Any]) -> None:
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-        self._pieces.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._held += len(arrays[0])
+    def append(self, columns: Sequence[pa.Array]) -> None:
+        self._pieces.append(pa.RecordBatch.from_arrays(list(columns), schema=self._schema))
+        self._held += len(columns[0])
         if self._held >= _ROW_GROUP:
             self.flush()
 
@@ -84,9 +83,21 @@ def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
         table.flush()
 
 
+# Arrow arrays are made from buffers, not by `pa.array`: that loads pandas, to see whether it is given a series.
+
+
+def _numbers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    values = np.ascontiguousarray(values, kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
 def _strings(texts: SequenceArray) -> pa.Array:
     offsets = pa.py_buffer(texts.offsets.astype(np.int32))
     return pa.StringArray.from_buffers(len(texts), offsets, pa.py_buffer(texts.data))
+
+
+def _words(words: Sequence[str]) -> pa.Array:
+    return _strings(SequenceArray.from_list([word.encode() for word in words]))
 
 
 class WindowTable:
@@ -105,7 +116,8 @@ class WindowTable:
         """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
         frames = np.bitwise_count(masks).astype(np.int64)
         first_row = self.frames + np.cumsum(frames) - frames
-        self._table.append([self.contigs + windows.contig, windows.start, windows.end, masks, first_row])
+        columns = (self.contigs + windows.contig, windows.start, windows.end, masks, first_row)
+        self._table.append([_numbers(column, field.type) for column, field in zip(columns, _WINDOWS, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
         self.frames += int(frames.sum())
@@ -121,19 +133,23 @@ class ContigTable:
 
     def __init__(self, table: _Table, samples: Sequence[str]) -> None:
         self._table = table
-        self._samples = pa.array(samples, pa.string())
-        self._words = pa.array(STATUSES)
+        self._samples, self._statuses = _words(samples), _words(STATUSES)
         self.contigs = 0
         self.statuses = np.zeros(len(STATUSES), np.int64)
 
     def append(self, sample: int, lines: ContigLines) -> None:
         """Append contigs of sample number `sample`."""
         number = len(lines.contigs)
-        samples = pa.DictionaryArray.from_arrays(np.full(number, sample, np.int32), self._samples)
-        status = pa.DictionaryArray.from_arrays(lines.statuses.astype(np.int32), self._words)
-        windows = lines.windows.astype(np.int32)
+        samples = _numbers(np.full(number, sample), pa.int32())
         self._table.append(
-            [samples, _strings(lines.contigs), _strings(lines.descriptions), lines.lengths, status, windows]
+            [
+                pa.DictionaryArray.from_arrays(samples, self._samples),
+                _strings(lines.contigs),
+                _strings(lines.descriptions),
+                _numbers(lines.lengths, pa.int64()),
+                pa.DictionaryArray.from_arrays(_numbers(lines.statuses, pa.int32()), self._statuses),
+                _numbers(lines.windows, pa.int32()),
+            ]
         )
         self.contigs += number
         self.statuses += np.bincount(lines.statuses, minlength=len(STATUSES))

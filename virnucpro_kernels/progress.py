@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from virnucpro_kernels.durations import duration
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.manifest import Chunk, read_manifest
 from virnucpro_kernels.pools import BASES_PER_TOKEN, estimate_bases
@@ -153,16 +154,6 @@ def describe(state: State, left: float | None) -> str:
     if state.tokens_done >= state.tokens and state.pools_split == state.pools:
         return f"{line}, writing tables"
     return f"{line}, {'time left unknown yet' if left is None else 'about ' + duration(left) + ' left'}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: `8 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class Display(Protocol):

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from virnucpro_kernels.chunks import ChunkPlan, plan_chunks
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.formats import Block
 from virnucpro_kernels.manifest import Chunk, write_manifest
-from virnucpro_kernels.pool_tables import ContigTable, WindowTable, open_contigs, open_windows
 from virnucpro_kernels.problems import Problem
 from virnucpro_kernels.sample_input import DuplicateIds, SampleInput
 from virnucpro_kernels.shares import PlacedBlock, share_out
@@ -30,6 +30,9 @@ from virnucpro_kernels.streams import needs_spooling, spool
 from virnucpro_kernels.survey import FrameCounts, survey
 from virnucpro_kernels.windows import Geometry
 from virnucpro_kernels.workers import Workers
+
+if TYPE_CHECKING:
+    from virnucpro_kernels.pool_tables import ContigTable, WindowTable
 
 #: Bases of a DNABERT-S token; 4.7 to 5.0 were measured on frames of viruses, bacteria, archaea, plants, vertebrates.
 #: Two tokens a frame come on top.
@@ -107,8 +110,12 @@ def split_pool(
     directory.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(directory)
     with ExitStack() as exits:
+        workers = exits.enter_context(Workers(options.threads))
+        # While the processes start: Arrow takes as long to load.
+        from virnucpro_kernels.pool_tables import open_contigs, open_windows
+
         inputs = [_open(path, directory / f".input-{n}", options, exits) for n, (_, path) in enumerate(samples)]
-        splitter = _Splitter(inputs, exits.enter_context(Workers(options.threads)), options, progress)
+        splitter = _Splitter(inputs, workers, options, progress)
         with open_windows(directory) as windows:
             counts = splitter.survey(windows)
         plan = plan_chunks(_sum(counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
@@ -164,7 +171,7 @@ class _Splitter:
         self._bytes_before = np.cumsum([0, *(records.bytes for records in inputs)]).tolist()
         self._bytes = self._bytes_before[-1]
 
-    def survey(self, table: WindowTable) -> list[FrameCounts]:
+    def survey(self, table: "WindowTable") -> list[FrameCounts]:
         """The first reading. Returns the counts of each block, in order."""
 
         def tasks() -> Iterator[tuple[tuple[int, int], Block]]:
@@ -186,7 +193,9 @@ class _Splitter:
             records.close()
         return counts
 
-    def share_out(self, counts: Sequence[FrameCounts], plan: ChunkPlan, table: ContigTable, files: ChunkFiles) -> None:
+    def share_out(
+        self, counts: Sequence[FrameCounts], plan: ChunkPlan, table: "ContigTable", files: ChunkFiles
+    ) -> None:
         """The second reading."""
 
         def tasks() -> Iterator[tuple[int, PlacedBlock]]:

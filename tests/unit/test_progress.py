@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from virnucpro_kernels.progress import Clock, Lines, State, describe, duration
+from virnucpro_kernels.durations import duration
+from virnucpro_kernels.progress import Clock, Lines, State, describe
 
 HALF = State(
     samples=2, samples_done=0, pools=1, pools_split=1, chunks=4, chunks_done=2, embedded=2, tokens=1000, tokens_done=500

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virnucpro_kernels.commands.frames import LayoutChoice
+from virnucpro_kernels.durations import duration
 
 if TYPE_CHECKING:
     from virnucpro_kernels.job import Job
@@ -79,7 +80,6 @@ def split(
 def _samples(inputs: list[str]) -> list[tuple[str, Path]]:
     """Name and file of each argument; an argument that is a file's name is that file, `=` or not."""
     from virnucpro_kernels.errors import UsageError
-    from virnucpro_kernels.samples import name_samples
 
     samples = []
     for argument in inputs:
@@ -89,6 +89,8 @@ def _samples(inputs: list[str]) -> list[tuple[str, Path]]:
         elif sign and not Path(argument).exists():
             samples.append((name, Path(path)))
         else:
+            from virnucpro_kernels.samples import name_samples
+
             samples += [(sample.name, sample.input) for sample in name_samples([Path(argument)])]
     names = [name for name, _ in samples]
     for name in names:
@@ -107,8 +109,6 @@ class _Reporter:
         self._began = self._last_line = time.monotonic()
 
     def report(self, done: int, total: int) -> None:
-        from virnucpro_kernels.progress import duration
-
         self._job.progress(done, total)
         now = time.monotonic()
         if now - self._last_line >= _LINE_EVERY_SECONDS and done:
@@ -118,8 +118,6 @@ class _Reporter:
 
 
 def _describe(summary: "PoolSummary") -> list[str]:
-    from virnucpro_kernels.progress import duration
-
     statuses = ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items() if count) or "none"
     times = " or ".join(
         f"{duration(summary.protein_tokens / rate)} on {gpu} ({rate:,} tokens/s)"
