@@ -75,6 +75,6 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> 
 @torch.no_grad()
 def _take_raw_features(classifier: Classifier, mean: torch.Tensor, deviation: torch.Tensor) -> Classifier:
     """Move the standardisation of the features into the first layer."""
-    classifier.hidden.weight /= deviation
-    classifier.hidden.bias -= classifier.hidden.weight @ mean
+    classifier.hidden.weight.div_(deviation)
+    classifier.hidden.bias.sub_(classifier.hidden.weight @ mean)
     return classifier.requires_grad_(False).eval()
