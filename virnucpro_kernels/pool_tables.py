@@ -116,7 +116,13 @@ class WindowTable:
         """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
         frames = np.bitwise_count(masks).astype(np.int64)
         first_row = self.frames + np.cumsum(frames) - frames
-        columns = (self.contigs + windows.contig, windows.start, windows.end, masks, first_row)
+        columns: tuple[npt.NDArray[Any], ...] = (
+            self.contigs + windows.contig,
+            windows.start,
+            windows.end,
+            masks,
+            first_row,
+        )
         self._table.append([_numbers(column, field.type) for column, field in zip(columns, _WINDOWS, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
