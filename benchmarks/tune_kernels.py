@@ -31,6 +31,7 @@ from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import linear
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
+from virnucpro_kernels.packing import PackedBatch, TokenArray, pack
 
 DEVICE = torch.device("cuda")
 TOKENS = 33_792
@@ -79,6 +80,12 @@ def attention_candidates(workload: str) -> Iterator[AttentionConfig]:
         yield AttentionConfig(128, 2, 0, 8)
 
 
+def packed(lengths: np.ndarray) -> PackedBatch:
+    """Sequences of these lengths on the device, all tokens 0."""
+    offsets = np.concatenate(([0], lengths.cumsum()))
+    return pack(TokenArray(np.zeros(offsets[-1], np.uint8), offsets), slice(0, len(lengths))).to(DEVICE)
+
+
 def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool = False) -> Task:
     """Attention with heads of 64 channels."""
 
@@ -88,7 +95,7 @@ def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool 
         lengths = parsed.lengths(tokens // mean)
         if tokens < TOKENS:  # only to compile: one sequence of each number of tiles
             lengths = np.arange(parsed.shortest, parsed.longest + 1, 30)
-        cu_seqlens = torch.from_numpy(np.concatenate(([0], lengths.cumsum()))).int().to(DEVICE)
+        batch = packed(lengths)
         source = random(int(lengths.sum()), 3, heads, 64, dtype=torch.bfloat16 if fp8 else torch.float16)
         qkv = source.clone()
         angles = torch.outer(torch.arange(1024.0), 10000 ** -(torch.arange(0, 64, 2) / 64)).to(DEVICE)
@@ -99,9 +106,8 @@ def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool 
             "fp8_scale": torch.full((heads * 64,), 50.0, device=DEVICE) if fp8 else None,
             "backend": "triton",
         }
-        longest = int(lengths.max())
         return Job(
-            lambda config: varlen_attention(qkv, cu_seqlens, lengths, longest, **arguments, config=config),
+            lambda config: varlen_attention(qkv, batch, **arguments, config=config),
             lambda: qkv.copy_(source),  # keys are overwritten
         )
 
@@ -294,11 +300,10 @@ def time_flash() -> dict[str, float]:
     found = {}
     for workload in ("168", "52"):
         lengths = Workload.parse(workload).lengths(TOKENS // int(workload))
-        cu_seqlens = torch.from_numpy(np.concatenate(([0], lengths.cumsum()))).int().to(DEVICE)
-        qkv = random(int(lengths.sum()), 3, 40, 64)
+        qkv, batch = random(int(lengths.sum()), 3, 40, 64), packed(lengths)
         found[workload] = milliseconds(
-            lambda qkv=qkv, cu=cu_seqlens, n=lengths: varlen_attention(
-                qkv, cu, n, int(n.max()), rope=None, alibi_slopes=None, scale=0.125, backend="flash"
+            lambda qkv=qkv, batch=batch: varlen_attention(
+                qkv, batch, rope=None, alibi_slopes=None, scale=0.125, backend="flash"
             ),
             DEVICE,
         )

@@ -42,12 +42,14 @@ class PackedBatch:
         tokens: int32 (T,).
         cu_seqlens: int32 (B + 1,), the borders of the sequences, from 0.
         positions: int32 (T,), from 0 in each sequence.
+        order: int32 (B,), the sequences by descending length.
         lengths: int64 (B,) on the host, tokens of each sequence: a device never has to be asked.
     """
 
     tokens: torch.Tensor
     cu_seqlens: torch.Tensor
     positions: torch.Tensor
+    order: torch.Tensor
     lengths: npt.NDArray[np.int64]
 
     @cached_property
@@ -57,10 +59,11 @@ class PackedBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "PackedBatch":
         """Return the batch with its tensors on `device`."""
-        tokens, cu_seqlens, positions = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.tokens, self.cu_seqlens, self.positions)
+        tokens, cu_seqlens, positions, order = (
+            tensor.to(device, non_blocking=non_blocking)
+            for tensor in (self.tokens, self.cu_seqlens, self.positions, self.order)
         )
-        return PackedBatch(tokens, cu_seqlens, positions, self.lengths)
+        return PackedBatch(tokens, cu_seqlens, positions, order, self.lengths)
 
 
 def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = None) -> list[slice]:
@@ -125,4 +128,11 @@ def pack(
     positions[:used] = np.arange(used, dtype=np.int32) - np.repeat(borders[:count], lengths)
     padded_lengths = np.zeros(total_sequences, dtype=np.int64)
     padded_lengths[:count] = lengths
-    return PackedBatch(torch.from_numpy(tokens), torch.from_numpy(borders), torch.from_numpy(positions), padded_lengths)
+    order = np.argsort(-padded_lengths, kind="stable").astype(np.int32)
+    return PackedBatch(
+        torch.from_numpy(tokens),
+        torch.from_numpy(borders),
+        torch.from_numpy(positions),
+        torch.from_numpy(order),
+        padded_lengths,
+    )

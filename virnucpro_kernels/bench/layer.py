@@ -96,7 +96,7 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
 
     def attend() -> Operand:
         return varlen_attention(
-            heads, batch.cu_seqlens, batch.lengths, batch.max_length, rope=rope, alibi_slopes=None,
+            heads, batch, rope=rope, alibi_slopes=None,
             scale=attention.head_dim**-0.5, fp8_scale=attention.out.input_factors if fp8 else None,
             backend=attention.backend,
         )  # fmt: skip
@@ -144,7 +144,7 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
 
     def attend() -> torch.Tensor:
         return varlen_attention(
-            heads, batch.cu_seqlens, batch.lengths, batch.max_length, rope=None, alibi_slopes=attention.slopes,
+            heads, batch, rope=None, alibi_slopes=attention.slopes,
             scale=attention.head_dim**-0.5, backend=attention.backend,
         )  # fmt: skip
 

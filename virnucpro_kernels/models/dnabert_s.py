@@ -68,9 +68,7 @@ class Attention(ExactBuffers):
         """Add the result to `x` in place, or return it where it awaits being added; all (T, hidden)."""
         attended = varlen_attention(
             linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim),
-            batch.cu_seqlens,
-            batch.lengths,
-            batch.max_length,
+            batch,
             rope=None,
             alibi_slopes=self.slopes,
             scale=self.head_dim**-0.5,

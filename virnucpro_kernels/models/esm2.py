@@ -86,9 +86,7 @@ class Attention(nn.Module):
         qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         attended = varlen_attention(
             qkv,
-            batch.cu_seqlens,
-            batch.lengths,
-            batch.max_length,
+            batch,
             rope=rope,
             alibi_slopes=None,
             scale=self.head_dim**-0.5,

@@ -6,7 +6,6 @@ import math
 from typing import Any, overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -15,15 +14,12 @@ from virnucpro_kernels.ops.configs import AttentionConfig, KernelConfig, kernel_
 from virnucpro_kernels.ops.flash import bundled_flash_attention, flash_attn_attention
 from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
 from virnucpro_kernels.ops.rotary import Rope, rotate
-
-Lengths = npt.NDArray[np.integer]
+from virnucpro_kernels.packing import PackedBatch
 
 
 def varlen_attention_reference(
     qkv: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    lengths: Lengths,
-    max_length: int,
+    batch: PackedBatch,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
@@ -32,6 +28,7 @@ def varlen_attention_reference(
 ) -> torch.Tensor | RowScaled:
     """`varlen_attention` in plain PyTorch: sequences of equal length are stacked for one dense attention."""
     tokens, _, heads, head_dim = qkv.shape
+    lengths = batch.lengths
     starts = np.cumsum(lengths) - lengths
     out = qkv.new_zeros(tokens, heads, head_dim)
     for length in np.unique(lengths[lengths > 0]).tolist():
@@ -56,9 +53,7 @@ def varlen_attention_reference(
 @overload
 def varlen_attention(
     qkv: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    lengths: Lengths,
-    max_length: int,
+    batch: PackedBatch,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
@@ -70,9 +65,7 @@ def varlen_attention(
 @overload
 def varlen_attention(
     qkv: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    lengths: Lengths,
-    max_length: int,
+    batch: PackedBatch,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
@@ -85,9 +78,7 @@ def varlen_attention(
 
 def varlen_attention(
     qkv: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    lengths: Lengths,
-    max_length: int,
+    batch: PackedBatch,
     *,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
@@ -100,9 +91,8 @@ def varlen_attention(
 
     :param qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
         may be overwritten** (by their rotated selves).
-    :param cu_seqlens: int32 (B + 1,) borders of the sequences; repeated ones are sequences of no tokens.
-    :param lengths: (B,) the same on the host, so that no launch waits for the device; max_length: the largest.
-    :param rope: cos and sin, fp32 (at least max_length, D/2): queries and keys are rotated by their position.
+    :param batch: the sequences, of T tokens at most; its own `tokens` are not looked at.
+    :param rope: cos and sin, fp32 (at least the longest sequence, D/2): queries and keys are rotated by their position.
     :param alibi_slopes: fp32 (heads,): a score loses slope times distance.
     :param scale: factor of the queries, before the rotation.
     :param fp8_scale: fp32 (heads * D,): return e4m3 values times this, see `quantize.quantize_columns`.
@@ -113,43 +103,43 @@ def varlen_attention(
     """
     if rope is not None and alibi_slopes is not None:
         raise ValueError("varlen_attention: rope or alibi_slopes, not both")
-    if rope is not None and len(rope[0]) < max_length:
-        raise ValueError(f"varlen_attention: rope tables of {len(rope[0])} positions for {max_length} tokens")
+    if rope is not None and len(rope[0]) < batch.max_length:
+        raise ValueError(f"varlen_attention: rope tables of {len(rope[0])} positions for {batch.max_length} tokens")
     chosen = dispatch.resolve_attention(
         backend, device=qkv.device, dtype=qkv.dtype, head_dim=qkv.shape[3], alibi=alibi_slopes is not None
     )
     if chosen == "triton":
         config = config or kernel_config(qkv.device)
         cut = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
-        return _launch(qkv, cu_seqlens, lengths, rope, alibi_slopes, scale, fp8_scale, cut)
+        return _launch(qkv, batch, rope, alibi_slopes, scale, fp8_scale, cut)
     if chosen == "sdpa":
         return varlen_attention_reference(
-            qkv, cu_seqlens, lengths, max_length,
-            rope=rope, alibi_slopes=alibi_slopes, scale=scale, fp8_scale=fp8_scale,
-        )  # fmt: skip
+            qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale, fp8_scale=fp8_scale
+        )
     if chosen == "flash":
-        out = bundled_flash_attention(qkv, cu_seqlens, max_length, rope=rope, scale=scale)
+        out = bundled_flash_attention(qkv, batch, rope=rope, scale=scale)
     else:
-        out = flash_attn_attention(qkv, cu_seqlens, max_length, rope=rope, alibi_slopes=alibi_slopes, scale=scale)
+        out = flash_attn_attention(qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
 
 
 def _launch(
     qkv: torch.Tensor,
-    cu_seqlens: torch.Tensor,
-    lengths: Lengths,
+    batch: PackedBatch,
     rope: Rope | None,
     alibi_slopes: torch.Tensor | None,
     scale: float,
     fp8_scale: torch.Tensor | None,
     config: AttentionConfig,
 ) -> torch.Tensor | RowScaled:
-    """One launch for each number of tiles that occurs, and one for all sequences too long to be resident."""
+    """One launch for all sequences too long to be resident, then one for each number of tiles that occurs.
+
+    The batch lists its sequences by descending length, so that each launch is given its own as a stretch of that list.
+    """
     tokens, _, heads, head_dim = qkv.shape
     out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
-    grid = (heads * (len(cu_seqlens) - 1),)
     cos, sin = rope if rope is not None else (None, None)
-    arguments = (out, fp8_scale, qkv, cu_seqlens, cos, sin, alibi_slopes, scale * math.log2(math.e))
+    arguments = (out, fp8_scale, qkv, batch.cu_seqlens, batch.order, cos, sin, alibi_slopes, scale * math.log2(math.e))
     sizes = {
         "heads": heads,
         "head_dim": head_dim,
@@ -158,23 +148,24 @@ def _launch(
         "block": config.block,
         "num_warps": config.warps,
     }
-    tiles = -(-lengths // config.block)
-    for count in np.unique(tiles[(tiles > 0) & (tiles <= config.resident_tiles)]).tolist():
-        attention_kernels.resident_kernel[grid](
-            *arguments,
-            tiles=count,
-            unrolled=count <= config.unrolled_tiles,
-            **sizes,
-            **_register_limit(config.resident_registers),
+    sequences = np.bincount(-(-batch.lengths // config.block), minlength=config.resident_tiles + 1)
+    first = int(sequences[config.resident_tiles + 1 :].sum())
+    if first:
+        attention_kernels.streamed_kernel[(heads * first,)](
+            *arguments, stages=config.stages, **sizes, **_register_limit(config.streamed_registers)
         )
-    if (tiles > config.resident_tiles).any():
-        attention_kernels.streamed_kernel[grid](
-            *arguments,
-            longer_than=config.resident_tiles * config.block,
-            stages=config.stages,
-            **sizes,
-            **_register_limit(config.streamed_registers),
-        )
+    for tiles in range(config.resident_tiles, 0, -1):
+        count = int(sequences[tiles])
+        if count:
+            attention_kernels.resident_kernel[(heads * count,)](
+                *arguments,
+                first,
+                tiles=tiles,
+                unrolled=tiles <= config.unrolled_tiles,
+                **sizes,
+                **_register_limit(config.resident_registers),
+            )
+        first += count
     if fp8_scale is None:
         return out
     return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))

@@ -14,7 +14,7 @@ is the sum of two products. Halves are padded with zeros to a power of two, at l
 
 from __future__ import annotations
 
-from virnucpro_kernels.ops.jit import jit, tl
+from virnucpro_kernels.ops.jit import jit, jit_for_any, tl
 
 
 @jit
@@ -139,16 +139,18 @@ def _resident_queries(
     return result, total
 
 
-@jit
+@jit_for_any("first_place")
 def resident_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
     cu_seqlens_ptr: tl.tensor,
+    order_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     slopes_ptr: tl.tensor,
     scale: tl.tensor,
+    first_place: tl.tensor,
     heads: tl.constexpr,
     head_dim: tl.constexpr,
     block_half: tl.constexpr,
@@ -157,17 +159,16 @@ def resident_kernel(
     tiles: tl.constexpr,
     unrolled: tl.constexpr,
 ) -> None:
-    """Attention of the sequences of exactly `tiles` tiles of `block` tokens; others are left alone.
+    """Attention of sequences of exactly `tiles` tiles of `block` tokens.
 
+    :param order_ptr: the numbers of the sequences; this launch begins with the one at `first_place`.
     :param scale: of the queries, times log2(e).
     :param unrolled: load all queries at the start too, with the tables of their keys; otherwise one tile at a time.
     """
     head = tl.program_id(0) % heads
-    sequence = tl.program_id(0) // heads
+    sequence = tl.load(order_ptr + first_place + tl.program_id(0) // heads)
     start = tl.load(cu_seqlens_ptr + sequence)
     length = tl.load(cu_seqlens_ptr + sequence + 1) - start
-    if (length <= (tiles - 1) * block) | (length > tiles * block):
-        return
 
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
@@ -278,11 +279,11 @@ def streamed_kernel(
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
     cu_seqlens_ptr: tl.tensor,
+    order_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     slopes_ptr: tl.tensor,
     scale: tl.tensor,
-    longer_than: tl.constexpr,
     heads: tl.constexpr,
     head_dim: tl.constexpr,
     block_half: tl.constexpr,
@@ -290,16 +291,15 @@ def streamed_kernel(
     block: tl.constexpr,
     stages: tl.constexpr,
 ) -> None:
-    """Attention of the sequences of more than `longer_than` tokens; others are left alone. Overwrites their keys.
+    """Attention of sequences of any length. Overwrites their keys.
 
+    :param order_ptr: the numbers of the sequences, from the first on.
     :param scale: of the queries, times log2(e).
     """
     head = tl.program_id(0) % heads
-    sequence = tl.program_id(0) // heads
+    sequence = tl.load(order_ptr + tl.program_id(0) // heads)
     start = tl.load(cu_seqlens_ptr + sequence)
     length = tl.load(cu_seqlens_ptr + sequence + 1) - start
-    if length <= longer_than:
-        return
 
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim

@@ -1,0 +1,89 @@
+"""Compiles every kernel for an NVIDIA GPU, none needed: python tests/compile_kernels.py COMPUTE_CAPABILITY, as in 90.
+
+Not under Triton's interpreter, which forgives what the compiler does not: hence a program of its own.
+"""
+
+import sys
+from typing import Any
+
+from triton import compile as compile_kernel
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from virnucpro_kernels.ops.attention_kernels import resident_kernel, streamed_kernel
+from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
+from virnucpro_kernels.ops.layernorm import layernorm_kernel
+from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
+from virnucpro_kernels.ops.rows import row_blocks
+
+FP8_SINCE = 89
+
+FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
+INTEGER_POINTERS = {"cu_seqlens_ptr", "order_ptr"}
+INTEGERS = {"rows", "first_place"}
+HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}
+ROTARY = {"slopes_ptr": None} | HEADS
+ALIBI = {"cos_ptr": None, "sin_ptr": None} | HEADS
+LAYERNORM = {**row_blocks(2560), "rows_a_program": 4, "stages": 2}
+POOLING = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
+
+#: Kernels with their constants, for GPUs that have fp8 and those that lack it.
+SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
+    (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 3, "unrolled": True}),
+    (resident_kernel, {**ALIBI, "out_scale_ptr": None, "tiles": 2, "unrolled": False}),
+    (streamed_kernel, {**ROTARY, "out_scale_ptr": None, "stages": 2}),
+    (streamed_kernel, {**ALIBI, "out_scale_ptr": None, "stages": 2}),
+    (layernorm_kernel, {**LAYERNORM, "out_scale_ptr": None, "branch_ptr": None, "update_residual": False}),
+    (layernorm_mean_kernel, {**POOLING, "branch_ptr": None}),
+    (
+        activation_kernel,
+        {"width": 10240, "gated": False, "rows_a_program": 1, "columns_a_program": 1024},
+    ),
+    (
+        activation_kernel,
+        {"bias_ptr": None, "width": 3072, "gated": True, "rows_a_program": 4, "columns_a_program": 1024},
+    ),
+]
+EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
+    (resident_kernel, {**ROTARY, "tiles": 3, "unrolled": True}),
+    (streamed_kernel, {**ROTARY, "stages": 2}),
+    (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
+    (activation_fp8_kernel, {**row_blocks(10240), "gated": False, "rows_a_program": 4, "stages": 1}),
+]
+
+
+def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element: str) -> None:
+    """Compile `kernel` to machine code; what is not in `constants` is an argument."""
+    output = "fp8e4nv" if "out_scale_ptr" in kernel.arg_names and "out_scale_ptr" not in constants else element
+    types = {}
+    for name in kernel.arg_names:
+        if name in constants:
+            types[name] = "constexpr"
+        elif name in INTEGERS:
+            types[name] = "i32"
+        elif not name.endswith("_ptr"):
+            types[name] = "fp32"
+        elif name in INTEGER_POINTERS:
+            types[name] = "*i32"
+        elif name in FP32_POINTERS and not (name == "bias_ptr" and "gated" in constants):
+            types[name] = "*fp32"
+        elif name == "out_ptr":
+            types[name] = "*fp32" if kernel is layernorm_mean_kernel else f"*{output}"
+        else:
+            types[name] = f"*{element}"
+    source = ASTSource(
+        kernel, types, {(kernel.arg_names.index(name),): value for name, value in constants.items()},
+        {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind.startswith("*")},
+    )  # fmt: skip
+    compile_kernel(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
+
+
+def main() -> None:
+    capability = int(sys.argv[1])
+    for element in ("fp16", "bf16"):
+        for kernel, constants in SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else []):
+            compile_for(capability, kernel, constants, element)
+
+
+if __name__ == "__main__":
+    main()
