@@ -10,6 +10,7 @@ Any sequence files will do; reads and contigs are drawn from them at random.
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,14 +109,30 @@ def rate(bases: bytes) -> None:
         print_row(name, f"{window} bp", count, f"{frames / count:.2f}", int(count / find), int(count / cut))
 
 
+def start_split(sample: Path, pool: Path, threads: int) -> subprocess.Popen[bytes]:
+    """Start `virnucpro split`."""
+    command = [sys.executable, "-m", "virnucpro_kernels", "split", f"sample={sample}", "--window-length", "500"]
+    return subprocess.Popen(
+        [*command, "--output-dir", str(pool), "--threads", str(threads)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def together(sample: Path, folder: Path, number: int) -> float:
+    """Wall seconds of `number` times `virnucpro split` with one thread, at the same time."""
+    started = time.perf_counter()
+    processes = [start_split(sample, folder / f"pool{n}", 1) for n in range(number)]
+    if any(list(map(subprocess.Popen.wait, processes))):
+        raise SystemExit("virnucpro split failed")
+    return time.perf_counter() - started
+
+
 def split(sample: Path, pool: Path, threads: int) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds, and the sum of the peak resident memory (MB) of all processes of `virnucpro split`."""
-    command = [sys.executable, "-m", "virnucpro_kernels", "split", f"sample={sample}", "--window-length", "500"]
     before = os.times()
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [*command, "--output-dir", str(pool), "--threads", str(threads)], stdout=subprocess.DEVNULL
-    )
+    process = start_split(sample, pool, threads)
     peaks: dict[int, int] = {}
     while process.poll() is None:
         try:
@@ -126,7 +143,7 @@ def split(sample: Path, pool: Path, threads: int) -> tuple[float, float, float]:
             peaks[pid] = max(peak_kilobytes(pid), peaks.get(pid, 0))
         time.sleep(0.05)
     if process.returncode:
-        raise SystemExit(process.returncode)
+        raise SystemExit("virnucpro split failed")
     wall, after = time.perf_counter() - started, os.times()
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return wall, cpu, sum(peaks.values()) * 1024 / 1e6
@@ -150,25 +167,41 @@ def digest(pool: Path) -> str:
     return total.hexdigest()[:12]
 
 
+def clear(folder: Path) -> None:
+    """Remove the pools, and have the disk write what it owes: it is not the next run's."""
+    for pool in folder.glob("pool*"):
+        shutil.rmtree(pool)
+    os.sync()
+
+
 def threads(bases: bytes, total: int, numbers: list[int], rounds: int) -> None:
-    """Print the seconds of `split` for numbers of threads, in turn; medians of several rounds."""
-    print_row("input", "Mbp", "threads", "wall, s", "CPU, s", "Mbp/s", "speed-up", "all files")
-    print_row(*["---"] * 8)
-    with tempfile.TemporaryDirectory(prefix="virnucpro-bench-") as folder:
-        sample, pool = Path(folder) / "sample.fa", Path(folder) / "pool"
+    """Print the seconds of `split` for numbers of threads, in turn; medians of several rounds.
+
+    Beside it, what the machine itself gains: so many processes that have nothing to do with each other, against one.
+    """
+    print_row("input", "Mbp", "threads", "wall, s", "CPU, s", "Mbp/s", "speed-up", "the machine's", "all files")
+    print_row(*["---"] * 9)
+    with tempfile.TemporaryDirectory(prefix="virnucpro-bench-") as temporary:
+        folder = Path(temporary)
+        sample, pool = folder / "sample.fa", folder / "pool"
         for kind in (_CONTIGS, _READS):
             write_fasta(sample, bases, kind, total)
             seconds: dict[int, list[tuple[float, float]]] = {number: [] for number in numbers}
+            apart: dict[int, list[float]] = {number: [] for number in numbers}
             digests: dict[int, str] = {}
             for _ in range(rounds):
                 for number in numbers:
                     seconds[number].append(split(sample, pool, number)[:2])
                     digests[number] = digest(pool)
+                    clear(folder)
+                    apart[number].append(together(sample, folder, number))
+                    clear(folder)
             medians = {number: np.median(times, axis=0) for number, times in seconds.items()}
             for number, (wall, cpu) in medians.items():
                 speed_up = medians[numbers[0]][0] / wall
-                row = (f"{wall:.1f}", f"{cpu:.1f}", f"{total / wall / 1e6:.1f}", f"{speed_up:.2f}", digests[number])
-                print_row(kind.name, total // 1_000_000, number, *row)
+                machine = number * np.median(apart[numbers[0]]) / np.median(apart[number])
+                rates = (f"{wall:.1f}", f"{cpu:.1f}", f"{total / wall / 1e6:.1f}", f"{speed_up:.2f}", f"{machine:.2f}")
+                print_row(kind.name, total // 1_000_000, number, *rates, digests[number])
 
 
 def memory(bases: bytes, reads: list[int], number: int) -> None:

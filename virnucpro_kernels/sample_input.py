@@ -29,9 +29,16 @@ DuplicateIds = Literal["error", "suffix"]
 
 @dataclass(frozen=True)
 class BlockCheck:
-    """What the first reading learns of a block: the IDs of its records, and what is wrong or odd about them."""
+    """What the first reading learns of a block.
 
-    contigs: list[str]
+    Attributes:
+        records: number of records.
+        contigs: their IDs, each with a line end: one long string passes between processes more easily than many.
+        problems: what is wrong or odd about them.
+    """
+
+    records: int
+    contigs: str
     problems: list[Problem]
 
 
@@ -39,7 +46,7 @@ def check_block(block: Block) -> tuple[RecordBatch, BlockCheck]:
     """Parse and check a block of the first reading. Its check is for `SampleInput.note`."""
     batch, unparsed = parse_block(block)
     problems = [*batch_problems(batch, block.source), *([] if unparsed is None else [unparsed])]
-    return batch, BlockCheck(batch.contigs, problems)
+    return batch, BlockCheck(len(batch), "".join(f"{contig}\n" for contig in batch.contigs), problems)
 
 
 def read_block(block: Block | RecordBatch) -> RecordBatch:
@@ -82,8 +89,8 @@ class SampleInput:
         """Take in the check of the next of `first_blocks`; InputError where a record cannot be used."""
         refuse_errors(check.problems, self.path, self._sniffed)
         self._tally.add(check.problems)
-        self._register.add(check.contigs)
-        self.records += len(check.contigs)
+        self._register.add(check.contigs.split("\n")[:-1])
+        self.records += check.records
 
     def close(self) -> None:
         """End the first reading; InputError where IDs repeat and `duplicate_ids` is `error`."""

@@ -186,7 +186,7 @@ class _Splitter:
                 self._inputs[closed].close()
                 closed += 1
             self._inputs[number].note(found.check)
-            table.append(len(found.check.contigs), found.windows, found.masks)
+            table.append(found.check.records, found.windows, found.masks)
             counts.append(found.counts)
             self._progress(self._bytes_before[number] + position, (1 + _SECOND_READING) * self._bytes)
         for records in self._inputs[closed:]:

@@ -2,17 +2,19 @@
 
 Each process is at one end of a socket. What passes through is a few megabytes a task, which the queues of the standard
 library's pools move at several times the cost; and a socket ends when the process at its other end does, however that
-dies. Large data are best in arrays, which are not copied on the way.
+dies. Large data are best in arrays, which are not copied on the way. The pools' way to start a process would also have
+each load the whole command line first.
 """
 
-import multiprocessing
+import os
 import pickle
 import signal
 import socket
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,6 +26,9 @@ from virnucpro_kernels.errors import VirnucproError
 
 #: Tasks that are under way for each process: enough that none waits for work, few enough for their memory.
 _TASKS_PER_PROCESS = 3
+
+#: A process is one thread: numpy's linear algebra starts more, which wait for work in a busy loop.
+_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
@@ -68,10 +73,15 @@ def _keep_freed_memory() -> None:
     np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
-def _serve(peer: socket.socket) -> None:
+#: What a process runs; its arguments are a socket's number, and where modules are found.
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from virnucpro_kernels import workers; workers.serve()"
+
+
+def serve() -> None:
     """Work until the parent closes its end or dies; an interrupt is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _keep_freed_memory()
+    peer = socket.socket(fileno=int(sys.argv[1]))
     try:
         while True:
             function, task = _receive(peer)
@@ -87,28 +97,29 @@ def _serve(peer: socket.socket) -> None:
 class Workers:
     """`processes` processes that work while this one hands out and takes in; with 1, it does everything itself.
 
-    A context manager. Functions, tasks, results and errors must be picklable.
+    A context manager. Functions, tasks, results and errors must be picklable, and functions not of the main module.
     """
 
     def __init__(self, processes: int) -> None:
         if processes < 1:
             raise ValueError(f"{processes} processes: at least 1 is needed")
         self._number = processes
-        self._processes: list[BaseProcess] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
         self._sockets: list[socket.socket] = []
         self._idle: SimpleQueue[socket.socket] = SimpleQueue()
         self._threads = ThreadPoolExecutor(processes)
 
     def __enter__(self) -> Self:
         _keep_freed_memory()
-        # Not forked: a fork takes along threads' locks and this process's memory.
-        context = multiprocessing.get_context("spawn")
         for _ in range(self._number if self._number > 1 else 0):
             here, there = socket.socketpair()
-            process = context.Process(target=_serve, args=(there,), daemon=True)
-            process.start()
-            there.close()
-            self._processes.append(process)
+            with there:
+                number = there.fileno()
+                command = [sys.executable, "-c", _PROGRAM, str(number), *sys.path]
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, pass_fds=[number], env=os.environ | _ALONE
+                )
+                self._processes.append(process)
             self._sockets.append(here)
             self._idle.put(here)
         return self
@@ -120,7 +131,7 @@ class Workers:
         for peer in self._sockets:
             peer.close()
         for process in self._processes:
-            process.join()
+            process.wait()
 
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[tuple[Context, Task]]
