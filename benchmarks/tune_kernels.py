@@ -124,7 +124,7 @@ def rows_task(
     warps: tuple[int, ...],
 ) -> Task:
     """A kernel that owns whole rows."""
-    values = (RowConfig(*cut) for cut in product((1, 2, 4, 8), warps, (1, 2)))
+    values = (RowConfig(*cut) for cut in product((1, 4, 8, 16, 64), warps, (1, 2, 3)))
     return Task(name, make, configs(field, values), lambda tokens: tokens * bytes_a_token / 1e9)
 
 

@@ -53,12 +53,12 @@ class KernelConfig:
     attention: AttentionConfig
     #: fp32 products run on the ordinary cores, where small tiles are enough.
     attention_fp32: AttentionConfig = AttentionConfig(block=32, resident_tiles=0, unrolled_tiles=0, stages=1)
-    layernorm: RowConfig = RowConfig(rows=4, warps=4)
-    layernorm_fp8: RowConfig = RowConfig(rows=4, warps=4)
-    activation: TileConfig = TileConfig(rows=4, columns=1024, warps=4)
-    activation_fp8: RowConfig = RowConfig(rows=4, warps=8)
+    layernorm: RowConfig = RowConfig(rows=4, warps=2)
+    layernorm_fp8: RowConfig = RowConfig(rows=8, warps=2)
+    activation: TileConfig = TileConfig(rows=1, columns=2048, warps=8)
+    activation_fp8: RowConfig = RowConfig(rows=8, warps=4, stages=2)
     #: One sequence a program, whatever `rows` says.
-    pooling: RowConfig = RowConfig(rows=1, warps=8, stages=2)
+    pooling: RowConfig = RowConfig(rows=1, warps=4, stages=3)
 
 
 #: Compute capability 9.0: matrix products read shared memory directly, so keys and values may stay there.
