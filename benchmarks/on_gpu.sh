@@ -5,6 +5,8 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
 #   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench, in short rounds
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   the tests of the engine, then whole chunks file to file (some 8 GB in $TMPDIR)
+#   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
+#   benchmarks/on_gpu.sh OUTPUT_DIR sample   a million reads from FASTA to tables, on all GPUs and on one (likewise)
 #
 # Runs from a clone without an installation: python3 has to have torch, triton, numpy, h5py, pytest and typer.
 # PYTHON names another interpreter. Each step ends at its time limit and leaves what it has in OUTPUT_DIR.
@@ -30,7 +32,19 @@ for step in "$@"; do
         cp "$record" "$output/$(basename "${record%/fp16/*}").embed.json"
       done
       rm -r "$folder" ;;
-    *) echo "unknown step $step: check, tune, bench or engine" >&2; exit 5 ;;
+    idle) folder=$(mktemp -d)
+      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 20000x50 --folder "$folder" \
+        --threads 8 2>&1 | tee "$output/idle.log" &&
+        timeout 200 "$python" benchmarks/idle.py "$folder/20000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
+        tee -a "$output/idle.log" || status=$?
+      rm -r "$folder" ;;
+    sample) folder=$(mktemp -d)
+      gpus=$(nvidia-smi --list-gpus | wc -l)
+      several=$([ "$gpus" -gt 1 ] && echo "$gpus" || true)
+      timeout 1500 "$python" benchmarks/sample.py "$folder" --gpus $several 1 --json "$output/sample.json" 2>&1 |
+        tee "$output/sample.log" || status=$?
+      rm -r "$folder" ;;
+    *) echo "unknown step $step: check, tune, bench, engine, idle or sample" >&2; exit 5 ;;
   esac || status=$?
 done
 exit $status

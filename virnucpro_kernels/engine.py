@@ -146,6 +146,9 @@ class Engine:
             # The workflow deletes the finished files of a job that fails later on; the parts outlive that.
             measures[encoder.kind] = run.write(outputs[encoder.kind], save_all=make is not encoders[-1])
             del encoder, run
+            if self.device.type == "cuda":
+                # The next encoder's activations have other sizes: kept, this memory would only be held.
+                torch.cuda.empty_cache()
         return measures
 
     def padded(self, tokens: int, budget: int) -> int:
