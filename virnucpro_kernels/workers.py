@@ -78,8 +78,7 @@ _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from virnucpro_kernels impor
 
 
 def serve() -> None:
-    """Work until the parent closes its end or dies; an interrupt is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Work until the parent closes its end or dies."""
     _keep_freed_memory()
     peer = socket.socket(fileno=int(sys.argv[1]))
     try:
@@ -111,18 +110,24 @@ class Workers:
 
     def __enter__(self) -> Self:
         _keep_freed_memory()
-        for _ in range(self._number if self._number > 1 else 0):
-            here, there = socket.socketpair()
-            with there:
-                number = there.fileno()
-                command = [sys.executable, "-c", _PROGRAM, str(number), *sys.path]
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, pass_fds=[number], env=os.environ | _ALONE
-                )
-                self._processes.append(process)
-            self._sockets.append(here)
-            self._idle.put(here)
+        # An interrupt is this process's to handle: the others inherit that they get none.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for _ in range(self._number if self._number > 1 else 0):
+                self._start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return self
+
+    def _start(self) -> None:
+        here, there = socket.socketpair()
+        with there:
+            number = there.fileno()
+            command = [sys.executable, "-c", _PROGRAM, str(number), *sys.path]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number], env=os.environ | _ALONE)
+        self._processes.append(process)
+        self._sockets.append(here)
+        self._idle.put(here)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -101,3 +101,16 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     gone, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     assert gone
+
+
+def test_an_interrupt_is_for_the_parent_alone() -> None:
+    """The terminal sends it to all; whoever is still starting must not fall over either."""
+    before = psutil.Process().children()
+    with Workers(2) as workers:
+        started = [child for child in psutil.Process().children() if child not in before]
+        assert len(started) == 2
+        for child in started:
+            child.send_signal(signal.SIGINT)
+        assert [result for _, result in workers.map(square, ((None, n) for n in range(20)))] == [
+            n * n for n in range(20)
+        ]
