@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from virnucpro_kernels.bench.encoders import Workload
+from virnucpro_kernels.bench.encoders import Workload, batch_of
 from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, RowConfig, TileConfig
@@ -31,7 +31,6 @@ from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import linear
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
-from virnucpro_kernels.packing import PackedBatch, TokenArray, pack
 
 DEVICE = torch.device("cuda")
 TOKENS = 33_792
@@ -80,12 +79,6 @@ def attention_candidates(workload: str) -> Iterator[AttentionConfig]:
         yield AttentionConfig(128, 2, 0, 8)
 
 
-def packed(lengths: np.ndarray) -> PackedBatch:
-    """Sequences of these lengths on the device, all tokens 0."""
-    offsets = np.concatenate(([0], lengths.cumsum()))
-    return pack(TokenArray(np.zeros(offsets[-1], np.uint8), offsets), slice(0, len(lengths))).to(DEVICE)
-
-
 def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool = False) -> Task:
     """Attention with heads of 64 channels."""
 
@@ -95,7 +88,7 @@ def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool 
         lengths = parsed.lengths(tokens // mean)
         if tokens < TOKENS:  # only to compile: one sequence of each number of tiles
             lengths = np.arange(parsed.shortest, parsed.longest + 1, 30)
-        batch = packed(lengths)
+        batch = batch_of(lengths, DEVICE)
         source = random(int(lengths.sum()), 3, heads, 64, dtype=torch.bfloat16 if fp8 else torch.float16)
         qkv = source.clone()
         angles = torch.outer(torch.arange(1024.0), 10000 ** -(torch.arange(0, 64, 2) / 64)).to(DEVICE)
@@ -300,7 +293,7 @@ def time_flash() -> dict[str, float]:
     found = {}
     for workload in ("168", "52"):
         lengths = Workload.parse(workload).lengths(TOKENS // int(workload))
-        qkv, batch = random(int(lengths.sum()), 3, 40, 64), packed(lengths)
+        qkv, batch = random(int(lengths.sum()), 3, 40, 64), batch_of(lengths, DEVICE)
         found[workload] = milliseconds(
             lambda qkv=qkv, batch=batch: varlen_attention(
                 qkv, batch, rope=None, alibi_slopes=None, scale=0.125, backend="flash"

@@ -4,20 +4,18 @@ A 16-bit result is held against the error that the plain PyTorch implementation 
 measured against fp32: at most twice that. An fp32 result may differ by a few roundings.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
+from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import residual_layernorm, residual_layernorm_reference
 from virnucpro_kernels.ops.pooling import layernorm_mean, layernorm_mean_reference
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
-from virnucpro_kernels.packing import PackedBatch, TokenArray, pack
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FP32_ERROR = 5e-6
@@ -69,14 +67,6 @@ def assert_within_one_code(result: RowScaled, reference: RowScaled) -> None:
     assert near.all()
 
 
-def batch_of(lengths: Sequence[int], *, padding_tokens: int = 0) -> PackedBatch:
-    """Sequences of these lengths on the device, all tokens 0."""
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    total = int(offsets[-1])
-    tokens = TokenArray(np.zeros(total, np.uint8), offsets)
-    return pack(tokens, slice(0, len(lengths)), total_tokens=total + padding_tokens).to(DEVICE)
-
-
 @dataclass(frozen=True)
 class AttentionCase:
     """Lengths of the sequences of a batch, and the sizes of the model."""
@@ -96,7 +86,7 @@ class AttentionCase:
             angles = torch.outer(torch.arange(float(max(self.lengths))), frequencies)
             rope = (angles.cos().to(DEVICE), angles.sin().to(DEVICE))
         return {
-            "batch": batch_of(self.lengths, padding_tokens=self.padding_tokens),
+            "batch": batch_of(self.lengths, DEVICE, padding_tokens=self.padding_tokens),
             "rope": rope,
             "alibi_slopes": slopes,
             "scale": self.head_dim**-0.5,
@@ -211,7 +201,7 @@ def check_pooling(
     tokens = sum(lengths) + 3
     inputs = layernorm_inputs(tokens, width, dtype)
     inputs |= {} if branch else {"branch": None}
-    cu_seqlens = batch_of(lengths).cu_seqlens
+    cu_seqlens = batch_of(lengths, DEVICE).cu_seqlens
     which = {"skip_first": skip, "skip_last": skip, "max_tokens": max_tokens}
     result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, **which, kernels="triton", config=config)
     exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, **which)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kernel_checks import DEVICE, AttentionCase, batch_of, check_attention, check_attention_fp8
+from kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8
 
+from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig
 
@@ -82,7 +83,9 @@ def test_reference_is_softmax_attention_of_rotated_vectors() -> None:
 def test_reference_with_alibi_prefers_near_tokens() -> None:
     qkv = torch.zeros(5, 3, 1, 16)
     qkv[:, 2, 0, 0] = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0])
-    result = varlen_attention_reference(qkv, batch_of([5]), rope=None, alibi_slopes=torch.ones(1), scale=1.0)
+    result = varlen_attention_reference(
+        qkv, batch_of([5], torch.device("cpu")), rope=None, alibi_slopes=torch.ones(1), scale=1.0
+    )
     weights = torch.exp(-(torch.arange(5.0).unsqueeze(1) - torch.arange(5.0)).abs())
     torch.testing.assert_close(result[:, 0], weights[:, 2] / weights.sum(1))
 

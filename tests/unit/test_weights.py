@@ -1,26 +1,21 @@
 """Model directories: made whole or not at all, loaded as what was imported, damage noticed."""
 
-import hashlib
-import http.server
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from original_models import CLASSIFIER, Originals, files_of, flip
 from published_files import classifier, fair_esm, write_dnabert, write_fair_esm, write_pickled_classifier
 
 from virnucpro_kernels.cli import main
-from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
-from virnucpro_kernels.fetch import fetch_model
+from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.import_model import import_model
 from virnucpro_kernels.model_directory import (
     Description,
@@ -34,7 +29,6 @@ from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.packing import pack
-from virnucpro_kernels.published import PublishedFile, Recipe, digests, joint_sha256
 from virnucpro_kernels.registry import Model, find_model, read_model
 from virnucpro_kernels.sequences import SequenceArray
 from virnucpro_kernels.tokenizers import tokenize_proteins
@@ -46,58 +40,12 @@ from virnucpro_kernels.weights import (
     verify,
 )
 
-DNABERT = DnabertConfig(layers=2, hidden=48, heads=12, feed_forward=64, vocabulary=100)
-CLASSIFIER = ClassifierConfig(dimension=48 + 64, hidden=16)
-
-
-@dataclass
-class Originals:
-    """Original files of a small model."""
-
-    protein: Path
-    nucleotide: Path
-    classifier: Path
-
-    def imported(self, models_dir: Path, name: str = "virnucpro-500", window_length: int = 500) -> Model:
-        return import_model(
-            name,
-            window_length,
-            protein=self.protein,
-            nucleotide=self.nucleotide,
-            classifier=self.classifier,
-            models_dir=models_dir,
-        )
-
-    def arguments(self, models_dir: Path, name: str = "virnucpro-500", window_length: int = 500) -> list[str]:
-        options = {
-            "--name": name,
-            "--window-length": window_length,
-            "--protein": self.protein,
-            "--nucleotide": self.nucleotide,
-            "--classifier": self.classifier,
-            "--models-dir": models_dir,
-        }
-        return ["weights", "import", *(str(word) for option in options.items() for word in option)]
-
-
-@pytest.fixture
-def originals(tmp_path: Path) -> Originals:
-    folder = tmp_path / "originals"
-    nucleotide = write_dnabert(folder / "DNABERT-S", DNABERT)
-    protein = write_fair_esm(folder / "esm2_t2_tiny.pt", fair_esm(2, 64, 4))
-    head = write_pickled_classifier(folder / "500_model.pth", classifier(CLASSIFIER))
-    return Originals(protein, nucleotide, head)
-
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["virnucpro", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
     return int(caught.value.code or 0)
-
-
-def files_of(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
 
 
 def test_an_imported_model_loads_as_what_was_imported(tmp_path: Path, originals: Originals) -> None:
@@ -250,12 +198,6 @@ import_model('m', 500, protein=Path({str(originals.protein)!r}), nucleotide=Path
     assert files_of(models) == ["m"]
 
 
-def flip(path: Path, at: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("part", ["nucleotide", "tokenizer", "protein", "classifier"])
 def test_a_changed_file_is_refused_when_loading(tmp_path: Path, originals: Originals, part: str) -> None:
     model = originals.imported(tmp_path)
@@ -362,119 +304,6 @@ def test_the_command_refuses_a_hostile_classifier_with_exit_code_3(
     assert not (tmp_path / "models" / "virnucpro-500").exists()
 
 
-@dataclass
-class Server:
-    """Serves a folder on this machine; `cut` names files of which only half is sent."""
-
-    url: str
-    requested: list[str]
-    cut: set[str]
-
-
-@pytest.fixture
-def server(originals: Originals) -> Iterator[Server]:
-    facts = Server("", [], set())
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments, directory=str(originals.protein.parent))  # type: ignore[arg-type]
-
-        def do_GET(self) -> None:
-            facts.requested.append(Path(self.path).name)
-            if Path(self.path).name not in facts.cut:
-                return super().do_GET()
-            content = Path(self.translate_path(self.path)).read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2])
-            return None
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        facts.url = f"http://127.0.0.1:{listening.server_address[1]}"
-        yield facts
-        listening.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def recipe(originals: Originals, server: Server) -> Recipe:
-    def published(path: Path, kind: str, window_length: int = 0) -> PublishedFile:
-        sha256, git = digests(path)
-        relative = path.relative_to(originals.protein.parent)
-        digest = f"sha256:{sha256}" if kind == "sha256" else f"git:{git}"
-        return PublishedFile(f"{server.url}/{relative}", digest, path.name, "MIT", 0.1, "", window_length)
-
-    names = ("pytorch_model.bin", "config.json", "tokenizer.json")
-    return Recipe(
-        "virnucpro-500",
-        500,
-        published(originals.protein, "sha256"),
-        tuple(published(originals.nucleotide / name, "sha256") for name in names),
-        published(originals.classifier, "git", 500),
-    )
-
-
-def test_a_fetched_model_is_complete_and_its_downloads_are_gone(tmp_path: Path, recipe: Recipe) -> None:
-    model = fetch_model(recipe, tmp_path / "models")
-    assert verify(model) == []
-    assert files_of(tmp_path / "models") == ["virnucpro-500"]
-    assert model.nucleotide.source_sha256 == recipe.nucleotide_sha256
-    assert model.protein.source_sha256 == recipe.protein_sha256
-
-
-def test_what_is_there_is_not_downloaded_again(tmp_path: Path, recipe: Recipe, server: Server) -> None:
-    first = fetch_model(recipe, tmp_path)
-    server.requested.clear()
-    second = fetch_model(Recipe("virnucpro-300", 300, recipe.protein, recipe.nucleotide, recipe.classifier), tmp_path)
-    assert server.requested == ["500_model.pth"]
-    assert second.path(second.protein).samefile(first.path(first.protein))
-
-
-def test_a_cut_off_download_is_refused_and_the_next_try_goes_on(tmp_path: Path, recipe: Recipe, server: Server) -> None:
-    server.cut.add("500_model.pth")
-    with pytest.raises(VirnucproError, match=r"500_model\.pth"):
-        fetch_model(recipe, tmp_path / "models")
-    assert not (tmp_path / "models" / "virnucpro-500").exists()
-    assert not list((tmp_path / "models").rglob("500_model.pth"))
-    server.cut.clear()
-    server.requested.clear()
-    assert verify(fetch_model(recipe, tmp_path / "models")) == []
-    assert server.requested == ["500_model.pth"]
-
-
-def test_another_file_than_the_published_one_is_refused(tmp_path: Path, originals: Originals, recipe: Recipe) -> None:
-    for path in (originals.protein, originals.classifier):
-        flip(path, 2000)
-        with pytest.raises(DamagedFileError, match="not the published file"):
-            fetch_model(recipe, tmp_path / "models")
-        assert not list((tmp_path / "models").rglob(path.name))
-        flip(path, 2000)
-
-
-def test_no_connection_is_a_clear_failure(tmp_path: Path, recipe: Recipe) -> None:
-    gone = PublishedFile("http://127.0.0.1:9/x.pt", "sha256:0", "x", "MIT", 0.1)
-    with pytest.raises(VirnucproError, match=r"cannot download http://127\.0\.0\.1:9/x\.pt"):
-        fetch_model(Recipe("m", 500, gone, recipe.nucleotide, recipe.classifier), tmp_path)
-
-
 def test_only_released_models_are_fetched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "weights", "fetch", "esm3") == 5
     assert "virnucpro-500, virnucpro-300" in capsys.readouterr().err
-
-
-def test_digests_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(np.random.default_rng(0).bytes(5_000_000))
-    for name, ours in zip(("sha256sum", "git hash-object"), digests(path), strict=True):
-        done = subprocess.run([*name.split(), str(path)], capture_output=True, text=True, check=True)
-        assert done.stdout.split()[0] == ours
-    (tmp_path / "b").write_bytes(b"b")
-    listing = subprocess.run(["sha256sum", "a", "b"], cwd=tmp_path, capture_output=True, check=True).stdout
-    assert joint_sha256({"b": digests(tmp_path / "b")[0], "a": digests(path)[0]}) == hashlib.sha256(listing).hexdigest()
-    assert joint_sha256({"a": digests(path)[0]}) == digests(path)[0]

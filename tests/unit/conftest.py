@@ -1,0 +1,20 @@
+"""Fixtures of several files."""
+
+from pathlib import Path
+
+import pytest
+from collect_runs import ODD, plain
+from original_models import Originals, write_originals
+from synthetic_pool import Pool, write_pool
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Originals:
+    """Original files of a small model."""
+    return write_originals(tmp_path / "originals")
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
+    """A pool of four samples with scores."""
+    return write_pool(tmp_path / "pool", {"first": plain(23), "odd": ODD, "empty": [], "last": plain(9)})
