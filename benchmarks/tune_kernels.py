@@ -25,7 +25,7 @@ import torch
 from virnucpro_kernels.bench.encoders import Workload, batch_of
 from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.ops.attention import varlen_attention
-from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, RowConfig, TileConfig
+from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, ResidentConfig, RowConfig, TileConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import linear
@@ -62,21 +62,23 @@ def configs(field: str, values: Iterator[Any]) -> tuple[KernelConfig, ...]:
 
 def attention_candidates(workload: str) -> Iterator[AttentionConfig]:
     """Ways to cut attention that might be good for these lengths."""
-    for registers, warps in ((None, 4), (168, 4), (128, 4), (None, 8)):
-        if workload != "52":
-            yield AttentionConfig(64, 6, 3, warps, 2, registers, 168)
-        yield AttentionConfig(64, 6, 0, warps, 2, registers, 168)
+    used, mixed = HOPPER.attention, workload == "40-350"
+    cuts = [ResidentConfig(64, 4, registers) for registers in (None, 168, 128)]
+    cuts += [ResidentConfig(128, 8, 128), ResidentConfig(64, 8)]
+    if not mixed:
+        cuts += [ResidentConfig(None, 4, registers) for registers in (None, 168, 128)]
+    for cut in cuts:
+        yield replace(used, resident=(cut,) * 6)
+        if mixed:
+            for place in range(3, 6):
+                yield replace(used, resident=(*used.resident[:place], cut, *used.resident[place + 1 :]))
     for stages, registers in product((1, 2, 3), (None, 168, 128)):
-        yield AttentionConfig(64, 0, 0, 4, stages, None, registers)
-    if workload == "40-350":
-        for resident, registers in product((3, 4, 5), (None, 168)):
-            yield AttentionConfig(64, resident, 3, 4, 2, None, registers)
-    else:
-        yield AttentionConfig(64, 3, 3, 2)
-        yield AttentionConfig(32, 6, 2, 4, 2)
-        yield AttentionConfig(32, 6, 2, 2, 2)
-        yield AttentionConfig(128, 2, 2, 8)
-        yield AttentionConfig(128, 2, 0, 8)
+        yield AttentionConfig(64, (), 4, stages, registers)
+    if not mixed:
+        yield AttentionConfig(32, (ResidentConfig(None, 4),) * 6)
+        yield AttentionConfig(32, (ResidentConfig(None, 2),) * 6)
+        yield AttentionConfig(128, (ResidentConfig(None, 8),) * 2)
+        yield AttentionConfig(128, (ResidentConfig(128, 8),) * 2)
 
 
 def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool = False) -> Task:
@@ -117,7 +119,7 @@ def rows_task(
     warps: tuple[int, ...],
 ) -> Task:
     """A kernel that owns whole rows."""
-    values = (RowConfig(*cut) for cut in product((1, 4, 8, 16, 64), warps, (1, 2, 3)))
+    values = (RowConfig(*cut) for cut in product((1, 2, 4, 8), warps, (1, 2)))
     return Task(name, make, configs(field, values), lambda tokens: tokens * bytes_a_token / 1e9)
 
 
@@ -178,8 +180,8 @@ def tasks() -> list[Task]:
         attention_task("168", 40, fp8=True),
         attention_task("52", 40, fp8=True),
         attention_task("110", 12, alibi=True),
-        rows_task("layernorm 2560", "layernorm", layernorm(2560, fp8=False), 4 * 2560, (2, 4, 8)),
-        rows_task("layernorm 2560, branch, to fp8", "layernorm_fp8", layernorm(2560, fp8=True), 7 * 2560, (2, 4, 8)),
+        rows_task("layernorm 2560", "layernorm", layernorm(2560, fp8=False), 4 * 2560, (1, 2, 4)),
+        rows_task("layernorm 2560, branch, to fp8", "layernorm_fp8", layernorm(2560, fp8=True), 7 * 2560, (1, 2, 4)),
         rows_task("layernorm 768", "layernorm", layernorm(768, fp8=False), 4 * 768, (1, 2, 4)),
         Task(
             "gelu 10240", activation(10240, fp8=False), configs("activation", iter(tiles)),

@@ -17,9 +17,12 @@ from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
 from virnucpro_kernels.ops.rows import row_blocks
 
 FP8_SINCE = 89
+OVERLAPPED_SINCE = 90
+#: Shared memory that a program can have, bytes.
+SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448}
 
 FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
-INTEGER_POINTERS = {"cu_seqlens_ptr", "order_ptr"}
+INTEGER_POINTERS = {"cu_seqlens_ptr", "spans_ptr"}
 INTEGERS = {"rows", "first_place"}
 HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}
 ROTARY = {"slopes_ptr": None} | HEADS
@@ -29,8 +32,8 @@ POOLING = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 10
 
 #: Kernels with their constants, for GPUs that have fp8 and those that lack it.
 SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
-    (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 3, "unrolled": True}),
-    (resident_kernel, {**ALIBI, "out_scale_ptr": None, "tiles": 2, "unrolled": False}),
+    (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 3, "queries": None}),
+    (resident_kernel, {**ALIBI, "out_scale_ptr": None, "tiles": 2, "queries": 128}),
     (streamed_kernel, {**ROTARY, "out_scale_ptr": None, "stages": 2}),
     (streamed_kernel, {**ALIBI, "out_scale_ptr": None, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "out_scale_ptr": None, "branch_ptr": None, "update_residual": False}),
@@ -44,8 +47,24 @@ SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
         {"bias_ptr": None, "width": 3072, "gated": True, "rows_a_program": 4, "columns_a_program": 1024},
     ),
 ]
+#: The most that a program holds.
+ON_HOPPER: list[tuple[Any, dict[str, Any]]] = [
+    (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 6, "queries": 128}),
+    (
+        resident_kernel,
+        {
+            **ROTARY,
+            "out_scale_ptr": None,
+            "tiles": 3,
+            "queries": 128,
+            "head_dim": 128,
+            "block_half": 64,
+            "block_dim": 128,
+        },
+    ),
+]
 EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
-    (resident_kernel, {**ROTARY, "tiles": 3, "unrolled": True}),
+    (resident_kernel, {**ROTARY, "tiles": 3, "queries": None}),
     (streamed_kernel, {**ROTARY, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
     (activation_fp8_kernel, {**row_blocks(10240), "gated": False, "rows_a_program": 4, "stages": 1}),
@@ -54,6 +73,8 @@ EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
 
 def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element: str) -> None:
     """Compile `kernel` to machine code; what is not in `constants` is an argument."""
+    if "overlapped" in kernel.arg_names:
+        constants = constants | {"overlapped": capability >= OVERLAPPED_SINCE}
     output = "fp8e4nv" if "out_scale_ptr" in kernel.arg_names and "out_scale_ptr" not in constants else element
     types = {}
     for name in kernel.arg_names:
@@ -75,13 +96,17 @@ def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element
         kernel, types, {(kernel.arg_names.index(name),): value for name, value in constants.items()},
         {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind.startswith("*")},
     )  # fmt: skip
-    compile_kernel(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
+    compiled = compile_kernel(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
+    if compiled.metadata.shared > SHARED_MEMORY[capability]:
+        raise SystemExit(f"{kernel} with {constants} needs {compiled.metadata.shared} bytes of shared memory")
 
 
 def main() -> None:
     capability = int(sys.argv[1])
+    kernels = SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else [])
+    kernels += ON_HOPPER if capability >= OVERLAPPED_SINCE else []
     for element in ("fp16", "bf16"):
-        for kernel, constants in SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else []):
+        for kernel, constants in kernels:
             compile_for(capability, kernel, constants, element)
 
 

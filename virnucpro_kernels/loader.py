@@ -62,7 +62,7 @@ class Work:
         first: number of its first sequence.
         lengths: int64 (B,), tokens of each sequence.
         padded_tokens: tokens with the padding, T.
-        flat: int32 (2T + 2B + 1,): tokens, positions, borders, order. One piece: one copy brings it to the device.
+        flat: int32 (2T + 3B + 1,): tokens, positions, borders, spans. One piece: one copy brings it to the device.
         slot: to whom `flat` belongs.
     """
 
@@ -85,20 +85,20 @@ class Work:
     def packed(self, flat: torch.Tensor) -> PackedBatch:
         """The batch as views of `flat`, which is that of this work or a copy of it on a device."""
         size, count = self.padded_tokens, len(self.lengths)
-        tokens, positions, cu_seqlens, order = torch.split(flat, [size, size, count + 1, count])
-        return PackedBatch(tokens, cu_seqlens, positions, order, self.lengths)
+        tokens, positions, cu_seqlens, spans = torch.split(flat, [size, size, count + 1, 2 * count])
+        return PackedBatch(tokens, cu_seqlens, positions, spans.view(count, 2), self.lengths)
 
 
 def lay_out(first: int, batch: PackedBatch, slot: Slot) -> Work:
     """Copy a packed batch into the memory of `slot`."""
     size = len(batch.tokens)
-    flat = slot.batch_buffer(2 * (size + len(batch.lengths)) + 1)
+    flat = slot.batch_buffer(2 * size + 3 * len(batch.lengths) + 1)
     work = Work(first, batch.lengths, size, flat, slot)
     into = work.packed(flat)
     into.tokens.copy_(batch.tokens)
     into.positions.copy_(batch.positions)
     into.cu_seqlens.copy_(batch.cu_seqlens)
-    into.order.copy_(batch.order)
+    into.spans.copy_(batch.spans)
     return work
 
 

@@ -42,14 +42,14 @@ class PackedBatch:
         tokens: int32 (T,).
         cu_seqlens: int32 (B + 1,), the borders of the sequences, from 0.
         positions: int32 (T,), from 0 in each sequence.
-        order: int32 (B,), the sequences by descending length.
+        spans: int32 (B, 2), start and length of the sequences, the longest first.
         lengths: int64 (B,) on the host, tokens of each sequence: a device never has to be asked.
     """
 
     tokens: torch.Tensor
     cu_seqlens: torch.Tensor
     positions: torch.Tensor
-    order: torch.Tensor
+    spans: torch.Tensor
     lengths: npt.NDArray[np.int64]
 
     @cached_property
@@ -59,11 +59,11 @@ class PackedBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "PackedBatch":
         """Return the batch with its tensors on `device`."""
-        tokens, cu_seqlens, positions, order = (
+        tokens, cu_seqlens, positions, spans = (
             tensor.to(device, non_blocking=non_blocking)
-            for tensor in (self.tokens, self.cu_seqlens, self.positions, self.order)
+            for tensor in (self.tokens, self.cu_seqlens, self.positions, self.spans)
         )
-        return PackedBatch(tokens, cu_seqlens, positions, order, self.lengths)
+        return PackedBatch(tokens, cu_seqlens, positions, spans, self.lengths)
 
 
 def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = None) -> list[slice]:
@@ -128,11 +128,11 @@ def pack(
     positions[:used] = np.arange(used, dtype=np.int32) - np.repeat(borders[:count], lengths)
     padded_lengths = np.zeros(total_sequences, dtype=np.int64)
     padded_lengths[:count] = lengths
-    order = np.argsort(-padded_lengths, kind="stable").astype(np.int32)
+    spans = np.stack([borders[:-1], padded_lengths], axis=1)[np.argsort(-padded_lengths, kind="stable")]
     return PackedBatch(
         torch.from_numpy(tokens),
         torch.from_numpy(borders),
         torch.from_numpy(positions),
-        torch.from_numpy(order),
+        torch.from_numpy(spans.astype(np.int32)),
         padded_lengths,
     )

@@ -22,7 +22,7 @@ from kernel_checks import (
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig
+from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig
 from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.quantize import quantize_rows
@@ -36,7 +36,11 @@ LONG = (256, 257, 320, 321, 384, 385, 1023, 1024, 1025, 1400, 5)
 
 
 def stream(block: int, **sizes: int) -> KernelConfig:
-    return replace(HOPPER, attention=AttentionConfig(block=block, resident_tiles=0, unrolled_tiles=0, **sizes))
+    return replace(HOPPER, attention=AttentionConfig(block=block, **sizes))
+
+
+def resident(block: int, *cuts: ResidentConfig) -> KernelConfig:
+    return replace(HOPPER, attention=AttentionConfig(block=block, resident=cuts))
 
 
 @DTYPES
@@ -49,7 +53,7 @@ def test_attention(dtype: torch.dtype, alibi: bool, lengths: tuple[int, ...]) ->
 @DTYPES
 @pytest.mark.parametrize("head_dim", [16, 24, 32, 128])
 def test_attention_head_dimensions(dtype: torch.dtype, head_dim: int) -> None:
-    check_attention(AttentionCase((1, 64, 65, 0, 250, 500), heads=3, head_dim=head_dim), dtype)
+    check_attention(AttentionCase((1, 64, 65, 0, 170, 250, 350, 500), heads=3, head_dim=head_dim), dtype)
 
 
 @SIXTEEN_BIT
@@ -58,12 +62,13 @@ def test_attention_head_dimensions(dtype: torch.dtype, head_dim: int) -> None:
     [
         AMPERE,
         stream(64, stages=1),
-        stream(64, stages=3, streamed_registers=168),
+        stream(64, stages=3, registers=168),
         stream(32, stages=2, warps=2),
-        replace(HOPPER, attention=AttentionConfig(block=64, resident_tiles=6, unrolled_tiles=0)),
-        replace(HOPPER, attention=AttentionConfig(block=32, resident_tiles=4, unrolled_tiles=4, warps=2)),
+        resident(64, *[ResidentConfig(64)] * 6),
+        resident(64, *[ResidentConfig(128, warps=8)] * 6),
+        resident(32, *[ResidentConfig(None, warps=2)] * 4),
     ],
-    ids=["ampere", "stream-1", "stream-3", "stream-32", "loop", "unrolled-32"],
+    ids=["ampere", "stream-1", "stream-3", "stream-32", "loop", "wide", "unrolled-32"],
 )
 def test_attention_cut_in_other_ways(dtype: torch.dtype, config: KernelConfig) -> None:
     check_attention(AttentionCase(BORDERS + LONG[:7], heads=3), dtype, config=config)

@@ -8,19 +8,19 @@ from kernel_checks import DEVICE, AttentionCase, check_attention, check_attentio
 
 from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig
+from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, ResidentConfig
 
 
-def cut(**sizes: int) -> KernelConfig:
-    """Small tiles, so that short sequences reach every path."""
-    attention = AttentionConfig(**({"block": 16, "resident_tiles": 0, "unrolled_tiles": 0} | sizes))
+def cut(*queries: int | None) -> KernelConfig:
+    """Small tiles, so that short sequences reach every path; `queries` of sequences of 1, 2, … tiles."""
+    attention = AttentionConfig(block=16, resident=tuple(ResidentConfig(number) for number in queries))
     return replace(HOPPER, attention=attention, attention_fp32=attention)
 
 
-UNROLLED = cut(resident_tiles=4, unrolled_tiles=4)
-RESIDENT = cut(resident_tiles=4)
-STREAMED = cut(stages=2)
-MIXED = cut(resident_tiles=3, unrolled_tiles=1)
+UNROLLED = cut(None, None, None, None)
+RESIDENT = cut(16, 16, 16, 16)
+STREAMED = cut()
+MIXED = cut(None, 16, 32)
 BORDERS = (15, 1, 16, 0, 17, 32, 33, 47, 64, 2, 0)
 
 

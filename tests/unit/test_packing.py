@@ -48,12 +48,13 @@ def test_a_packed_batch_holds_the_sequences_and_restarts_positions(lengths: np.n
     start = data.draw(st.integers(0, len(lengths) - 1))
     stop = data.draw(st.integers(start + 1, len(lengths)))
     batch = pack(sequences, slice(start, stop))
-    assert {x.dtype for x in (batch.tokens, batch.cu_seqlens, batch.positions, batch.order)} == {torch.int32}
+    assert {x.dtype for x in (batch.tokens, batch.cu_seqlens, batch.positions, batch.spans)} == {torch.int32}
     assert batch.max_length == lengths[start:stop].max()
     assert batch.lengths.tolist() == lengths[start:stop].tolist()
-    assert sorted(batch.order.tolist()) == list(range(stop - start))
-    assert batch.lengths[batch.order.numpy()].tolist() == sorted(lengths[start:stop], reverse=True)
     borders = batch.cu_seqlens.tolist()
+    spans = list(zip(borders, np.diff(borders).tolist(), strict=False))
+    assert sorted(batch.spans.tolist()) == sorted(map(list, spans))
+    assert batch.spans[:, 1].tolist() == sorted(lengths[start:stop], reverse=True)
     assert borders[0] == 0
     assert borders[-1] == batch.tokens.numel()
     for index in range(start, stop):
@@ -68,7 +69,7 @@ def test_fixed_shapes_are_padded_with_empty_sequences_and_tokens_of_none() -> No
     assert batch.tokens.tolist() == [0, 1, 2, 3, 4, 1, 1, 1, 1]
     assert batch.cu_seqlens.tolist() == [0, 3, 5, 5, 5]
     assert batch.lengths.tolist() == [3, 2, 0, 0]
-    assert batch.order.tolist() == [0, 1, 2, 3]
+    assert batch.spans.tolist() == [[0, 3], [3, 2], [5, 0], [5, 0]]
     assert batch.max_length == 3
     with pytest.raises(ValueError, match="do not fit"):
         pack(tokens_of(np.array([3, 2])), slice(0, 2), total_tokens=4)
@@ -76,5 +77,5 @@ def test_fixed_shapes_are_padded_with_empty_sequences_and_tokens_of_none() -> No
 
 def test_a_batch_moves_as_a_whole() -> None:
     batch = pack(tokens_of(np.array([3, 2])), slice(0, 2)).to("meta")
-    assert {x.device.type for x in (batch.tokens, batch.cu_seqlens, batch.positions, batch.order)} == {"meta"}
+    assert {x.device.type for x in (batch.tokens, batch.cu_seqlens, batch.positions, batch.spans)} == {"meta"}
     assert batch.max_length == 3

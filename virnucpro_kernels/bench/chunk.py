@@ -73,6 +73,7 @@ class ChunkRate:
         start_seconds: from the start of the process to the first finished batch.
         load_seconds: of both models together.
         peak_gigabytes: of GPU memory, or of host memory on a CPU.
+        reserved_gigabytes: of GPU memory, what PyTorch held at most.
     """
 
     encoder: str
@@ -87,6 +88,7 @@ class ChunkRate:
     start_seconds: float
     load_seconds: float
     peak_gigabytes: float
+    reserved_gigabytes: float
 
 
 def measure_chunks(
@@ -218,4 +220,5 @@ def _measure(
         start_seconds=datetime.fromisoformat(record["first_batch"]).timestamp() - started,
         load_seconds=sum(record["load_seconds"].values()),
         peak_gigabytes=record.get("gpu_allocated_peak_bytes", record["memory_peak_bytes"]) / 1e9,
+        reserved_gigabytes=record.get("gpu_reserved_peak_bytes", 0) / 1e9,
     )

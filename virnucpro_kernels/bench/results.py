@@ -147,7 +147,7 @@ def markdown(results: Results) -> str:
         lines += ["", "A chunk, file to files, with DNABERT-S:", ""]
         lines += _table(
             ("encoder", "precision", "frames", "residues", "seconds", "protein tokens/s", "of the engine alone"),
-            ("DNABERT-S of it", "packing", "start s", "loading s", "peak GB"),
+            ("DNABERT-S of it", "packing", "start s", "loading s", "peak GB", "reserved GB"),
             [_chunk_cells(chunk) for chunk in results.chunks],
         )
     return "\n".join(lines) + "\n"
@@ -167,6 +167,7 @@ def _chunk_cells(chunk: ChunkRate) -> tuple[str, ...]:
         f"{chunk.start_seconds:.1f}",
         f"{chunk.load_seconds:.1f}",
         f"{chunk.peak_gigabytes:.1f}",
+        f"{chunk.reserved_gigabytes:.1f}",
     )
 
 

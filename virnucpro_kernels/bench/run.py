@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +43,7 @@ class Plan:
         workloads: lengths of sequences.
         budgets: tokens of a batch; each is measured.
         sequences: how many make up the batches; 0 for four full batches.
-        rounds, seconds: engine and ceiling in turn, so many times, so long each.
+        rounds, seconds: the engine on each workload and the ceiling in turn, so many times, so long each.
         ceiling, reference, layers: what to measure beside the engine.
         accuracy: sequences of 1 to 1,100 residues whose vectors are compared with those in fp32; 0 for none.
         keep: layers (from 0) that stay fp16 in fp8.
@@ -75,11 +75,13 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
         exact = vectors(encoder, samples)
     for precision in [name for name in _ORDER if name in plan.precisions]:
         convert(encoder, precision, keep=plan.keep)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # what making the weights took is not the engine's
         for budget in plan.budgets:
-            for workload in plan.workloads:
-                rate = _measure(encoder, precision, workload, budget, plan, device, references.get(workload))
+            for rate in _measure(encoder, precision, budget, plan, device, references):
                 results.rates.append(rate)
-                log.info("%s %s %s: %s tokens/s", plan.encoder, precision, workload, f"{rate.tokens_per_second:,.0f}")
+                share = f", {rate.of_ceiling:.3f} of the ceiling" if rate.of_ceiling else ""
+                log.info("%s %s %s: %.0f tokens/s%s", *rate.key[:3], rate.tokens_per_second, share)
         if plan.layers:
             results.layers += [_layer(encoder, precision, workload, plan, device) for workload in plan.workloads]
         if exact is not None and samples is not None:
@@ -116,58 +118,76 @@ def _count(plan: Plan, workload: Workload, budget: int) -> int:
     return max(1, int(3.95 * budget / mean))
 
 
+class _Turns:
+    """One workload's turns: the engine on its batches, again and again."""
+
+    def __init__(self, encoder: Encoder, workload: Workload, budget: int, plan: Plan, device: torch.device) -> None:
+        batches = make_batches(workload, _count(plan, workload, budget), budget, encoder.config.vocabulary, device)
+        if len(batches.batches) > 1 and not plan.sequences:  # the last is not full, and a long run has few of those
+            full = batches.batches[:-1]
+            batches = Batches(full, sum(int(b.lengths.sum()) for b in full) / (budget * len(full)))
+        self.workload, self.batches = workload, batches
+        self.count = count = len(batches.batches)
+        self.tokens_a_call, self.sequences_a_call = batches.tokens / count, batches.sequences / count
+        self.rates: list[float] = []
+        self._encoder, self._device = encoder, device
+        self._following = itertools.cycle(batches.batches)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        for _ in range(count):
+            self._embed()
+        self.peak, self.reserved = _memory(device)
+
+    @property
+    def rows(self) -> int:
+        """Tokens of a batch, padding included."""
+        return len(self.batches.batches[0].tokens)
+
+    def _embed(self) -> torch.Tensor:
+        return self._encoder.embed(next(self._following))
+
+    def take(self, seconds: float, at_least: int) -> None:
+        """Measure once."""
+        self.rates.append(self.tokens_a_call * calls_a_second(self._embed, seconds, self._device, at_least=at_least))
+
+
 def _measure(
     encoder: Encoder,
     precision: str,
-    workload: Workload,
     budget: int,
     plan: Plan,
     device: torch.device,
-    reference: float | None,
-) -> Rate:
-    batches = make_batches(workload, _count(plan, workload, budget), budget, encoder.config.vocabulary, device)
-    if len(batches.batches) > 1 and not plan.sequences:  # the last one is not full, and a long run has few of those
-        full = batches.batches[:-1]
-        batches = Batches(full, sum(int(b.lengths.sum()) for b in full) / (budget * len(full)))
-    count = len(batches.batches)
-
-    following = itertools.cycle(batches.batches)
-
-    def embed() -> torch.Tensor:
-        return encoder.embed(next(following))
-
-    for _ in range(count):
-        embed()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    at_least = count if plan.sequences else 1
-    tokens_a_call, sequences_a_call = batches.tokens / count, batches.sequences / count
-    multiply = products(encoder, len(batches.batches[0].tokens)) if plan.ceiling else None
-    rounds = []
+    references: Mapping[Workload, float],
+) -> Iterator[Rate]:
+    """Every round: the engine on each workload, then the ceiling once for each shape that their batches have."""
+    turns = [_Turns(encoder, workload, budget, plan, device) for workload in plan.workloads]
+    ceilings = {one.rows: products(encoder, one.rows) for one in turns} if plan.ceiling else {}
+    best: dict[int, list[float]] = {rows: [] for rows in ceilings}
     for _ in range(plan.rounds):
-        ours = tokens_a_call * calls_a_second(embed, plan.seconds, device, at_least=at_least)
-        peak, reserved = _memory(device)
-        best = 0.0
-        if multiply is not None:
-            best = tokens_a_call * calls_a_second(multiply, plan.seconds, device)
-        rounds.append((ours, best))
-    rate = statistics.median(ours for ours, _ in rounds)
-    return Rate(
-        encoder=plan.encoder,
-        precision=precision,
-        workload=str(workload),
-        token_budget=budget,
-        tokens_per_second=rate,
-        sequences_per_second=rate * sequences_a_call / tokens_a_call,
-        packing=batches.utilisation,
-        ceiling_tokens_per_second=statistics.median(best for _, best in rounds) if plan.ceiling else None,
-        of_ceiling=statistics.median(ours / best for ours, best in rounds) if plan.ceiling else None,
-        teraflop_per_second=rate * flop_a_token(encoder) / 1e12,
-        reference_tokens_per_second=reference,
-        peak_gigabytes=peak / 1e9,
-        reserved_gigabytes=reserved / 1e9,
-        rounds=rounds,
-    )
+        for one in turns:
+            one.take(plan.seconds, one.count if plan.sequences else 1)
+        for rows, multiply in ceilings.items():
+            best[rows].append(calls_a_second(multiply, plan.seconds, device))
+    for one in turns:
+        calls = best.get(one.rows, [])
+        rounds = list(itertools.zip_longest(one.rates, (one.tokens_a_call * rate for rate in calls), fillvalue=0.0))
+        rate = statistics.median(one.rates)
+        yield Rate(
+            encoder=plan.encoder,
+            precision=precision,
+            workload=str(one.workload),
+            token_budget=budget,
+            tokens_per_second=rate,
+            sequences_per_second=rate * one.sequences_a_call / one.tokens_a_call,
+            packing=one.batches.utilisation,
+            ceiling_tokens_per_second=statistics.median(ceiling for _, ceiling in rounds) if plan.ceiling else None,
+            of_ceiling=statistics.median(ours / ceiling for ours, ceiling in rounds) if plan.ceiling else None,
+            teraflop_per_second=rate * flop_a_token(encoder) / 1e12,
+            reference_tokens_per_second=references.get(one.workload),
+            peak_gigabytes=one.peak / 1e9,
+            reserved_gigabytes=one.reserved / 1e9,
+            rounds=rounds,
+        )
 
 
 def _memory(device: torch.device) -> tuple[int, int]:

@@ -16,6 +16,9 @@ from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
 from virnucpro_kernels.ops.rotary import Rope, rotate
 from virnucpro_kernels.packing import PackedBatch
 
+#: Shared memory has room for so many channels of a head; of larger heads fewer tiles are resident.
+_RESIDENT_CHANNELS = 64
+
 
 def varlen_attention_reference(
     qkv: torch.Tensor,
@@ -135,35 +138,38 @@ def _launch(
     """One launch for all sequences too long to be resident, then one for each number of tiles that occurs.
 
     The batch lists its sequences by descending length, so that each launch is given its own as a stretch of that list.
+    Where the GPU can do so, a launch begins while the one before it is running out of programs.
     """
     tokens, _, heads, head_dim = qkv.shape
     out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
     cos, sin = rope if rope is not None else (None, None)
-    arguments = (out, fp8_scale, qkv, batch.cu_seqlens, batch.order, cos, sin, alibi_slopes, scale * math.log2(math.e))
+    arguments = (out, fp8_scale, qkv, batch.spans, cos, sin, alibi_slopes, scale * math.log2(math.e))
+    overlapped = config.overlapped and qkv.is_cuda
     sizes = {
         "heads": heads,
         "head_dim": head_dim,
         "block_half": max(16, _power_of_two(head_dim // 2)),
         "block_dim": max(16, _power_of_two(head_dim)),
         "block": config.block,
-        "num_warps": config.warps,
+        "overlapped": overlapped,
     }
-    sequences = np.bincount(-(-batch.lengths // config.block), minlength=config.resident_tiles + 1)
-    first = int(sequences[config.resident_tiles + 1 :].sum())
+    longest = len(config.resident) * _RESIDENT_CHANNELS // max(_RESIDENT_CHANNELS, sizes["block_dim"])
+    sequences = np.bincount(-(-batch.lengths // config.block), minlength=longest + 1)
+    first = int(sequences[longest + 1 :].sum())
     if first:
         attention_kernels.streamed_kernel[(heads * first,)](
-            *arguments, stages=config.stages, **sizes, **_register_limit(config.streamed_registers)
+            *arguments, stages=config.stages, **sizes, **_options(config.warps, config.registers)
         )
-    for tiles in range(config.resident_tiles, 0, -1):
+    for tiles, cut in reversed(list(enumerate(config.resident[:longest], 1))):
         count = int(sequences[tiles])
         if count:
             attention_kernels.resident_kernel[(heads * count,)](
                 *arguments,
                 first,
                 tiles=tiles,
-                unrolled=tiles <= config.unrolled_tiles,
+                queries=cut.queries,
                 **sizes,
-                **_register_limit(config.resident_registers),
+                **_options(cut.warps, cut.registers, beside_previous=overlapped and first > 0),
             )
         first += count
     if fp8_scale is None:
@@ -171,8 +177,14 @@ def _launch(
     return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))
 
 
-def _register_limit(registers: int | None) -> dict[str, Any]:
-    return {} if registers is None else {"maxnreg": registers}
+def _options(warps: int, registers: int | None, *, beside_previous: bool = False) -> dict[str, Any]:
+    """How Triton launches a kernel; `beside_previous`: it may begin before the one before it has ended."""
+    options: dict[str, Any] = {"num_warps": warps}
+    if registers is not None:
+        options["maxnreg"] = registers
+    if beside_previous:
+        options["launch_pdl"] = True
+    return options
 
 
 def _power_of_two(number: int) -> int:

@@ -139,13 +139,30 @@ def _resident_queries(
     return result, total
 
 
-@jit_for_any("first_place")
+@jit
+def _let_next_begin(overlapped: tl.constexpr) -> None:
+    """Let the next of the launches that share a batch fill the multiprocessors that this one leaves idle at its end.
+
+    Each has sequences of its own, so they need not wait for one another, as long as `_end_after_previous` ends them in
+    order. `overlapped` is for compute capability 9.0 and newer.
+    """
+    if overlapped:
+        tl.extra.cuda.gdc_launch_dependents()
+
+
+@jit
+def _end_after_previous(overlapped: tl.constexpr) -> None:
+    """Wait for the launch before, so that whoever waits for this one waits for all of them."""
+    if overlapped:
+        tl.extra.cuda.gdc_wait()
+
+
+@jit_for_any("spans_ptr", "first_place")
 def resident_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
-    cu_seqlens_ptr: tl.tensor,
-    order_ptr: tl.tensor,
+    spans_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     slopes_ptr: tl.tensor,
@@ -157,18 +174,21 @@ def resident_kernel(
     block_dim: tl.constexpr,
     block: tl.constexpr,
     tiles: tl.constexpr,
-    unrolled: tl.constexpr,
+    queries: tl.constexpr,
+    overlapped: tl.constexpr,
 ) -> None:
     """Attention of sequences of exactly `tiles` tiles of `block` tokens.
 
-    :param order_ptr: the numbers of the sequences; this launch begins with the one at `first_place`.
+    :param spans_ptr: start and length of the sequences; this launch begins with the one at `first_place`.
     :param scale: of the queries, times log2(e).
-    :param unrolled: load all queries at the start too, with the tables of their keys; otherwise one tile at a time.
+    :param queries: tokens whose queries are loaded at a time. None: all at the start, with the tables of their keys.
+    :param overlapped: see `_let_next_begin`.
     """
+    _let_next_begin(overlapped)
     head = tl.program_id(0) % heads
-    sequence = tl.load(order_ptr + first_place + tl.program_id(0) // heads)
-    start = tl.load(cu_seqlens_ptr + sequence)
-    length = tl.load(cu_seqlens_ptr + sequence + 1) - start
+    place = first_place + tl.program_id(0) // heads
+    start = tl.load(spans_ptr + 2 * place)
+    length = tl.load(spans_ptr + 2 * place + 1)
 
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
@@ -193,7 +213,7 @@ def resident_kernel(
         token = tile * block + tl.arange(0, block)
         key_first = _load_tile(keys_ptr, token, stride, length, half, block_half)
         key_second = _load_tile(keys_ptr + half, token, stride, length, half, block_half)
-        if unrolled:
+        if queries is None:
             query_first = _load_tile(queries_ptr, token, stride, length, half, block_half).to(tl.float32)
             query_second = _load_tile(queries_ptr + half, token, stride, length, half, block_half).to(tl.float32)
             query_first, query_second = query_first * scale, query_second * scale
@@ -201,16 +221,16 @@ def resident_kernel(
             cos = _load_tile(cos_ptr, token, half, length, half, block_half)
             sin = _load_tile(sin_ptr, token, half, length, half, block_half)
             key_first, key_second = _rotate(key_first.to(tl.float32), key_second.to(tl.float32), cos, sin)
-            if unrolled:
+            if queries is None:
                 query_first, query_second = _rotate(query_first, query_second, cos, sin)
         values += (_load_tile(values_ptr, token, stride, length, head_dim, block_dim),)
         keys_first += (key_first.to(dtype).T,)
         keys_second += (key_second.to(dtype).T,)
-        if unrolled:
+        if queries is None:
             queries_first += (query_first.to(dtype),)
             queries_second += (query_second.to(dtype),)
 
-    if unrolled:
+    if queries is None:
         for tile in tl.static_range(tiles):
             rows = tile * block + tl.arange(0, block)
             result, total = _resident_queries(
@@ -219,14 +239,15 @@ def resident_kernel(
             )  # fmt: skip
             _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     else:
-        for first_row in tl.range(0, length, block, num_stages=1):
-            rows = first_row + tl.arange(0, block)
+        for first_row in tl.range(0, length, queries, num_stages=1):
+            rows = first_row + tl.arange(0, queries)
             first, second = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
             result, total = _resident_queries(
                 first, second, keys_first, keys_second, values, rows, length, slope, slopes_ptr is not None, tiles,
                 block,
             )  # fmt: skip
             _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
+    _end_after_previous(overlapped)
 
 
 @jit
@@ -273,13 +294,12 @@ def _rotate_keys_in_place(
         _store_tile(keys_ptr + half, second, rows, stride, length, half, block_half)
 
 
-@jit
+@jit_for_any("spans_ptr")
 def streamed_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
-    cu_seqlens_ptr: tl.tensor,
-    order_ptr: tl.tensor,
+    spans_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     slopes_ptr: tl.tensor,
@@ -290,16 +310,19 @@ def streamed_kernel(
     block_dim: tl.constexpr,
     block: tl.constexpr,
     stages: tl.constexpr,
+    overlapped: tl.constexpr,
 ) -> None:
     """Attention of sequences of any length. Overwrites their keys.
 
-    :param order_ptr: the numbers of the sequences, from the first on.
+    :param spans_ptr: start and length of the sequences.
     :param scale: of the queries, times log2(e).
+    :param overlapped: see `_let_next_begin`.
     """
+    _let_next_begin(overlapped)
     head = tl.program_id(0) % heads
-    sequence = tl.load(order_ptr + tl.program_id(0) // heads)
-    start = tl.load(cu_seqlens_ptr + sequence)
-    length = tl.load(cu_seqlens_ptr + sequence + 1) - start
+    place = tl.program_id(0) // heads
+    start = tl.load(spans_ptr + 2 * place)
+    length = tl.load(spans_ptr + 2 * place + 1)
 
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
@@ -345,3 +368,4 @@ def streamed_kernel(
             )
             highest, total, result = _accumulate(scores, value, highest, total, result, False)
         _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
+    _end_after_previous(overlapped)

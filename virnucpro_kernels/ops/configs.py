@@ -12,20 +12,28 @@ import torch
 
 
 @dataclass(frozen=True)
+class ResidentConfig:
+    """How a program computes a head of a sequence that it holds in shared memory as a whole."""
+
+    #: Tokens whose queries are loaded at a time; None: all are loaded at the start, and computed tile by tile.
+    queries: int | None
+    warps: int = 4
+    #: Registers a thread may use at most; None leaves it to the compiler.
+    registers: int | None = None
+
+
+@dataclass(frozen=True)
 class AttentionConfig:
     """How attention is cut into programs. A tile is `block` tokens of a sequence."""
 
     block: int
-    #: Sequences of at most so many tiles: one program a head holds the whole sequence in shared memory.
-    resident_tiles: int
-    #: Of these, sequences of at most so many tiles also unroll the loop over queries.
-    unrolled_tiles: int
+    #: For sequences of 1, 2, … tiles; longer ones stream keys and values through `stages` buffers.
+    resident: tuple[ResidentConfig, ...] = ()
     warps: int = 4
-    #: Longer sequences stream keys and values through this many buffers.
     stages: int = 2
-    #: Registers a thread may use at most; None leaves it to the compiler.
-    resident_registers: int | None = None
-    streamed_registers: int | None = None
+    registers: int | None = None
+    #: Launches for one batch run into one another. For compute capability 9.0 and newer.
+    overlapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,22 +60,34 @@ class KernelConfig:
 
     attention: AttentionConfig
     #: fp32 products run on the ordinary cores, where small tiles are enough.
-    attention_fp32: AttentionConfig = AttentionConfig(block=32, resident_tiles=0, unrolled_tiles=0, stages=1)
-    layernorm: RowConfig = RowConfig(rows=4, warps=2)
-    layernorm_fp8: RowConfig = RowConfig(rows=8, warps=2)
-    activation: TileConfig = TileConfig(rows=1, columns=2048, warps=8)
-    activation_fp8: RowConfig = RowConfig(rows=8, warps=4, stages=2)
+    attention_fp32: AttentionConfig = AttentionConfig(block=32, stages=1)
+    layernorm: RowConfig = RowConfig(rows=2, warps=1)
+    layernorm_fp8: RowConfig = RowConfig(rows=2, warps=1)
+    activation: TileConfig = TileConfig(rows=2, columns=1024, warps=4)
+    activation_fp8: RowConfig = RowConfig(rows=2, warps=8)
     #: One sequence a program, whatever `rows` says.
     pooling: RowConfig = RowConfig(rows=1, warps=4, stages=3)
 
 
-#: Compute capability 9.0: matrix products read shared memory directly, so keys and values may stay there.
+#: Compute capability 9.0: matrix products read shared memory directly, so keys and values may stay there. Registers
+#: decide how many programs an SM has at a time: with 128 and 4 warps four, as far as their memory fits.
 HOPPER = KernelConfig(
-    # With 168 registers a thread three programs fit on an SM at a time, without spilling.
-    attention=AttentionConfig(block=64, resident_tiles=6, unrolled_tiles=3, streamed_registers=168)
+    attention=AttentionConfig(
+        block=64,
+        resident=(
+            ResidentConfig(queries=None, registers=128),
+            ResidentConfig(queries=None, registers=128),
+            ResidentConfig(queries=64, registers=128),
+            ResidentConfig(queries=64),
+            ResidentConfig(queries=128, warps=8, registers=128),
+            ResidentConfig(queries=128, warps=8, registers=128),
+        ),
+        registers=168,
+        overlapped=True,
+    )
 )
 #: Every other GPU since compute capability 8.0.
-AMPERE = KernelConfig(attention=AttentionConfig(block=64, resident_tiles=0, unrolled_tiles=0))
+AMPERE = KernelConfig(attention=AttentionConfig(block=64))
 
 
 @functools.cache

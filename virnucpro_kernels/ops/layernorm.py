@@ -32,11 +32,11 @@ def layernorm_kernel(
     rows_a_program: tl.constexpr,
     stages: tl.constexpr,
 ) -> None:
-    """Some rows a program, so that the parameters, which are as long as a row, are read once for several."""
-    weights = load_row(weight_ptr, width, head, tail)
-    ln_biases = load_row(ln_bias_ptr, width, head, tail)
-    if bias_ptr is not None:
-        biases = load_row(bias_ptr, width, head, tail)
+    """Some rows a program.
+
+    Parameters, as long as a row, are read again for each: they come from the L1 cache, while kept in registers they
+    would leave room for too few programs to hide the way to memory.
+    """
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
         at = tl.cast(row, tl.int64) * width
@@ -46,8 +46,8 @@ def layernorm_kernel(
         if update_residual:
             store_row(residual_ptr + at, blocks, width, head, tail)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, biases, tail)
-        normed = normalize_row(blocks, weights, ln_biases, eps, width, head, tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width, head, tail), tail)
+        normed = normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width, head, tail)
         if out_scale_ptr is not None:
             store_row_fp8(out_ptr + at, out_scale_ptr + row, normed, width, head, tail)
         else:

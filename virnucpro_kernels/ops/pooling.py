@@ -30,10 +30,6 @@ def layernorm_mean_kernel(
     stages: tl.constexpr,
 ) -> None:
     """One sequence a program: the order of its sum depends on nothing but itself."""
-    weights = load_row(weight_ptr, width, head, tail)
-    ln_biases = load_row(ln_bias_ptr, width, head, tail)
-    if bias_ptr is not None:
-        biases = load_row(bias_ptr, width, head, tail)
     sequence = tl.program_id(0)
     first = tl.load(cu_seqlens_ptr + sequence) + skip_first
     end = tl.maximum(tl.load(cu_seqlens_ptr + sequence + 1) - skip_last, first)
@@ -48,8 +44,8 @@ def layernorm_mean_kernel(
         if branch_ptr is not None:
             blocks = add_rows(blocks, load_row(branch_ptr + at, width, head, tail), tail)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, biases, tail)
-        sums = add_rows(sums, normalize_row(blocks, weights, ln_biases, eps, width, head, tail), tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width, head, tail), tail)
+        sums = add_rows(sums, normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width, head, tail), tail)
     share = 1.0 / tl.maximum(end - first, 1).to(tl.float32)
     means = tl.tuple((sums[0] * share,))
     if tail != 0:

@@ -80,8 +80,8 @@ def store_row_fp8(
 @jit
 def normalize_row(
     blocks: tl.tuple,
-    weights: tl.tuple,
-    biases: tl.tuple,
+    weight_ptr: tl.tensor,
+    bias_ptr: tl.tensor,
     eps: tl.tensor,
     width: tl.constexpr,
     head: tl.constexpr,
@@ -99,6 +99,8 @@ def normalize_row(
         squares += tl.sum(rest * rest, 0)
         centred += (rest,)
     scale = tl.rsqrt(squares / width + eps)
+    weights = load_row(weight_ptr, width, head, tail)
+    biases = load_row(bias_ptr, width, head, tail)
     normed = tl.tuple((centred[0] * scale * weights[0] + biases[0],))
     if tail != 0:
         normed += (centred[1] * scale * weights[1] + biases[1],)
