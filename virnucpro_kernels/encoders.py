@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -131,7 +132,7 @@ class Loading:
     """Encoders on their way into memory.
 
     Attributes:
-        makers: functions that wait for an encoder and return it: nucleotide, protein.
+        makers: functions that wait for an encoder and return it, once, and keep nothing of it: nucleotide, protein.
         seconds: what it took to load each of those that are there.
     """
 
@@ -164,7 +165,12 @@ def loading(setup: Setup) -> Iterator[Loading]:
         return encoder
 
     with ThreadPoolExecutor(1, thread_name_prefix="weights") as thread:
-        yield Loading([thread.submit(load, loader).result for loader in (_load_nucleotide, _load_protein)], seconds)
+        waiting = {kind: thread.submit(load, loader) for kind, loader in _LOADERS.items()}
+
+        def take(kind: Kind) -> Encoder:
+            return waiting.pop(kind).result()
+
+        yield Loading([partial(take, kind) for kind in _LOADERS], seconds)
 
 
 def _load_nucleotide(setup: Setup) -> Encoder:
@@ -180,6 +186,9 @@ def _load_protein(setup: Setup) -> Encoder:
         encoder.to_fp8(keep=setup.fp16_layers)
     module: Embeds = ReferenceEsm2(encoder) if setup.precision == "reference" else encoder
     return Encoder("protein", module, tokenize_proteins)
+
+
+_LOADERS: dict[Kind, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}
 
 
 def _options(setup: Setup, kind: Kind) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.provenance import Provenance
 from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter
 
-_ROWS_AT_ONCE = 1024
-
 
 def merge(
     nucleotide: Path, protein: Path, output: Path, progress: Callable[[int, int], None] = lambda *_: None
@@ -35,10 +33,12 @@ def merge(
         rows = left.rows
         dtype = np.result_type(left.dtype, right.dtype)
         with EmbeddingWriter(output, len(rows), dtype, provenance) as writer:
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                stop = min(start + _ROWS_AT_ONCE, len(rows))
-                writer.write(rows[start:stop], np.hstack([left.read(start, stop), right.read(start, stop)]))
+            done = 0
+            for block, vectors in right.blocks():
+                stop = done + len(block)
+                writer.write(block, np.hstack([left.read(done, stop), vectors]))
                 progress(stop, len(rows))
+                done = stop
     return provenance
 
 

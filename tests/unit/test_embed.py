@@ -1,10 +1,12 @@
 """The embed command: from a manifest to embedding files, here and in processes that are stopped or killed."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from pool_files import write_pool
 
 from virnucpro_kernels.cli import app
+from virnucpro_kernels.encoders import loading, set_up
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.gpu import list_gpus
 from virnucpro_kernels.job import read_job
@@ -48,6 +51,21 @@ def embed(*args: Any, **options: Any) -> Path:
     words = arguments(*args, **options)
     app(words, standalone_mode=False)
     return Path(words[words.index("--protein") + 1]).parent
+
+
+def test_an_encoder_is_let_go_when_its_work_is_done(model: Model) -> None:
+    """The next one needs the memory."""
+    setup = set_up(
+        model, torch.device("cpu"), precision="fp32", attention="auto", token_budget=0, embedding_dtype="float32"
+    )
+    with loading(setup) as weights:
+        encoder = weights.makers[0]()
+        module = weakref.ref(encoder.module)
+        assert module() is not None
+        del encoder
+        gc.collect()
+        assert module() is None
+        assert weights.makers[1]().kind == "protein"
 
 
 def test_a_chunk_becomes_two_files_and_a_record(tmp_path: Path, model: Model) -> None:

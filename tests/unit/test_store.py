@@ -176,8 +176,16 @@ def test_an_unfinished_file_never_appears(tmp_path: Path) -> None:
 def test_the_writer_refuses_what_no_reader_would_accept(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ascending"):
         write_blocks(tmp_path / "a.h5", 4, "f4", ([1, 2], vectors_of(2)), ([2, 3], vectors_of(2)))
-    too_large = vectors_of(2)
-    too_large[1, 3] = 70_000
-    with pytest.raises(VirnucproError, match="row 9 is not finite in float16"):
-        write_blocks(tmp_path / "a.h5", 2, "f2", ([8, 9], too_large))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(70_000, "f2"), *((value, dtype) for value in (np.inf, -np.inf, np.nan) for dtype in ("f2", "f4"))],
+)
+def test_the_writer_refuses_what_is_not_finite(tmp_path: Path, value: float, dtype: str) -> None:
+    vectors = vectors_of(3)
+    vectors[1, 3] = vectors[2, 0] = value
+    with pytest.raises(VirnucproError, match=f"row 8 is not finite in {np.dtype(dtype).name}"):
+        write_blocks(tmp_path / "a.h5", 3, dtype, ([7, 8, 9], vectors))
     assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,11 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *write_inputs(tmp_path)]
     with (tmp_path / "output.txt").open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--output-dir", tmp_path / "out", *OPTIONS], stdout=output, stderr=subprocess.STDOUT
+            [*command, "--output-dir", tmp_path / "out", *OPTIONS],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Whoever starts the tests in the background of a shell has them, and their children, ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     yield process
     for left in processes(tmp_path / "out"):

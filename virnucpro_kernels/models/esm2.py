@@ -132,6 +132,7 @@ class Block(nn.Module):
         """Bring `residual` (T, hidden) forward in place; take, and return, a branch that awaits being added to it."""
         x = self.attention_norm(residual, branch, to_fp8=self.attention.qkv.is_fp8)
         branch = self.attention(x, residual, batch, rope)
+        del x  # its memory is for the next one
         x = self.feed_forward_norm(residual, branch, to_fp8=self.feed_forward.up.is_fp8)
         return self.feed_forward.forward(x, residual)
 
@@ -165,7 +166,20 @@ class Esm2(nn.Module):
             if index not in keep:
                 cast("Block", block).to_fp8()
 
+    def _claim_memory(self, tokens: int) -> None:
+        """Have PyTorch's allocator hold the residual stream, a LayerNorm's output and the widest activations at once.
+
+        It cuts the memory of all other activations out of this. Allocated one by one as they come, they would make it
+        hold memory for queries, keys and values beside that for the hidden layer, never in use at the same time.
+        """
+        widest = max(self.config.feed_forward, 3 * self.config.hidden)
+        widths = (self.config.hidden, self.config.hidden, widest)
+        claimed = [self.embedding.weight.new_empty(tokens, width) for width in widths]
+        del claimed
+
     def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if batch.tokens.is_cuda:
+            self._claim_memory(len(batch.tokens))
         residual = functional.embedding(batch.tokens, self.embedding.weight)
         branch: torch.Tensor | None = None
         rope = self.rope.tables(batch.max_length)

@@ -41,7 +41,7 @@ rule classify:
         "../../envs/inference.yaml"
     container:
         RUN.config["container"]
-    threads: 2
+    threads: 4
     resources:
         mem_mb=amount("mem_mb", classify_needs),
         runtime=amount("runtime", classify_needs),
