@@ -3,7 +3,10 @@
 #
 #   benchmarks/on_gpu.sh OUTPUT_DIR check    tests/gpu: every kernel against its reference, in every precision
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
-#   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench, in short rounds
+#   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench of ESM-2 3B as in docs/performance.md (eight minutes)
+#   benchmarks/on_gpu.sh OUTPUT_DIR dnabert  the same of DNABERT-S (two minutes)
+#   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences in fp16 beside fp32, also with outlier channels
+#   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   the tests of the engine, then whole chunks file to file (some 8 GB in $TMPDIR)
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
 #   benchmarks/on_gpu.sh OUTPUT_DIR sample   a million reads from FASTA to tables, on all GPUs and on one (likewise)
@@ -18,12 +21,21 @@ python=${PYTHON:-python3}
 mkdir -p "$output"
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 status=0
+
+run_bench() { # NAME SECONDS OPTIONS...
+  timeout "$2" "$python" -m virnucpro_kernels bench "${@:3}" --json "$output/$1.json" --markdown "$output/$1.md" 2>&1 |
+    tee "$output/$1.log"
+}
+
 for step in "$@"; do
   case $step in
     check) timeout 300 "$python" -m pytest tests/gpu/test_ops.py tests/gpu/test_models.py -q --maxfail=30 -n 8 -p no:cacheprovider 2>&1 | tee "$output/check.log" | tail -n 60 ;;
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
-    bench) timeout 540 "$python" -m virnucpro_kernels bench --rounds 3 --seconds 4 --no-reference --accuracy 60 \
-      --json "$output/bench.json" --markdown "$output/bench.md" 2>&1 | tee "$output/bench.log" ;;
+    bench) run_bench bench 580 --encoder esm2-3b ;;
+    dnabert) run_bench dnabert 200 --encoder dnabert-s ;;
+    accuracy) run_bench accuracy 300 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
+      --no-layers --accuracy 1000 ;;
+    sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
     engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60
       folder=$(mktemp -d)
       timeout 470 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 100000x166 \
@@ -41,10 +53,12 @@ for step in "$@"; do
     sample) folder=$(mktemp -d)
       gpus=$(nvidia-smi --list-gpus | wc -l)
       several=$([ "$gpus" -gt 1 ] && echo "$gpus" || true)
+      # So that no run has to compile the kernels.
+      "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
       timeout 1500 "$python" benchmarks/sample.py "$folder" --gpus $several 1 --json "$output/sample.json" 2>&1 |
         tee "$output/sample.log" || status=$?
       rm -r "$folder" ;;
-    *) echo "unknown step $step: check, tune, bench, engine, idle or sample" >&2; exit 5 ;;
+    *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;
   esac || status=$?
 done
 exit $status
