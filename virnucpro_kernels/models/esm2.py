@@ -167,15 +167,14 @@ class Esm2(nn.Module):
                 cast("Block", block).to_fp8()
 
     def _claim_memory(self, tokens: int) -> None:
-        """Have PyTorch's allocator hold the residual stream, a LayerNorm's output and the widest activations at once.
+        """Have PyTorch's allocator hold memory for the widest activations and the residual stream at the same time.
 
-        It cuts the memory of all other activations out of this. Allocated one by one as they come, they would make it
-        hold memory for queries, keys and values beside that for the hidden layer, never in use at the same time.
+        It cuts most other activations out of this. Allocated one by one as they come, they would make it hold memory for
+        queries, keys and values beside that for the hidden layer, though never in use at the same time.
         """
-        widest = max(self.config.feed_forward, 3 * self.config.hidden)
-        widths = (self.config.hidden, self.config.hidden, widest)
-        claimed = [self.embedding.weight.new_empty(tokens, width) for width in widths]
-        del claimed
+        widest = self.embedding.weight.new_empty(tokens, max(self.config.feed_forward, 3 * self.config.hidden))
+        stream = self.embedding.weight.new_empty(tokens, self.config.hidden)
+        del widest, stream
 
     def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         if batch.tokens.is_cuda:
