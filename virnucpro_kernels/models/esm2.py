@@ -169,8 +169,8 @@ class Esm2(nn.Module):
     def _claim_memory(self, tokens: int) -> None:
         """Have PyTorch's allocator hold memory for the widest activations and the residual stream at the same time.
 
-        It cuts most other activations out of this. Allocated one by one as they come, they would make it hold memory for
-        queries, keys and values beside that for the hidden layer, though never in use at the same time.
+        It cuts most other activations out of this. Allocated one by one as they come, they would make it hold memory
+        for queries, keys and values beside that for the hidden layer, though never in use at the same time.
         """
         widest = self.embedding.weight.new_empty(tokens, max(self.config.feed_forward, 3 * self.config.hidden))
         stream = self.embedding.weight.new_empty(tokens, self.config.hidden)
