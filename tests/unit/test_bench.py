@@ -61,6 +61,28 @@ def test_unknown_sizes_are_refused() -> None:
         bench("--encoder", "esm3")
 
 
+def test_a_sweep_names_the_fastest_budget(tmp_path: Path) -> None:
+    options = [
+        "--sweep-budget",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0",
+        "--workload",
+        "5-40",
+        "--json",
+        str(tmp_path / "b.json"),
+    ]
+    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--workload", "9", *options])
+    rates: dict[int, list[float]] = {}
+    for rate in json.loads((tmp_path / "b.json").read_text())["rates"]:
+        rates.setdefault(rate["token_budget"], []).append(rate["tokens_per_second"])
+    assert len(rates) == 6
+    assert all(len(of_budget) == 2 for of_budget in rates.values())
+    best = max(rates, key=lambda budget: sum(rates[budget]))
+    assert f"best token budget of esm2-8m in fp32: {best:,} " in result.output
+
+
 def test_every_part_of_a_layer_is_timed_and_low_precision_compared(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0", "--token-budget", "64", "--accuracy", "2", "--no-reference")
     assert bench(*options, "--precision", "fp32,bf16", "--json", str(tmp_path / "b.json")) == 0

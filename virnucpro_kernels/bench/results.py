@@ -7,6 +7,7 @@ import platform
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -218,6 +219,22 @@ def _layer_cells(layer: Layer) -> list[tuple[str, ...]]:
     floor = sum(part.floor(layer.bandwidth, layer.flop_rate) for part in layer.parts)
     rows.append(("sum", f"{total:.3f}", f"{floor:.3f}", f"{floor / total:.2f}", "", ""))
     return rows
+
+
+def best_budgets(results: Results) -> list[str]:
+    """Say which token budget is the fastest for each encoder and precision, on average over the workloads."""
+    rates: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for rate in results.rates:
+        rates.setdefault((rate.encoder, rate.precision), {}).setdefault(rate.token_budget, []).append(
+            rate.tokens_per_second
+        )
+    lines = []
+    for (encoder, precision), of_budget in rates.items():
+        best = max(of_budget, key=lambda budget: fmean(of_budget[budget]))
+        lines.append(
+            f"best token budget of {encoder} in {precision}: {best:,} ({fmean(of_budget[best]):,.0f} tokens/s)"
+        )
+    return lines
 
 
 def slower_rows(results: Results, old: Path) -> tuple[list[str], int]:

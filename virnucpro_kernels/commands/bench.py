@@ -54,7 +54,7 @@ def bench(
 
     from virnucpro_kernels.bench.chunk import ChunkSize, measure_chunks
     from virnucpro_kernels.bench.encoders import CONFIGS, Workload
-    from virnucpro_kernels.bench.results import Results, describe_machine, slower_rows
+    from virnucpro_kernels.bench.results import Results, best_budgets, describe_machine, slower_rows
     from virnucpro_kernels.bench.results import markdown as to_markdown
     from virnucpro_kernels.bench.run import Plan, run
     from virnucpro_kernels.errors import UsageError
@@ -80,7 +80,7 @@ def bench(
     default = 33_792 if on_gpu else 2_048
     budgets = [token_budget or default]
     if sweep_budget:
-        budgets = [default * share // 4 for share in (1, 2, 3, 4, 6, 8)]
+        budgets = [default * share // 4 for share in (1, 2, 4, 6, 8, 12)]
     results = Results(describe_machine(where), "virnucpro " + shlex.join(sys.argv[1:]))
     if chunk:
         if folder is None:
@@ -115,10 +115,8 @@ def bench(
     if markdown is not None:
         markdown.write_text(to_markdown(results))
     if sweep_budget:
-        for name in encoders:
-            rates = [rate for rate in results.rates if rate.encoder == name]
-            best = max(rates, key=lambda rate: rate.tokens_per_second)
-            typer.echo(f"best token budget of {name}: {best.token_budget} ({best.tokens_per_second:,.0f} tokens/s)")
+        for line in best_budgets(results):
+            typer.echo(line)
     if compare is not None:
         slower, compared = slower_rows(results, compare)
         typer.echo(f"compared {compared} of {len(results.rates)} rows with {compare}: {len(slower)} slower")
