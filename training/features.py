@@ -58,8 +58,10 @@ class Encoders:
 def _embed(encoder: Esm2 | DnabertS, tokens: TokenArray) -> torch.Tensor:
     """Embed sequences, sorted by length on the way: on a CPU, attention runs over sequences of equal length at once."""
     order = np.argsort(tokens.lengths, kind="stable")
-    flat = SequenceArray(tokens.tokens, tokens.offsets).take(order)  # ragged like sequences
-    by_length = TokenArray(flat.data, flat.offsets)
+    pieces = np.split(tokens.tokens, tokens.offsets[1:-1])
+    by_length = TokenArray(
+        np.concatenate([pieces[place] for place in order]), np.append(0, np.cumsum(tokens.lengths[order]))
+    )
     batches = plan_batches(by_length.lengths, _TOKEN_BUDGET)
     vectors = torch.cat([encoder.embed(pack(by_length, batch)) for batch in batches])
     found = torch.empty_like(vectors)

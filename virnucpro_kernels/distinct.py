@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from virnucpro_kernels.sequences import SequenceArray
 
@@ -16,10 +17,12 @@ class Distinct:
     """The distinct sequences among n sequences.
 
     Attributes:
+        sequences: the distinct ones, u of them, in the order of their first occurrence.
         first: int64 (u,), ascending: where each distinct sequence occurs first.
         of_row: int64 (n,), which distinct sequence each sequence is; `of_row[first]` is 0, 1, 2, …
     """
 
+    sequences: SequenceArray
     first: Int64s
     of_row: Int64s
 
@@ -28,10 +31,17 @@ class Distinct:
 
 
 def find_distinct(sequences: SequenceArray) -> Distinct:
-    """Return the distinct ones of `sequences`, in the order of their first occurrence."""
-    number: dict[bytes, int] = {}
-    of_row = np.fromiter((number.setdefault(sequence, len(number)) for sequence in sequences), np.int64, len(sequences))
-    return Distinct(np.unique(of_row, return_index=True)[1].astype(np.int64), of_row)
+    """Return the distinct ones of `sequences`."""
+    buffers = [None, pa.py_buffer(sequences.offsets), pa.py_buffer(sequences.data)]
+    encoded = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(sequences), buffers).dictionary_encode()
+    of_row = encoded.indices.to_numpy().astype(np.int64)
+    # Numbers are given in the order of first occurrence: a sequence is new where its number is higher than all before.
+    first = np.flatnonzero(np.diff(np.maximum.accumulate(of_row), prepend=-1) > 0)
+    _, offsets, data = encoded.dictionary.buffers()
+    if not len(first):
+        return Distinct(SequenceArray.from_list([]), first, of_row)
+    borders = np.frombuffer(offsets, np.int64, len(first) + 1)
+    return Distinct(SequenceArray(np.frombuffer(data, np.uint8, borders[-1]), borders), first, of_row)
 
 
 class FanOut:

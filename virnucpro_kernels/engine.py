@@ -180,8 +180,7 @@ class _EncoderRun:
         """Take what the parts have, compute the rest, write the file; `save_all` leaves all of it in the parts too."""
         started = time.perf_counter()
         distinct = find_distinct(self.sequences)
-        if len(distinct) < len(self.sequences):
-            self.sequences = self.sequences.take(distinct.first)
+        self.sequences = distinct.sequences
         self.measures = measures = Measures(len(self.rows), len(distinct))
         self.budget = encoder_run(self.provenance, self.encoder.kind).token_budget
         numpy_type = _NUMPY_TYPES[self.engine.dtype]

@@ -58,11 +58,3 @@ class SequenceArray:
         """Sequences `start` to `stop` as views: nothing is copied but the offsets."""
         offsets = self.offsets[start : stop + 1]
         return SequenceArray(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])
-
-    def take(self, indices: npt.ArrayLike) -> "SequenceArray":
-        """Sequences `indices` (integers, any order, repeats allowed) as a new array."""
-        chosen = np.asarray(indices, np.int64)
-        lengths = self.lengths[chosen]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][chosen] - offsets[:-1], lengths)
-        return SequenceArray(self.data[places], offsets)

@@ -11,6 +11,7 @@ from virnucpro_kernels.sequences import SequenceArray
 
 def test_distinct_sequences_are_found_in_order_of_first_occurrence() -> None:
     distinct = find_distinct(SequenceArray.from_list([b"MK", b"A", b"MK", b"M", b"A", b"MK"]))
+    assert list(distinct.sequences) == [b"MK", b"A", b"M"]
     assert distinct.first.tolist() == [0, 1, 3]
     assert distinct.of_row.tolist() == [0, 1, 0, 2, 1, 0]
     assert len(find_distinct(SequenceArray.from_list([]))) == 0
@@ -27,7 +28,8 @@ def test_every_sequence_gets_the_vector_of_its_content(sequences: list[bytes], d
         done += size
         # Nothing waits that could be given out: the next row needs a vector that has not come.
         assert fan_out.given == len(sequences) or distinct.of_row[fan_out.given] == done
-    by_content = {sequences[first]: vector for first, vector in zip(distinct.first, vectors, strict=True)}
+    assert [sequences[first] for first in distinct.first] == list(distinct.sequences)
+    by_content = dict(zip(distinct.sequences, vectors, strict=True))
     expected = np.array([by_content[sequence] for sequence in sequences]).reshape(-1, 2)
     np.testing.assert_array_equal(np.concatenate(given_out), expected)
 
