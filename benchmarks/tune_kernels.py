@@ -57,7 +57,7 @@ class Task:
 
 def configs(field: str, values: Iterator[Any]) -> tuple[KernelConfig, ...]:
     """The configuration in use, and it with one part replaced."""
-    return (HOPPER, *(replace(HOPPER, **{field: value}) for value in values))
+    return tuple(dict.fromkeys((HOPPER, *(replace(HOPPER, **{field: value}) for value in values))))
 
 
 def attention_candidates(workload: str) -> Iterator[AttentionConfig]:

@@ -11,6 +11,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from virnucpro_kernels.ops.attention_kernels import resident_kernel, streamed_kernel
+from virnucpro_kernels.ops.configs import HOPPER
 from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
 from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
@@ -18,7 +19,7 @@ from virnucpro_kernels.ops.rows import row_blocks
 
 FP8_SINCE = 89
 OVERLAPPED_SINCE = 90
-#: Shared memory that a program can have, bytes.
+#: Shared memory that a program can have, bytes; other GPUs have no less than the smallest of these.
 SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448}
 
 FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
@@ -47,22 +48,6 @@ SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
         {"bias_ptr": None, "width": 3072, "gated": True, "rows_a_program": 4, "columns_a_program": 1024},
     ),
 ]
-#: The most that a program holds.
-ON_HOPPER: list[tuple[Any, dict[str, Any]]] = [
-    (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 6, "queries": 128}),
-    (
-        resident_kernel,
-        {
-            **ROTARY,
-            "out_scale_ptr": None,
-            "tiles": 3,
-            "queries": 128,
-            "head_dim": 128,
-            "block_half": 64,
-            "block_dim": 128,
-        },
-    ),
-]
 EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "tiles": 3, "queries": None}),
     (streamed_kernel, {**ROTARY, "stages": 2}),
@@ -71,7 +56,7 @@ EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element: str) -> None:
+def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element: str, **options: Any) -> None:
     """Compile `kernel` to machine code; what is not in `constants` is an argument."""
     if "overlapped" in kernel.arg_names:
         constants = constants | {"overlapped": capability >= OVERLAPPED_SINCE}
@@ -96,18 +81,30 @@ def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element
         kernel, types, {(kernel.arg_names.index(name),): value for name, value in constants.items()},
         {(place,): [["tt.divisibility", 16]] for place, kind in enumerate(types.values()) if kind.startswith("*")},
     )  # fmt: skip
-    compiled = compile_kernel(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4})
-    if compiled.metadata.shared > SHARED_MEMORY[capability]:
+    compiled = compile_kernel(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": 4} | options)
+    if compiled.metadata.shared > SHARED_MEMORY.get(capability, SHARED_MEMORY[FP8_SINCE]):
         raise SystemExit(f"{kernel} with {constants} needs {compiled.metadata.shared} bytes of shared memory")
+
+
+def compile_longest(capability: int, head_dim: int, tiles: int, element: str) -> None:
+    """What holds the most in shared memory: the longest resident sequences of heads of this size, cut as in a run."""
+    cut = HOPPER.attention.resident[tiles - 1]
+    sizes = {"head_dim": head_dim, "block_half": head_dim // 2, "block_dim": head_dim}
+    constants = ROTARY | sizes | {"out_scale_ptr": None, "tiles": tiles, "queries": cut.queries}
+    compile_for(
+        capability, resident_kernel, constants, element, num_warps=cut.warps, maxnreg=cut.registers, launch_pdl=True
+    )
 
 
 def main() -> None:
     capability = int(sys.argv[1])
     kernels = SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else [])
-    kernels += ON_HOPPER if capability >= OVERLAPPED_SINCE else []
     for element in ("fp16", "bf16"):
         for kernel, constants in kernels:
             compile_for(capability, kernel, constants, element)
+        if capability >= OVERLAPPED_SINCE:
+            compile_longest(capability, 64, 6, element)
+            compile_longest(capability, 128, 3, element)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from kernel_checks import (
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig
+from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig, kernel_config
 from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.quantize import quantize_rows
@@ -40,7 +40,8 @@ def stream(block: int, **sizes: int) -> KernelConfig:
 
 
 def resident(block: int, *cuts: ResidentConfig) -> KernelConfig:
-    return replace(HOPPER, attention=AttentionConfig(block=block, resident=cuts))
+    overlapped = HOPPER.attention.overlapped and kernel_config(DEVICE) is HOPPER
+    return replace(HOPPER, attention=AttentionConfig(block=block, resident=cuts, overlapped=overlapped))
 
 
 @DTYPES

@@ -53,8 +53,8 @@ def embed(*args: Any, **options: Any) -> Path:
     return Path(words[words.index("--protein") + 1]).parent
 
 
-def test_an_encoder_is_let_go_when_its_work_is_done(model: Model) -> None:
-    """The next one needs the memory."""
+def test_who_has_loaded_an_encoder_keeps_nothing_of_it(model: Model) -> None:
+    """When its work is done, the next one needs the memory."""
     setup = set_up(
         model, torch.device("cpu"), precision="fp32", attention="auto", token_budget=0, embedding_dtype="float32"
     )

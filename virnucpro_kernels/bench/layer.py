@@ -169,7 +169,10 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
 
 
 def profile_kernels(encoder: Encoder, batch: PackedBatch) -> dict[str, float]:
-    """Milliseconds of each GPU kernel in one forward pass among others, by the CUDA profiler, largest first."""
+    """Milliseconds of each GPU kernel in one forward pass among others, by the CUDA profiler, largest first.
+
+    Where lengths are mixed, the launches of attention overlap, and the sum of their times is more than they take.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     for _ in range(3):

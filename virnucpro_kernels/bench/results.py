@@ -132,7 +132,7 @@ def markdown(results: Results) -> str:
         lines += _table(("part", "ms", "floor ms", "of floor"), ("GB", "TFLOP"), _layer_cells(layer))
         if layer.kernels:
             top = list(layer.kernels.items())[:14]
-            lines += ["", "GPU kernels of a whole pass:", ""]
+            lines += ["", "GPU kernels of a whole pass (launches of attention for different lengths overlap):", ""]
             lines += _table(("kernel", "ms"), (), [(f"`{name[:90]}`", f"{time:.2f}") for name, time in top])
     if results.accuracy:
         lines += ["", "Cosine of the pooled vectors with those in fp32:", ""]

@@ -41,7 +41,7 @@ class Plan:
         encoder: one of `encoders.CONFIGS`.
         precisions: of `fp32`, `bf16`, `fp16`, `fp8`; bf16 not together with fp16 or fp8, which share the weights.
         workloads: lengths of sequences.
-        budgets: tokens of a batch; each is measured.
+        budgets: tokens of a batch, ascending; each is measured, until one does not fit into the memory.
         sequences: how many make up the batches; 0 for four full batches.
         rounds, seconds: the engine on each workload and the ceiling in turn, so many times, so long each.
         ceiling, reference, layers: what to measure beside the engine.
@@ -75,13 +75,22 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
         exact = vectors(encoder, samples)
     for precision in [name for name in _ORDER if name in plan.precisions]:
         convert(encoder, precision, keep=plan.keep)
-        if device.type == "cuda":
-            torch.cuda.empty_cache()  # what making the weights took is not the engine's
         for budget in plan.budgets:
-            for rate in _measure(encoder, precision, budget, plan, device, references):
-                results.rates.append(rate)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()  # what the weights, or the last budget, took on the way is not this engine's
+            try:
+                rates = list(_measure(encoder, precision, budget, plan, device, references))
+            except torch.OutOfMemoryError as error:
+                if budget == plan.budgets[0]:
+                    raise
+                log.warning(
+                    "%s %s: batches of %d tokens and more do not fit (%s)", plan.encoder, precision, budget, error
+                )
+                break
+            for rate in rates:
                 share = f", {rate.of_ceiling:.3f} of the ceiling" if rate.of_ceiling else ""
                 log.info("%s %s %s: %.0f tokens/s%s", *rate.key[:3], rate.tokens_per_second, share)
+            results.rates += rates
         if plan.layers:
             results.layers += [_layer(encoder, precision, workload, plan, device) for workload in plan.workloads]
         if exact is not None and samples is not None:

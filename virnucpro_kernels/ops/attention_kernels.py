@@ -127,7 +127,7 @@ def _resident_queries(
     tiles: tl.constexpr,
     block: tl.constexpr,
 ) -> tl.tuple:
-    """Weighted values of one tile of queries, and the sums of their weights. Only the last tile of keys is partial."""
+    """Weighted values of some queries, and the sums of their weights. Only the last tile of keys is partial."""
     highest, total, result = 0.0, 0.0, 0.0
     for tile in tl.static_range(tiles):
         columns = tile * block + tl.arange(0, block)

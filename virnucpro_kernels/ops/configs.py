@@ -27,8 +27,9 @@ class AttentionConfig:
     """How attention is cut into programs. A tile is `block` tokens of a sequence."""
 
     block: int
-    #: For sequences of 1, 2, … tiles; longer ones stream keys and values through `stages` buffers.
+    #: For sequences of 1, 2, … tiles.
     resident: tuple[ResidentConfig, ...] = ()
+    #: For longer ones, which stream keys and values through `stages` buffers.
     warps: int = 4
     stages: int = 2
     registers: int | None = None

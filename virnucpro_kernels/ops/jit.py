@@ -23,7 +23,7 @@ def jit(function: Callable[..., Any]) -> Any:
 
 
 def jit_for_any(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
-    """`jit`, with one compiled kernel for all values of these integer arguments."""
+    """`jit`, with one kernel for all values of these integers, and for all alignments of these pointers."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         return triton.jit(function, do_not_specialize=arguments) if TRITON_INSTALLED else function
