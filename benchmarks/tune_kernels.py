@@ -25,10 +25,19 @@ import torch
 from virnucpro_kernels.bench.encoders import Workload, batch_of
 from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.ops.attention import varlen_attention
-from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, ResidentConfig, RowConfig, TileConfig
+from virnucpro_kernels.ops.configs import (
+    HOPPER,
+    AttentionConfig,
+    KernelConfig,
+    ProductConfig,
+    ResidentConfig,
+    RowConfig,
+    TileConfig,
+)
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
 
@@ -144,6 +153,21 @@ def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
     return make
 
 
+def up_and_gelu(tokens: int) -> Job:
+    """The first product of ESM-2 3B's feed-forward part with the GELU inside."""
+    x, weight, bias = random(tokens, 2560), random(10240, 2560) * 0.02, random(10240)
+    return Job(lambda config: linear_gelu(x, weight, bias, kernels="triton", config=config))
+
+
+def up_and_gelu_candidates() -> Iterator[ProductConfig | None]:
+    """Tiles, and how they are ordered; None is cuBLAS's product and the GELU behind it."""
+    yield None
+    for group in (8, 11, 12, 16, 22, 24, 33):
+        yield ProductConfig(128, 256, 64, 8, 4, group)
+    for cut in ((128, 256, 64, 8, 3), (128, 256, 32, 8, 6), (256, 128, 64, 8, 4), (128, 128, 64, 4, 4)):
+        yield ProductConfig(*cut, 16)
+
+
 def activation(width: int, *, fp8: bool, gated: bool = False) -> Callable[[int], Job]:
     """GELU with bias, or GLU."""
 
@@ -186,6 +210,10 @@ def tasks() -> list[Task]:
         Task(
             "gelu 10240", activation(10240, fp8=False), configs("activation", iter(tiles)),
             lambda tokens: tokens * 4 * 10240 / 1e9,
+        ),
+        Task(
+            "up and gelu", up_and_gelu, configs("linear_gelu", up_and_gelu_candidates()),
+            lambda tokens: (tokens * (2560 + 10240) + 2560 * 10240) * 2 / 1e9,
         ),
         Task(
             "glu 3072", activation(3072, fp8=False, gated=True), configs("activation", iter(tiles)),

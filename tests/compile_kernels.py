@@ -14,6 +14,7 @@ from virnucpro_kernels.ops.attention_kernels import resident_kernel, streamed_ke
 from virnucpro_kernels.ops.configs import HOPPER
 from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
+from virnucpro_kernels.ops.linear_gelu import linear_gelu_kernel
 from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
 from virnucpro_kernels.ops.rows import row_blocks
 
@@ -56,8 +57,15 @@ EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element: str, **options: Any) -> None:
-    """Compile `kernel` to machine code; what is not in `constants` is an argument."""
+def compile_for(
+    capability: int,
+    kernel: Any,
+    constants: dict[str, Any],
+    element: str,
+    tiles: dict[str, tuple[int, int]] | None = None,
+    **options: Any,
+) -> None:
+    """Compile `kernel` to machine code; what is not in `constants` is an argument, a matrix in `tiles` of this size."""
     if "overlapped" in kernel.arg_names:
         constants = constants | {"overlapped": capability >= OVERLAPPED_SINCE}
     output = "fp8e4nv" if "out_scale_ptr" in kernel.arg_names and "out_scale_ptr" not in constants else element
@@ -67,11 +75,13 @@ def compile_for(capability: int, kernel: Any, constants: dict[str, Any], element
             types[name] = "constexpr"
         elif name in INTEGERS:
             types[name] = "i32"
+        elif tiles and name in tiles:
+            types[name] = f"tensordesc<{element}{list(tiles[name])}>"
         elif not name.endswith("_ptr"):
             types[name] = "fp32"
         elif name in INTEGER_POINTERS:
             types[name] = "*i32"
-        elif name in FP32_POINTERS and not (name == "bias_ptr" and "gated" in constants):
+        elif name in FP32_POINTERS and not (name == "bias_ptr" and ("gated" in constants or tiles)):
             types[name] = "*fp32"
         elif name == "out_ptr":
             types[name] = "*fp32" if kernel is layernorm_mean_kernel else f"*{output}"
@@ -96,6 +106,21 @@ def compile_longest(capability: int, head_dim: int, tiles: int, element: str) ->
     )
 
 
+def compile_linear_gelu(capability: int, element: str) -> None:
+    """The product with GELU inside, cut as in a run."""
+    cut = HOPPER.linear_gelu
+    constants = {
+        "inputs": 2560, "width": 10240, "tile_rows": cut.rows, "tile_columns": cut.columns, "depth": cut.depth,
+        "group": cut.group,
+    }  # fmt: skip
+    tiles = {
+        "x_desc": (cut.rows, cut.depth),
+        "weight_desc": (cut.columns, cut.depth),
+        "out_desc": (cut.rows, cut.columns // 2),
+    }
+    compile_for(capability, linear_gelu_kernel, constants, element, tiles, num_warps=cut.warps, num_stages=cut.stages)
+
+
 def main() -> None:
     capability = int(sys.argv[1])
     kernels = SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else [])
@@ -105,6 +130,7 @@ def main() -> None:
         if capability >= OVERLAPPED_SINCE:
             compile_longest(capability, 64, 6, element)
             compile_longest(capability, 128, 3, element)
+            compile_linear_gelu(capability, element)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_r
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import residual_layernorm, residual_layernorm_reference
+from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference
 from virnucpro_kernels.ops.pooling import layernorm_mean, layernorm_mean_reference
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
 
@@ -170,6 +172,19 @@ def check_bias_gelu(
     result = bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config)
     assert (result.data_ptr() == given.data_ptr()) == in_place
     assert_as_good(result, bias_gelu_reference(x, bias), bias_gelu_reference(x.float(), bias.float()))
+
+
+def check_linear_gelu(
+    rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
+) -> None:
+    x = random(rows, inputs, seed=1).to(dtype)
+    weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
+    poison(x.new_empty(rows, width))
+    result = linear_gelu(x, weight, bias, kernels="triton", config=config)
+    assert isinstance(result, torch.Tensor)
+    reference = bias_gelu_reference(linear(x, weight), bias)
+    assert isinstance(reference, torch.Tensor)
+    assert_as_good(result, reference, linear_gelu_reference(x.float(), weight.float(), bias.float()))
 
 
 def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:

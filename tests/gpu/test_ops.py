@@ -15,6 +15,7 @@ from kernel_checks import (
     check_glu,
     check_layernorm,
     check_layernorm_fp8,
+    check_linear_gelu,
     check_pooling,
     error,
     random,
@@ -152,6 +153,14 @@ def test_pooling(dtype: torch.dtype) -> None:
     for branch in (False, True):
         check_pooling((*BORDERS, 1400), 2560, dtype, skip=1, max_tokens=1024, branch=branch)
         check_pooling((*BORDERS, 1400), 768, dtype, skip=0, max_tokens=None, branch=branch)
+
+
+@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+@SIXTEEN_BIT
+@pytest.mark.parametrize(("inputs", "width"), [(320, 1280), (480, 1920), (2560, 10240)])
+def test_product_with_gelu_inside(dtype: torch.dtype, inputs: int, width: int) -> None:
+    for rows in (1, 127, 1001, 16_896):
+        check_linear_gelu(rows, inputs, width, dtype)
 
 
 @SIXTEEN_BIT

@@ -11,10 +11,11 @@ from kernel_checks import (
     check_glu,
     check_layernorm,
     check_layernorm_fp8,
+    check_linear_gelu,
     check_pooling,
 )
 
-from virnucpro_kernels.ops.configs import HOPPER, TileConfig
+from virnucpro_kernels.ops.configs import HOPPER, ProductConfig, TileConfig
 from virnucpro_kernels.ops.gelu import bias_gelu
 from virnucpro_kernels.ops.pooling import layernorm_mean_reference
 
@@ -39,6 +40,23 @@ def test_layernorm_to_fp8(width: int) -> None:
 def test_bias_gelu(width: int, dtype: torch.dtype) -> None:
     for rows, in_place in ((1, False), (7, True)):
         check_bias_gelu(rows, width, dtype, in_place=in_place)
+
+
+@pytest.mark.parametrize(
+    ("rows", "inputs", "width"), [(1, 64, 256), (130, 72, 264), (700, 320, 1280), (5, 8, 8)], ids=str
+)
+def test_linear_gelu(rows: int, inputs: int, width: int) -> None:
+    check_linear_gelu(rows, inputs, width, torch.float16)
+
+
+def test_linear_gelu_with_more_tiles_than_a_group_has() -> None:
+    small = ProductConfig(rows=16, columns=32, depth=16, warps=4, stages=2, group=3)
+    check_linear_gelu(130, 72, 264, torch.float16, config=replace(HOPPER, linear_gelu=small))
+
+
+@pytest.mark.parametrize(("inputs", "width", "dtype"), [(64, 96, torch.float32), (60, 96, torch.float16)], ids=str)
+def test_linear_gelu_where_the_kernel_cannot_run(inputs: int, width: int, dtype: torch.dtype) -> None:
+    check_linear_gelu(7, inputs, width, dtype)
 
 
 @DTYPES

@@ -21,9 +21,9 @@ from virnucpro_kernels.models.buffers import ExactBuffers
 from virnucpro_kernels.models.projection import Projection
 from virnucpro_kernels.models.rope import Rope
 from virnucpro_kernels.ops.attention import varlen_attention
-from virnucpro_kernels.ops.gelu import bias_gelu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import Operand, linear, linear_add
+from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import attention_factors
 from virnucpro_kernels.packing import PackedBatch
@@ -106,9 +106,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Operand, residual: torch.Tensor) -> torch.Tensor | None:
         """As `Attention.forward`."""
-        hidden = linear(x, self.up.operand)
-        to_fp8 = self.down.is_fp8
-        activated = bias_gelu(hidden, self.up.bias, out=None if to_fp8 else hidden, quantize=to_fp8)
+        activated = linear_gelu(x, self.up.operand, self.up.bias, quantize=self.down.is_fp8)
         return linear_add(activated, self.down.operand, residual)
 
 

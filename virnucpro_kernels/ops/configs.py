@@ -56,6 +56,19 @@ class TileConfig:
 
 
 @dataclass(frozen=True)
+class ProductConfig:
+    """How a matrix product is cut: tiles of the result, computed `depth` inputs at a time from `stages` buffers."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+    #: Rows of tiles that programs work on at the same time.
+    group: int
+
+
+@dataclass(frozen=True)
 class KernelConfig:
     """Configurations of all kernels on one family of GPUs."""
 
@@ -68,6 +81,8 @@ class KernelConfig:
     activation_fp8: RowConfig = RowConfig(rows=2, warps=8)
     #: One sequence a program, whatever `rows` says.
     pooling: RowConfig = RowConfig(rows=1, warps=4, stages=3)
+    #: The 16-bit product before a GELU with the GELU inside; None: cuBLAS's product, and the GELU as a pass of its own.
+    linear_gelu: ProductConfig | None = None
 
 
 #: Compute capability 9.0: matrix products read shared memory directly, so keys and values may stay there. Registers
@@ -85,7 +100,8 @@ HOPPER = KernelConfig(
         ),
         registers=168,
         overlapped=True,
-    )
+    ),
+    linear_gelu=ProductConfig(rows=128, columns=256, depth=64, warps=8, stages=4, group=16),
 )
 #: Every other GPU since compute capability 8.0.
 AMPERE = KernelConfig(attention=AttentionConfig(block=64))

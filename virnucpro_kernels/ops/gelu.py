@@ -15,19 +15,19 @@ from virnucpro_kernels.ops.rows import add_rows, load_row, multiply_rows, row_bl
 
 
 @jit
-def gelu(x: tl.tensor, exact: tl.constexpr, to_fp8: tl.constexpr) -> tl.tensor:
+def gelu(x: tl.tensor, exact: tl.constexpr, short: tl.constexpr) -> tl.tensor:
     """x · Φ(x) of fp32 numbers.
 
     Unless `exact`, by gelu(x) = max(x, 0) − |x| · 2^p(|x|), where the polynomial p is log2 Φ(−|x|), fitted by us with
     minimax weights: |error| of Φ at most 1.1e-7 (erf 2.2e-7), that of gelu 2e-7; one exp2 and no division. The leading
     coefficient is negative, so far out 2^p is 0. libdevice's erf costs three times as much and bounds the kernel.
-    Before rounding to fp8 degree 5 is enough: |error| of gelu 5.4e-7, while codes next to zero are 4e-6 apart where the
-    largest number of a row is 1.
+    `short` has a polynomial of degree 5, for kernels that computing holds up: |error| of gelu 5.4e-7. Rounded to fp16,
+    numbers of 0.001 are off by as much, and codes of fp8 next to zero are 4e-6 apart where the largest of a row is 1.
     """
     if exact:
         return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     size = tl.abs(x)
-    if to_fp8:
+    if short:
         p = -0.0004722873854916543 * size + 0.007079673931002617
         p = p * size - 0.05182158946990967
         p = p * size - 0.4599919021129608

@@ -9,10 +9,11 @@ try:
     import triton
     import triton.language as tl
     from triton.runtime.interpreter import InterpretedFunction
+    from triton.tools.tensor_descriptor import TensorDescriptor
 except ImportError:  # no Triton for this platform: the PyTorch implementations are the only ones
-    triton = tl = InterpretedFunction = None
+    triton = tl = InterpretedFunction = TensorDescriptor = None
 
-__all__ = ["TRITON_INSTALLED", "is_interpreted", "jit", "jit_for_any", "tl"]
+__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_for_any", "tl"]
 
 TRITON_INSTALLED = triton is not None
 

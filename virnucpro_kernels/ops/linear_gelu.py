@@ -1,0 +1,137 @@
+"""A product and the GELU behind it: where a GPU's configuration has a cut for it, in one kernel.
+
+There the activation is computed on the accumulators, fp32, while the next tile is on its way. That saves a pass which
+reads and writes the widest activation of a layer.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from virnucpro_kernels.ops import dispatch
+from virnucpro_kernels.ops.configs import KernelConfig, ProductConfig, kernel_config
+from virnucpro_kernels.ops.gelu import bias_gelu, gelu
+from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_for_any, tl
+from virnucpro_kernels.ops.linear import Operand, linear
+
+#: Bytes of which a stride of a matrix is a multiple, for the units that copy tiles.
+_ALIGNMENT = 16
+#: Programs where there is no GPU, in Triton's interpreter.
+_INTERPRETED_PROGRAMS = 3
+
+
+@jit
+def _store_activated(
+    out_desc: tl.tensor,
+    bias_ptr: tl.tensor,
+    product: tl.tensor,
+    row: tl.tensor,
+    column: tl.tensor,
+    width: tl.constexpr,
+    columns: tl.constexpr,
+) -> None:
+    at = column + tl.arange(0, columns)
+    bias = tl.load(bias_ptr + at, mask=at < width, other=0.0).to(tl.float32)
+    activated = gelu(product + bias[None, :], False, True)
+    out_desc.store([row, column], activated.to(out_desc.dtype))
+
+
+@jit_for_any("rows")
+def linear_gelu_kernel(
+    x_desc: tl.tensor,
+    weight_desc: tl.tensor,
+    out_desc: tl.tensor,
+    bias_ptr: tl.tensor,
+    rows: tl.tensor,
+    inputs: tl.constexpr,
+    width: tl.constexpr,
+    tile_rows: tl.constexpr,
+    tile_columns: tl.constexpr,
+    depth: tl.constexpr,
+    group: tl.constexpr,
+) -> None:
+    """Tiles of the result, one after the other in a program; copies for the next one begin before this one is stored.
+
+    Programs that run at the same time work on `group` rows of tiles, so that they share what they read. The result
+    leaves by halves: the shared memory that this saves holds one more step of the product.
+    """
+    row_tiles = tl.cdiv(rows, tile_rows)
+    column_tiles: tl.constexpr = (width + tile_columns - 1) // tile_columns
+    half: tl.constexpr = tile_columns // 2
+    for tile in tl.range(tl.program_id(0), row_tiles * column_tiles, tl.num_programs(0), flatten=True):
+        first = tile // (group * column_tiles) * group
+        in_group = tile % (group * column_tiles)
+        group_rows = tl.minimum(row_tiles - first, group)
+        row = (first + in_group % group_rows) * tile_rows
+        column = in_group // group_rows * tile_columns
+        product = tl.zeros((tile_rows, tile_columns), tl.float32)
+        for step in range((inputs + depth - 1) // depth):
+            x = x_desc.load([row, step * depth])
+            weight = weight_desc.load([column, step * depth])
+            product = tl.dot(x, weight.T, product)
+        left, right = tl.split(tl.permute(tl.reshape(product, (tile_rows, 2, half)), (0, 2, 1)))
+        _store_activated(out_desc, bias_ptr, left, row, column, width, half)
+        _store_activated(out_desc, bias_ptr, right, row, column + half, width, half)
+
+
+def linear_gelu_reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """The kernel in plain PyTorch: gelu(x @ weight.T + bias), computed in fp32, in the type of x."""
+    product = x.float() @ weight.float().t() + bias.float()
+    return torch.nn.functional.gelu(product).to(x.dtype)
+
+
+def linear_gelu(
+    x: Operand,
+    weight: Operand,
+    bias: torch.Tensor,
+    *,
+    quantize: bool = False,
+    kernels: str = "auto",
+    config: KernelConfig | None = None,
+) -> Operand:
+    """gelu(x @ weight.T + bias), gelu(v) = v · Φ(v) with Φ by erf, computed in fp32.
+
+    :param x: (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
+    :param weight: (out, in) of the type of x.
+    :param bias: (out,) of any floating type.
+    :param quantize: return e4m3 values with a scale a row.
+    :param kernels: see `dispatch.resolve_kernels`; config: how our kernels cut the work, None for what was tuned.
+    :return: (T, out) in the type of x (bf16 from fp8 operands), or `RowScaled`.
+    """
+    if not quantize and isinstance(x, torch.Tensor) and isinstance(weight, torch.Tensor):
+        ours = dispatch.resolve_kernels(kernels, x.device) == "triton"
+        cut = (config or kernel_config(x.device)).linear_gelu
+        if ours and cut is not None and _is_for_kernel(x, weight):
+            return _launch(x, weight, bias, cut)
+    hidden = linear(x, weight)
+    out = None if quantize else hidden
+    return bias_gelu(hidden, bias, out=out, quantize=quantize, kernels=kernels, config=config)
+
+
+def _is_for_kernel(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """16-bit, in rows whose starts the units that copy tiles can address."""
+    aligned = all(size * x.element_size() % _ALIGNMENT == 0 for size in weight.shape)
+    return aligned and x.element_size() == 2 and x.is_contiguous() and weight.is_contiguous()
+
+
+def _launch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, cut: ProductConfig) -> torch.Tensor:
+    (rows, inputs), width = x.shape, len(weight)
+    out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
+    tiles = -(-rows // cut.rows) * -(-width // cut.columns)
+    linear_gelu_kernel[(min(tiles, _programs(x.device)),)](
+        _tiled(x, cut.rows, cut.depth), _tiled(weight, cut.columns, cut.depth), _tiled(out, cut.rows, cut.columns // 2),
+        bias, rows, inputs=inputs, width=width, tile_rows=cut.rows, tile_columns=cut.columns, depth=cut.depth,
+        group=cut.group, num_warps=cut.warps, num_stages=cut.stages,
+    )  # fmt: skip
+    return out
+
+
+def _tiled(matrix: torch.Tensor, rows: int, columns: int) -> TensorDescriptor:
+    return TensorDescriptor.from_tensor(matrix, [rows, columns])
+
+
+def _programs(device: torch.device) -> int:
+    """One for each SM: a program needs nearly all of its shared memory."""
+    if device.type != "cuda":
+        return _INTERPRETED_PROGRAMS
+    return torch.cuda.get_device_properties(device).multi_processor_count
