@@ -33,7 +33,7 @@ for step in "$@"; do
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
     bench) run_bench bench 580 --encoder esm2-3b ;;
     dnabert) run_bench dnabert 200 --encoder dnabert-s ;;
-    accuracy) run_bench accuracy 300 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
+    accuracy) run_bench accuracy 450 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
     sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
     engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60

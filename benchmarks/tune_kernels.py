@@ -62,6 +62,8 @@ class Task:
     make: Callable[[int], Job]
     candidates: tuple[KernelConfig, ...]
     gigabytes: Callable[[int], float]
+    #: Of matrix products, a token.
+    teraflop: float = 0.0
 
 
 def configs(field: str, values: Iterator[Any]) -> tuple[KernelConfig, ...]:
@@ -153,13 +155,13 @@ def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
     return make
 
 
-def up_and_gelu(tokens: int) -> Job:
+def product_with_gelu(tokens: int) -> Job:
     """The first product of ESM-2 3B's feed-forward part with the GELU inside."""
     x, weight, bias = random(tokens, 2560), random(10240, 2560) * 0.02, random(10240)
     return Job(lambda config: linear_gelu(x, weight, bias, kernels="triton", config=config))
 
 
-def up_and_gelu_candidates() -> Iterator[ProductConfig | None]:
+def product_candidates() -> Iterator[ProductConfig | None]:
     """Tiles, and how they are ordered; None is cuBLAS's product and the GELU behind it."""
     yield None
     for group in (8, 11, 12, 16, 22, 24, 33):
@@ -212,8 +214,8 @@ def tasks() -> list[Task]:
             lambda tokens: tokens * 4 * 10240 / 1e9,
         ),
         Task(
-            "up and gelu", up_and_gelu, configs("linear_gelu", up_and_gelu_candidates()),
-            lambda tokens: (tokens * (2560 + 10240) + 2560 * 10240) * 2 / 1e9,
+            "linear_gelu 2560 to 10240", product_with_gelu, configs("linear_gelu", product_candidates()),
+            lambda tokens: (tokens * (2560 + 10240) + 2560 * 10240) * 2 / 1e9, teraflop=2e-12 * 2560 * 10240,
         ),
         Task(
             "glu 3072", activation(3072, fp8=False, gated=True), configs("activation", iter(tiles)),
@@ -259,10 +261,11 @@ def tune(task: Task, errors: list[str | None], bandwidth: float) -> list[dict[st
         time_taken = None if problem else milliseconds(lambda config=config: job.call(config), DEVICE)
         rows.append({"config": changes(config), "problem": problem, "ms": time_taken})
     floor = 1000 * task.gigabytes(TOKENS) * 1e9 / bandwidth
-    print(f"\n{task.name}: floor {floor:.3f} ms", flush=True)
+    print(f"\n{task.name}: floor {floor:.3f} ms by its bytes", flush=True)
     good = sorted((row for row in rows if row["ms"]), key=lambda row: row["ms"])
     for row in good[:6]:
-        print(f"  {row['ms']:.3f} ms  {row['config']}")
+        rate = f"  {1000 * TOKENS * task.teraflop / row['ms']:.0f} TFLOP/s" if task.teraflop else ""
+        print(f"  {row['ms']:.3f} ms{rate}  {row['config']}")
     for rank, row in enumerate(good, 1):
         if row["config"] == "in use":
             print(f"  {row['ms']:.3f} ms  in use, {rank} of {len(good)}")

@@ -28,11 +28,15 @@ def proteins_by(module: Embeds) -> Encoder:
 
 
 def with_outliers(factor: float) -> Esm2:
-    """An encoder one channel of which grows so large within a layer that fp16 cannot hold it."""
+    """An encoder two channels of which grow so large within a layer that fp16 cannot hold them, one of them upwards.
+
+    Both are needed: of what is far below zero GELU may make zeros before it is rounded.
+    """
     encoder = tiny.protein_encoder()
     block = encoder.blocks[0]
     block.feed_forward.up.weight[3] *= factor
-    block.feed_forward.down.weight[:, 3] /= factor
+    block.feed_forward.up.weight[4] = -block.feed_forward.up.weight[3]
+    block.feed_forward.down.weight[:, 3:5] /= factor / 100  # not less, or fp16 has few digits for them
     return encoder
 
 

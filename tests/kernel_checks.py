@@ -14,8 +14,7 @@ from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_r
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import residual_layernorm, residual_layernorm_reference
-from virnucpro_kernels.ops.linear import linear
-from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference
+from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
 from virnucpro_kernels.ops.pooling import layernorm_mean, layernorm_mean_reference
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
 
@@ -177,14 +176,18 @@ def check_bias_gelu(
 def check_linear_gelu(
     rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
 ) -> None:
+    """One kernel does it, and all in fp32: only the result is rounded."""
     x = random(rows, inputs, seed=1).to(dtype)
     weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
-    poison(x.new_empty(rows, width))
+    exact = linear_gelu_reference(x.float(), weight.float(), bias.float())
+    rounded = exact.to(dtype)
+    assert one_kernel(x, weight, kernels="triton", config=config)
+    poison(rounded)
     result = linear_gelu(x, weight, bias, kernels="triton", config=config)
     assert isinstance(result, torch.Tensor)
-    reference = bias_gelu_reference(linear(x, weight), bias)
-    assert isinstance(reference, torch.Tensor)
-    assert_as_good(result, reference, linear_gelu_reference(x.float(), weight.float(), bias.float()))
+    assert result.dtype == dtype
+    # The last digits of a sum depend on its order, and may take a result over the border between two 16-bit numbers.
+    assert error(result, exact) < 1.05 * error(rounded, exact) + 2e-6
 
 
 def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:

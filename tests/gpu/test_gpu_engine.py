@@ -157,8 +157,7 @@ def test_what_overflows_in_fp16_is_computed_again_in_fp32(tmp_path: Path) -> Non
     half = with_outliers(1e5).to(GPU, torch.float16)
     engine = Engine(GPU, torch.float32)
     measures = embed(tmp_path / "16", frames, proteins_by(half), engine=engine, precision="fp16")["protein"]
-    # Not where the channel stays below zero in a whole batch: GELU makes zeros of what fp16 could not hold.
-    assert measures.batches / 2 < measures.redone <= measures.batches
+    assert measures.redone == measures.batches > 5
     np.testing.assert_allclose(read(tmp_path / "16" / "p.h5")[1], read(tmp_path / "32" / "p.h5")[1], atol=5e-3)
     assert {weight.dtype for weight in half.parameters()} == {torch.float16}
 

@@ -26,6 +26,7 @@ from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_r
 from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig, kernel_config
 from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
 from virnucpro_kernels.ops.linear import linear, linear_add
+from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.quantize import quantize_rows
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(DEVICE.type != "cuda", reason="needs an NVIDIA GPU")]
@@ -157,10 +158,27 @@ def test_pooling(dtype: torch.dtype) -> None:
 
 @pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
 @SIXTEEN_BIT
-@pytest.mark.parametrize(("inputs", "width"), [(320, 1280), (480, 1920), (2560, 10240)])
-def test_product_with_gelu_inside(dtype: torch.dtype, inputs: int, width: int) -> None:
+@pytest.mark.parametrize(("inputs", "width"), [(72, 264), (320, 1280), (480, 1920), (2560, 10240)])
+def test_linear_gelu(dtype: torch.dtype, inputs: int, width: int) -> None:
     for rows in (1, 127, 1001, 16_896):
         check_linear_gelu(rows, inputs, width, dtype)
+
+
+@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+def test_linear_gelu_of_what_fp16_cannot_hold() -> None:
+    """GELU makes zeros of products far below zero, and infinities of those far above stay so, for the engine to see."""
+    x, bias = torch.full((3, 64), 200.0, dtype=torch.float16, device=DEVICE), torch.zeros(64, device=DEVICE)
+    weight = torch.full((64, 64), -100.0, dtype=torch.float16, device=DEVICE)
+    assert (linear_gelu(x, weight, bias) == 0).all()
+    assert (linear_gelu(x, -weight, bias) == torch.inf).all()
+
+
+@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+def test_linear_gelu_repeats_itself() -> None:
+    x, weight = random(16_896, 2560, seed=1).half(), random(10_240, 2560, seed=2, scale=0.03).half()
+    bias = random(10_240, seed=3).half()
+    first, *others = (linear_gelu(x, weight, bias) for _ in range(10))
+    assert all(torch.equal(first, other) for other in others)
 
 
 @SIXTEEN_BIT

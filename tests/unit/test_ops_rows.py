@@ -13,10 +13,12 @@ from kernel_checks import (
     check_layernorm_fp8,
     check_linear_gelu,
     check_pooling,
+    random,
 )
 
 from virnucpro_kernels.ops.configs import HOPPER, ProductConfig, TileConfig
 from virnucpro_kernels.ops.gelu import bias_gelu
+from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
 from virnucpro_kernels.ops.pooling import layernorm_mean_reference
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
@@ -51,12 +53,48 @@ def test_linear_gelu(rows: int, inputs: int, width: int) -> None:
 
 def test_linear_gelu_with_more_tiles_than_a_group_has() -> None:
     small = ProductConfig(rows=16, columns=32, depth=16, warps=4, stages=2, group=3)
-    check_linear_gelu(130, 72, 264, torch.float16, config=replace(HOPPER, linear_gelu=small))
+    check_linear_gelu(150, 72, 264, torch.float16, config=replace(HOPPER, linear_gelu=small))
 
 
-@pytest.mark.parametrize(("inputs", "width", "dtype"), [(64, 96, torch.float32), (60, 96, torch.float16)], ids=str)
-def test_linear_gelu_where_the_kernel_cannot_run(inputs: int, width: int, dtype: torch.dtype) -> None:
-    check_linear_gelu(7, inputs, width, dtype)
+def _from(first: int, rows: int, columns: int) -> torch.Tensor:
+    """A matrix whose memory begins `first` numbers behind a border of 16 bytes."""
+    memory = random(rows * columns + first, seed=rows).half()
+    return memory[first:].view(rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight"),
+    [
+        (_from(0, 7, 64).float(), _from(0, 96, 64).float()),
+        (_from(0, 7, 60), _from(0, 96, 60)),
+        (_from(0, 7, 64), _from(0, 92, 64)),
+        (_from(1, 7, 64), _from(0, 96, 64)),
+        (_from(0, 7, 64), _from(4, 96, 64)),
+        (_from(0, 7, 64), _from(0, 64, 96).t()),
+        (_from(0, 7, 68)[:1, :64], _from(0, 96, 64)),
+        (_from(0, 7, 64)[:0], _from(0, 96, 64)),
+    ],
+    ids=["fp32", "inputs", "outputs", "offset", "weight's offset", "transposed", "part of a row", "no rows"],
+)
+def test_linear_gelu_where_tiles_cannot_be_copied(x: torch.Tensor, weight: torch.Tensor) -> None:
+    assert one_kernel(x, weight, kernels="triton") is None
+    bias = random(len(weight), seed=3)
+    result = linear_gelu(x, weight, bias, kernels="triton")
+    torch.testing.assert_close(result, linear_gelu_reference(x, weight, bias), atol=2e-2, rtol=2e-3)
+
+
+def test_linear_gelu_of_rows_out_of_wider_ones() -> None:
+    x, weight, bias = _from(0, 7, 128)[:, 32:96], _from(0, 96, 64), random(96, seed=3)
+    assert one_kernel(x, weight, kernels="triton")
+    result = linear_gelu(x, weight, bias, kernels="triton")
+    torch.testing.assert_close(result, linear_gelu_reference(x, weight, bias), atol=1e-3, rtol=1e-3)
+
+
+def test_linear_gelu_of_matrices_that_do_not_fit_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        linear_gelu(_from(0, 5, 64), _from(0, 256, 128), random(256, seed=3), kernels="triton")
+    with pytest.raises(RuntimeError, match="dtype"):
+        linear_gelu(_from(0, 5, 64), _from(0, 256, 64).bfloat16(), random(256, seed=3), kernels="triton")
 
 
 @DTYPES
@@ -77,6 +115,17 @@ def test_gelu_over_the_whole_range() -> None:
     result = bias_gelu(x.unsqueeze(0), None, kernels="triton")[0].double()
     rounding = torch.exp2(torch.floor(torch.log2(exact.abs().clamp_min(2**-14))) - 11)
     assert ((result - exact).abs() <= rounding * 1.001 + 2.5e-7).all()
+
+
+def test_gelu_inside_a_product_over_the_whole_range() -> None:
+    x = torch.zeros(4807, 8, dtype=torch.float16, device=DEVICE)
+    x[:, 0] = torch.cat((torch.linspace(-12, 12, 4801), torch.tensor([-6e4, -100.0, -8.0, 8.0, 100.0, 6e4])))
+    weight = torch.eye(8, dtype=torch.float16, device=DEVICE)
+    exact = torch.nn.functional.gelu(x[:, 0].double())
+    result = linear_gelu(x, weight, torch.zeros(8, device=DEVICE), kernels="triton")
+    assert isinstance(result, torch.Tensor)
+    rounding = torch.exp2(torch.floor(torch.log2(exact.abs().clamp_min(2**-14))) - 11)
+    assert ((result[:, 0].double() - exact).abs() <= rounding * 1.001 + 6e-7).all()
 
 
 @DTYPES

@@ -16,7 +16,7 @@ from virnucpro_kernels.models.esm2 import Esm2, FeedForward
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.linear import Operand, linear, linear_add
-from virnucpro_kernels.ops.linear_gelu import linear_gelu
+from virnucpro_kernels.ops.linear_gelu import linear_gelu, one_kernel
 from virnucpro_kernels.packing import PackedBatch
 
 
@@ -120,15 +120,20 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
 
 
 def _time_up_and_gelu(record: _Recorder, feed_forward: FeedForward, y: Operand) -> Operand:
-    """As one part, unless the layer is fp8: then they are two kernels on every GPU."""
-    up, fp8 = feed_forward.up, feed_forward.up.is_fp8
-    activated = linear_gelu(y, up.operand, up.bias, quantize=fp8)
-    if not fp8:
-        record.product("up, and GELU", y, up.operand, lambda: linear_gelu(y, up.operand, up.bias), activated)
+    up, weight, fp8 = feed_forward.up, feed_forward.up.operand, feed_forward.up.is_fp8
+    if isinstance(y, torch.Tensor) and isinstance(weight, torch.Tensor) and one_kernel(y, weight):
+        activated = linear_gelu(y, weight, up.bias)
+        record.product("up, GELU inside", y, weight, lambda: linear_gelu(y, weight, up.bias), activated)
         return activated
-    hidden = linear(y, up.operand)
-    record.product("up", y, up.operand, lambda: linear(y, up.operand), hidden)
-    record.time("GELU", lambda: bias_gelu(hidden, up.bias, quantize=True), hidden, activated)
+    hidden = linear(y, weight)
+    record.product("up", y, weight, lambda: linear(y, weight), hidden)
+    place = None if fp8 else torch.empty_like(hidden)
+
+    def activate() -> Operand:
+        return bias_gelu(hidden, up.bias, out=place, quantize=fp8)
+
+    activated = activate()
+    record.time("GELU", activate, hidden, activated)
     return activated
 
 

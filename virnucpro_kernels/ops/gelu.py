@@ -15,33 +15,37 @@ from virnucpro_kernels.ops.rows import add_rows, load_row, multiply_rows, row_bl
 
 
 @jit
-def gelu(x: tl.tensor, exact: tl.constexpr, short: tl.constexpr) -> tl.tensor:
+def gelu(x: tl.tensor, degree: tl.constexpr) -> tl.tensor:
     """x · Φ(x) of fp32 numbers.
 
-    Unless `exact`, by gelu(x) = max(x, 0) − |x| · 2^p(|x|), where the polynomial p is log2 Φ(−|x|), fitted by us with
-    minimax weights: |error| of Φ at most 1.1e-7 (erf 2.2e-7), that of gelu 2e-7; one exp2 and no division. The leading
-    coefficient is negative, so far out 2^p is 0. libdevice's erf costs three times as much and bounds the kernel.
-    `short` has a polynomial of degree 5, for kernels that computing holds up: |error| of gelu 5.4e-7. Rounded to fp16,
-    numbers of 0.001 are off by as much, and codes of fp8 next to zero are 4e-6 apart where the largest of a row is 1.
+    `degree` 0 is by erf. Otherwise gelu(x) = max(x, 0) − |x| · 2^p(|x|), where the polynomial p is log2 Φ(−|x|), fitted
+    by us with minimax weights; one exp2 and no division. The leading coefficient is negative, so far out 2^p is 0.
+    libdevice's erf costs three times as much and bounds the kernel.
+
+    Degree 8: |error| of Φ at most 1.1e-7 (erf 2.2e-7), that of gelu 2e-7. Degree 5, for kernels that computing holds
+    up: 1.3e-5 and 5.5e-7. The latter is what rounding a result of 0.001 to fp16 does; smaller results, at x < −3.4,
+    lose digits (0.3 % of −1.3e-4 at −4), which no sum with ordinary ones can tell. Codes of fp8 next to zero are 4e-6
+    apart where the largest number of a row is 1.
     """
-    if exact:
+    if degree == 0:
         return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     size = tl.abs(x)
-    if short:
+    if degree == 5:
         p = -0.0004722873854916543 * size + 0.007079673931002617
         p = p * size - 0.05182158946990967
         p = p * size - 0.4599919021129608
         p = p * size - 1.1507909297943115
         p = p * size - 1.0000369548797607
-        return tl.maximum(x, 0.0) - size * tl.exp2(p)
-    p = -6.604103646168369e-07 * size + 1.1730954611266498e-05
-    p = p * size - 4.867320240009576e-05
-    p = p * size - 0.0004774717672262341
-    p = p * size + 0.007508268114179373
-    p = p * size - 0.052795857191085815
-    p = p * size - 0.4591141641139984
-    p = p * size - 1.151115894317627
-    p = p * size - 0.9999998211860657
+    else:
+        tl.static_assert(degree == 8)
+        p = -6.604103646168369e-07 * size + 1.1730954611266498e-05
+        p = p * size - 4.867320240009576e-05
+        p = p * size - 0.0004774717672262341
+        p = p * size + 0.007508268114179373
+        p = p * size - 0.052795857191085815
+        p = p * size - 0.4591141641139984
+        p = p * size - 1.151115894317627
+        p = p * size - 0.9999998211860657
     return tl.maximum(x, 0.0) - size * tl.exp2(p)
 
 
@@ -69,11 +73,11 @@ def activation_kernel(
     stride: tl.constexpr = 2 * width if gated else width
     at = row.to(tl.int64)[:, None] * stride + column[None, :]
     x = tl.load(x_ptr + at, mask=inside, other=0.0)
-    exact: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
+    degree: tl.constexpr = 0 if x_ptr.dtype.element_ty == tl.float32 else 8
     x = x.to(tl.float32)
     if bias_ptr is not None:
         x += tl.load(bias_ptr + column, mask=column < width, other=0.0).to(tl.float32)[None, :]
-    y = gelu(x, exact, False)
+    y = gelu(x, degree)
     if gated:
         y *= tl.load(x_ptr + at + width, mask=inside, other=0.0).to(tl.float32)
     tl.store(out_ptr + row.to(tl.int64)[:, None] * width + column[None, :], y.to(out_ptr.dtype.element_ty), mask=inside)
@@ -94,7 +98,7 @@ def activation_fp8_kernel(
     stages: tl.constexpr,
 ) -> None:
     """Some rows a program; each stays in registers between its maximum and its rounding. Biases come from L1."""
-    exact: tl.constexpr = x_ptr.dtype.element_ty == tl.float32
+    degree: tl.constexpr = 0 if x_ptr.dtype.element_ty == tl.float32 else 5
     stride: tl.constexpr = 2 * width if gated else width
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
@@ -102,9 +106,9 @@ def activation_fp8_kernel(
         blocks = load_row(x_ptr + at, width, head, tail)
         if bias_ptr is not None:
             blocks = add_rows(blocks, load_row(bias_ptr, width, head, tail), tail)
-        activated = tl.tuple((gelu(blocks[0], exact, True),))
+        activated = tl.tuple((gelu(blocks[0], degree),))
         if tail != 0:
-            activated += (gelu(blocks[1], exact, True),)
+            activated += (gelu(blocks[1], degree),)
         if gated:
             activated = multiply_rows(activated, load_row(x_ptr + at + width, width, head, tail), tail)
         store_row_fp8(out_ptr + tl.cast(row, tl.int64) * width, out_scale_ptr + row, activated, width, head, tail)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
-try:
+TRITON_INSTALLED = find_spec("triton") is not None
+
+if TRITON_INSTALLED:
     import triton
     import triton.language as tl
     from triton.runtime.interpreter import InterpretedFunction
     from triton.tools.tensor_descriptor import TensorDescriptor
-except ImportError:  # no Triton for this platform: the PyTorch implementations are the only ones
+else:  # there is no Triton for this platform: the PyTorch implementations are the only ones
     triton = tl = InterpretedFunction = TensorDescriptor = None
 
 __all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_for_any", "tl"]
-
-TRITON_INSTALLED = triton is not None
 
 
 def jit(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,7 @@
-"""Matrix products of a layer, by cuBLAS: fp32, fp16, bf16, and fp8 with a scale a row of both operands."""
+"""Matrix products by cuBLAS: fp32, fp16, bf16, and fp8 with a scale a row of both operands.
+
+The one before a GELU may be ours, see `linear_gelu`.
+"""
 
 from __future__ import annotations
 

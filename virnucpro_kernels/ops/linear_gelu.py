@@ -13,16 +13,18 @@ from virnucpro_kernels.ops.configs import KernelConfig, ProductConfig, kernel_co
 from virnucpro_kernels.ops.gelu import bias_gelu, gelu
 from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_for_any, tl
 from virnucpro_kernels.ops.linear import Operand, linear
+from virnucpro_kernels.ops.quantize import RowScaled
 
-#: Bytes of which a stride of a matrix is a multiple, for the units that copy tiles.
-_ALIGNMENT = 16
+_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+#: 16-bit numbers of which the beginning of every row is a multiple, for the units that copy tiles.
+_MULTIPLE = 8
 #: Programs where there is no GPU, in Triton's interpreter.
 _INTERPRETED_PROGRAMS = 3
 
 
 @jit
 def _store_activated(
-    out_desc: tl.tensor,
+    out_desc: tl.tensor_descriptor,
     bias_ptr: tl.tensor,
     product: tl.tensor,
     row: tl.tensor,
@@ -32,15 +34,15 @@ def _store_activated(
 ) -> None:
     at = column + tl.arange(0, columns)
     bias = tl.load(bias_ptr + at, mask=at < width, other=0.0).to(tl.float32)
-    activated = gelu(product + bias[None, :], False, True)
+    activated = gelu(product + bias[None, :], 5)
     out_desc.store([row, column], activated.to(out_desc.dtype))
 
 
 @jit_for_any("rows")
 def linear_gelu_kernel(
-    x_desc: tl.tensor,
-    weight_desc: tl.tensor,
-    out_desc: tl.tensor,
+    x_desc: tl.tensor_descriptor,
+    weight_desc: tl.tensor_descriptor,
+    out_desc: tl.tensor_descriptor,
     bias_ptr: tl.tensor,
     rows: tl.tensor,
     inputs: tl.constexpr,
@@ -53,7 +55,7 @@ def linear_gelu_kernel(
     """Tiles of the result, one after the other in a program; copies for the next one begin before this one is stored.
 
     Programs that run at the same time work on `group` rows of tiles, so that they share what they read. The result
-    leaves by halves: the shared memory that this saves holds one more step of the product.
+    leaves by halves: the shared memory that this saves is one more buffer for the steps of the product.
     """
     row_tiles = tl.cdiv(rows, tile_rows)
     column_tiles: tl.constexpr = (width + tile_columns - 1) // tile_columns
@@ -75,7 +77,7 @@ def linear_gelu_kernel(
 
 
 def linear_gelu_reference(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """The kernel in plain PyTorch: gelu(x @ weight.T + bias), computed in fp32, in the type of x."""
+    """The kernel in plain PyTorch: gelu(x @ weight.T + bias) in fp32, rounded once to the type of x."""
     product = x.float() @ weight.float().t() + bias.float()
     return torch.nn.functional.gelu(product).to(x.dtype)
 
@@ -89,7 +91,9 @@ def linear_gelu(
     kernels: str = "auto",
     config: KernelConfig | None = None,
 ) -> Operand:
-    """gelu(x @ weight.T + bias), gelu(v) = v · Φ(v) with Φ by erf, computed in fp32.
+    """gelu(x @ weight.T + bias), gelu(v) = v · Φ(v), Φ the normal distribution's, not its tanh approximation.
+
+    One kernel where `one_kernel` has a cut; elsewhere `linear` and `bias_gelu`, between which the product is rounded.
 
     :param x: (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
     :param weight: (out, in) of the type of x.
@@ -98,20 +102,34 @@ def linear_gelu(
     :param kernels: see `dispatch.resolve_kernels`; config: how our kernels cut the work, None for what was tuned.
     :return: (T, out) in the type of x (bf16 from fp8 operands), or `RowScaled`.
     """
-    if not quantize and isinstance(x, torch.Tensor) and isinstance(weight, torch.Tensor):
-        ours = dispatch.resolve_kernels(kernels, x.device) == "triton"
-        cut = (config or kernel_config(x.device)).linear_gelu
-        if ours and cut is not None and _is_for_kernel(x, weight):
+    if not (quantize or isinstance(x, RowScaled) or isinstance(weight, RowScaled)):
+        cut = one_kernel(x, weight, kernels=kernels, config=config)
+        if cut is not None:
             return _launch(x, weight, bias, cut)
     hidden = linear(x, weight)
     out = None if quantize else hidden
     return bias_gelu(hidden, bias, out=out, quantize=quantize, kernels=kernels, config=config)
 
 
-def _is_for_kernel(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """16-bit, in rows whose starts the units that copy tiles can address."""
-    aligned = all(size * x.element_size() % _ALIGNMENT == 0 for size in weight.shape)
-    return aligned and x.element_size() == 2 and x.is_contiguous() and weight.is_contiguous()
+def one_kernel(
+    x: torch.Tensor, weight: torch.Tensor, *, kernels: str = "auto", config: KernelConfig | None = None
+) -> ProductConfig | None:
+    """How `linear_gelu` cuts the work where one kernel does all of it; None where that is not so.
+
+    That takes a GPU whose configuration has a cut, and 16-bit matrices whose tiles can be copied. Matrices that do not
+    fit each other are left to `linear`, which says so.
+    """
+    if dispatch.resolve_kernels(kernels, x.device) == "torch":
+        return None
+    alike = x.dtype == weight.dtype and x.device == weight.device and x.shape[1] == weight.shape[1]
+    copied = _is_copied(x) and _is_copied(weight) and len(weight) % _MULTIPLE == 0
+    return (config or kernel_config(x.device)).linear_gelu if alike and copied and x.dtype in _SIXTEEN_BIT else None
+
+
+def _is_copied(matrix: torch.Tensor) -> bool:
+    """Whether tiles of a 16-bit matrix can be copied: rows in one piece, each beginning at a multiple of 16 bytes."""
+    starts = matrix.data_ptr() // 2, matrix.stride(0)
+    return matrix.numel() > 0 and matrix.stride(1) == 1 and not any(start % _MULTIPLE for start in starts)
 
 
 def _launch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, cut: ProductConfig) -> torch.Tensor:
