@@ -49,13 +49,12 @@ def classify(
     with EmbeddingReader(features) as reader:
         provenance = reader.provenance
         check_features(provenance, model, features)
-        found = np.empty(len(reader), np.float32)
-        done = 0
-        for rows, vectors in reader.blocks():
-            found[done : done + len(rows)] = logits(classifier, vectors)
-            done += len(rows)
-            progress(done, len(reader))
         rows = reader.rows
+        found = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _BATCH):
+            stop = min(start + _BATCH, len(rows))
+            found[start:stop] = logits(classifier, reader.read(start, stop))
+            progress(stop, len(rows))
     finite = np.isfinite(found)
     if not finite.all():
         raise DamagedFileError(
