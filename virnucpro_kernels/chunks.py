@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.manifest import Chunk, read_manifest, write_manifest
@@ -96,19 +98,44 @@ class Frames:
         return len(self.rows)
 
 
-def _read_fasta(path: Path) -> tuple[list[bytes], list[bytes]]:
-    """Headers and sequences of a FASTA file in which every record is two lines."""
+def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
+    """Headers, `>` included, and sequences of a FASTA file in which every record is two lines."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        text = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
         raise DamagedFileError(f"{path}: missing") from error
-    if lines.pop() != b"" or len(lines) % 2:
+    ends = np.flatnonzero(text == ord("\n"))
+    if len(ends) % 2 or (len(text) and text[-1] != ord("\n")):
         raise DamagedFileError(f"{path}: truncated")
-    headers, sequences = lines[0::2], lines[1::2]
-    for number, (header, sequence) in enumerate(zip(headers, sequences, strict=True), start=1):
-        if header[:1] != b">" or sequence[:1] in (b"", b">"):
-            raise DamagedFileError(f"{path}: damaged at record {number} (line {2 * number - 1})")
-    return headers, sequences
+    lengths = np.diff(ends, prepend=-1) - 1
+    firsts = text[ends - lengths]  # of an empty line its end
+    bad = (firsts[0::2] != ord(">")) | (firsts[1::2] == ord(">")) | (lengths[1::2] == 0)
+    if bad.any():
+        number = int(np.argmax(bad)) + 1
+        raise DamagedFileError(f"{path}: damaged at record {number} (line {2 * number - 1})")
+    return _every_second(text, lengths, 0), _every_second(text, lengths, 1)
+
+
+def _every_second(text: npt.NDArray[np.uint8], lengths: Int64s, first: int) -> SequenceArray:
+    """Lines `first`, `first` + 2, … of a text whose lines have these lengths, their ends not counted."""
+    wanted = np.zeros((len(lengths), 2), bool)  # of each line itself and its end
+    wanted[first::2, 0] = True
+    pieces = np.stack([lengths, np.ones_like(lengths)], axis=1)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[first::2])])
+    return SequenceArray(text[np.repeat(wanted.ravel(), pieces.ravel())], offsets)
+
+
+def _same(one: SequenceArray, other: SequenceArray) -> bool:
+    return np.array_equal(one.offsets, other.offsets) and np.array_equal(one.data, other.data)
+
+
+def _parse_headers(headers: SequenceArray) -> tuple[Int64s, list[str]]:
+    """Rows and IDs from headers `>ROW ID`. Raises ValueError where one is something else."""
+    texts = headers.to_arrow().cast(pa.large_string())
+    words = pc.split_pattern(pc.utf8_slice_codeunits(texts, 1), " ", max_splits=1)
+    if (pc.list_value_length(words).to_numpy() < 2).any():
+        raise ValueError("no ID")
+    return pc.list_element(words, 0).cast(pa.int64()).to_numpy(), pc.list_element(words, 1).to_pylist()
 
 
 def read_frames(fna: Path, faa: Path) -> Frames:
@@ -119,20 +146,17 @@ def read_frames(fna: Path, faa: Path) -> Frames:
     """
     headers, nucleotides = _read_fasta(fna)
     other_headers, proteins = _read_fasta(faa)
-    if headers != other_headers:
+    if not _same(headers, other_headers):
         pairs = zip(headers, other_headers, strict=False)
         number = next(
             (i for i, (one, other) in enumerate(pairs) if one != other), min(len(headers), len(other_headers))
         )
         raise DamagedFileError(f"{fna} and {faa} do not hold the same frames: they differ from record {number + 1} on")
     try:
-        names = [header[1:].decode().split(" ", 1) for header in headers]
-        rows = np.array([int(row) for row, _ in names], np.int64)
+        rows, ids = _parse_headers(headers)
     except ValueError as error:
         raise DamagedFileError(f"{fna}: a header is not '>ROW ID' ({error})") from error
     descents = np.flatnonzero(np.diff(rows) <= 0)
     if len(descents):
         raise DamagedFileError(f"{fna}: rows do not ascend at record {descents[0] + 2}")
-    return Frames(
-        rows, [name for _, name in names], SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins)
-    )
+    return Frames(rows, ids, nucleotides, proteins)

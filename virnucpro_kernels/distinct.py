@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from virnucpro_kernels.sequences import SequenceArray
 
@@ -32,8 +31,7 @@ class Distinct:
 
 def find_distinct(sequences: SequenceArray) -> Distinct:
     """Return the distinct ones of `sequences`."""
-    buffers = [None, pa.py_buffer(sequences.offsets), pa.py_buffer(sequences.data)]
-    encoded = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(sequences), buffers).dictionary_encode()
+    encoded = sequences.to_arrow().dictionary_encode()
     of_row = encoded.indices.to_numpy().astype(np.int64)
     # Numbers are given in the order of first occurrence: a sequence is new where its number is higher than all before.
     first = np.flatnonzero(np.diff(np.maximum.accumulate(of_row), prepend=-1) > 0)

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,11 @@ class SequenceArray:
     def __iter__(self) -> Iterator[bytes]:
         joined, offsets = self.data.tobytes(), self.offsets.tolist()
         return (joined[start:end] for start, end in pairwise(offsets))
+
+    def to_arrow(self) -> pa.LargeBinaryArray:
+        """The same sequences as an Arrow array; nothing is copied."""
+        buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
+        return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
