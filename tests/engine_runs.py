@@ -60,7 +60,7 @@ def embed(
     """Embed into `folder`, with the parts beside the files."""
     engine = engine or Engine(torch.device("cpu"), torch.float32)
     outputs: dict[Kind, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
-    makers = [partial(Encoder, encoder.kind, encoder.module, encoder.tokenize) for encoder in encoders]
+    makers = {each.kind: partial(Encoder, each.kind, each.module, each.tokenize) for each in encoders}
     with open_parts(folder / "parts") as parts:
         return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, parts)
 

@@ -132,11 +132,11 @@ class Loading:
     """Encoders on their way into memory.
 
     Attributes:
-        makers: functions that wait for an encoder and return it, once, and keep nothing of it: nucleotide, protein.
+        makers: functions that wait for an encoder and return it, once, and keep nothing of it, in their order.
         seconds: what it took to load each of those that are there.
     """
 
-    makers: list[Callable[[], Encoder]]
+    makers: dict[Kind, Callable[[], Encoder]]
     seconds: dict[Kind, float]
 
 
@@ -170,7 +170,7 @@ def loading(setup: Setup) -> Iterator[Loading]:
         def take(kind: Kind) -> Encoder:
             return waiting.pop(kind).result()
 
-        yield Loading([partial(take, kind) for kind in _LOADERS], seconds)
+        yield Loading({kind: partial(take, kind) for kind in _LOADERS}, seconds)
 
 
 def _load_nucleotide(setup: Setup) -> Encoder:

@@ -8,7 +8,7 @@ Which sequences share a batch follows from their order and the token budget alon
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 
 from virnucpro_kernels.chunks import Frames
 from virnucpro_kernels.delivery import Delivery
-from virnucpro_kernels.distinct import FanOut, find_distinct
+from virnucpro_kernels.distinct import Distinct, FanOut, find_distinct
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.lanes import Embeds, Lane, OutOfMemoryError, Submitted, make_lane
 from virnucpro_kernels.loader import Loader, Tokenize, Work
@@ -68,7 +68,7 @@ class Measures:
         token_budget: tokens of a batch at the end.
         redone: batches computed again with fp32 activations.
         out_of_memory: times that the budget was halved.
-        seconds: from the first look at the sequences to the complete file.
+        seconds: from the encoder's turn to the complete file.
         device_seconds: of these, what the device spent on the encoder.
         write_seconds: what writing took; it runs beside the computing.
         tokens_per_second: tokens over seconds.
@@ -120,7 +120,7 @@ class Engine:
     def embed_chunk(
         self,
         frames: Frames,
-        encoders: Sequence[Callable[[], Encoder]],
+        encoders: Mapping[Kind, Callable[[], Encoder]],
         provenance: Mapping[Kind, Provenance],
         outputs: Mapping[Kind, Path],
         parts: Parts,
@@ -129,7 +129,8 @@ class Engine:
 
         Args:
             frames: the chunk.
-            encoders: run one after the other; each is made when its turn comes, and let go after it.
+            encoders: run one after the other; each is made when its turn comes, and let go after it. What can be done
+                without them is done first: they may still be on their way into memory.
             provenance: for each kind the attributes of its file, with the token budget to begin with.
             outputs: for each kind its file.
             parts: where progress is kept; the caller removes it.
@@ -138,13 +139,14 @@ class Engine:
             GpuMemoryError: a single sequence does not fit.
             StoppedError: `stopped` became true; what was finished is in the parts.
         """
+        sequences: dict[Kind, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
+        to_do = {kind: find_distinct(sequences[kind]) for kind in encoders}
         measures = {}
-        for make in encoders:
+        for kind, make in encoders.items():
             encoder = make()
-            sequences = frames.nucleotides if encoder.kind == "nucleotide" else frames.proteins
-            run = _EncoderRun(self, encoder, frames.rows, sequences, provenance[encoder.kind], parts)
+            run = _EncoderRun(self, encoder, frames.rows, to_do.pop(kind), provenance[kind], parts)
             # The workflow deletes the finished files of a job that fails later on; the parts outlive that.
-            measures[encoder.kind] = run.write(outputs[encoder.kind], save_all=make is not encoders[-1])
+            measures[kind] = run.write(outputs[kind], save_all=bool(to_do))
             del encoder, run
             if self.device.type == "cuda":
                 # The next encoder's activations have other sizes: kept, this memory would only be held.
@@ -168,7 +170,7 @@ class _EncoderRun:
     engine: Engine
     encoder: Encoder
     rows: Rows
-    sequences: SequenceArray
+    distinct: Distinct
     provenance: Provenance
     parts: Parts
     done: int = 0
@@ -179,12 +181,10 @@ class _EncoderRun:
     def write(self, path: Path, *, save_all: bool) -> Measures:
         """Take what the parts have, compute the rest, write the file; `save_all` leaves all of it in the parts too."""
         started = time.perf_counter()
-        distinct = find_distinct(self.sequences)
-        self.sequences = distinct.sequences
-        self.measures = measures = Measures(len(self.rows), len(distinct))
+        self.measures = measures = Measures(len(self.rows), len(self.distinct))
         self.budget = encoder_run(self.provenance, self.encoder.kind).token_budget
         numpy_type = _NUMPY_TYPES[self.engine.dtype]
-        fan_out = FanOut(distinct, self.provenance.dimension, numpy_type)
+        fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
         lane = make_lane(self.encoder.module, self.engine.dtype, self.engine.device)
         with (
             EmbeddingWriter(path, len(self.rows), numpy_type, self.provenance) as writer,
@@ -195,7 +195,7 @@ class _EncoderRun:
                 delivery.deliver(vectors, saved=True)
                 self.done += len(vectors)
             measures.resumed = self.done
-            self.engine.progress(self.encoder.kind, self.done, len(self.sequences))
+            self.engine.progress(self.encoder.kind, self.done, len(self.distinct))
             self._compute(lane, delivery)
             writer.provenance = with_budget(self.provenance, self.encoder.kind, self.budget)
             if save_all:
@@ -208,22 +208,22 @@ class _EncoderRun:
         return measures
 
     def _compute(self, lane: Lane, delivery: Delivery) -> None:
-        while self.done < len(self.sequences):
+        while self.done < len(self.distinct):
             try:
                 for vectors in self._batches(lane):
                     delivery.deliver(vectors)
                     self.done += len(vectors)
-                    self.engine.progress(self.encoder.kind, self.done, len(self.sequences))
+                    self.engine.progress(self.encoder.kind, self.done, len(self.distinct))
             except _TooLargeError as error:
                 lane.reset()
                 try:
                     self._halve_budget(error.work, str(error))
                 finally:
                     delivery.save()
-            if self.engine.stopped() and self.done < len(self.sequences):
+            if self.engine.stopped() and self.done < len(self.distinct):
                 delivery.save()
                 raise StoppedError(
-                    f"stopped: {self.done:,} of {len(self.sequences):,} {self.encoder.kind} sequences are saved in"
+                    f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.kind} sequences are saved in"
                     f" {self.parts.directory}; the same command goes on from there"
                 )
 
@@ -235,7 +235,7 @@ class _EncoderRun:
         """
         under_way: deque[Submitted] = deque()
         with Loader(
-            self.sequences,
+            self.distinct.sequences,
             self.encoder.tokenize,
             start=self.done,
             budget=self.budget,

@@ -131,7 +131,12 @@ def test_every_precision_gives_nearly_the_same(tmp_path: Path, precision: str, c
             model, device, precision=wanted, attention="auto", token_budget=2048, embedding_dtype="float32"
         )  # fmt: skip
         with loading(setup) as weights:
-            embed(tmp_path / folder, frames, *(make() for make in weights.makers), engine=Engine(device, setup.dtype))
+            embed(
+                tmp_path / folder,
+                frames,
+                *(make() for make in weights.makers.values()),
+                engine=Engine(device, setup.dtype),
+            )
     for name in ("n.h5", "p.h5"):
         vectors, expected = (torch.from_numpy(read(tmp_path / folder / name)[1]) for folder in ("gpu", "cpu"))
         assert torch.nn.functional.cosine_similarity(vectors, expected).min() > cosine
@@ -146,7 +151,7 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     torch.cuda.set_per_process_memory_fraction(0.0, GPU)
     try:
         with pytest.raises(GpuMemoryError, match="the weights of model tiny-500 do not fit"), loading(setup) as weights:
-            weights.makers[1]()
+            weights.makers["protein"]()
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, GPU)
 

@@ -59,13 +59,13 @@ def test_who_has_loaded_an_encoder_keeps_nothing_of_it(model: Model) -> None:
         model, torch.device("cpu"), precision="fp32", attention="auto", token_budget=0, embedding_dtype="float32"
     )
     with loading(setup) as weights:
-        encoder = weights.makers[0]()
+        encoder = weights.makers["nucleotide"]()
         module = weakref.ref(encoder.module)
         assert module() is not None
         del encoder
         gc.collect()
         assert module() is None
-        assert weights.makers[1]().kind == "protein"
+        assert weights.makers["protein"]().kind == "protein"
 
 
 def test_a_chunk_becomes_two_files_and_a_record(tmp_path: Path, model: Model) -> None:
