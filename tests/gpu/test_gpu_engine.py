@@ -131,12 +131,8 @@ def test_every_precision_gives_nearly_the_same(tmp_path: Path, precision: str, c
             model, device, precision=wanted, attention="auto", token_budget=2048, embedding_dtype="float32"
         )  # fmt: skip
         with loading(setup) as weights:
-            embed(
-                tmp_path / folder,
-                frames,
-                *(make() for make in weights.makers.values()),
-                engine=Engine(device, setup.dtype),
-            )
+            encoders = (make() for make in weights.makers.values())
+            embed(tmp_path / folder, frames, *encoders, engine=Engine(device, setup.dtype))
     for name in ("n.h5", "p.h5"):
         vectors, expected = (torch.from_numpy(read(tmp_path / folder / name)[1]) for folder in ("gpu", "cpu"))
         assert torch.nn.functional.cosine_similarity(vectors, expected).min() > cosine

@@ -188,10 +188,8 @@ def test_progress_of_other_work_is_not_used(tmp_path: Path, what: str) -> None:
         "type": changed,
     }[what]
     with open_parts(tmp_path / "parts") as parts:
-        make = partial(proteins_by, encoder)
-        measures = engine.embed_chunk(frames, {"protein": make}, options, {"protein": tmp_path / "p.h5"}, parts)[
-            "protein"
-        ]
+        make, path = partial(proteins_by, encoder), tmp_path / "p.h5"
+        measures = engine.embed_chunk(frames, {"protein": make}, options, {"protein": path}, parts)["protein"]
     assert measures.resumed == 0
     assert len(read(tmp_path / "p.h5")[0]) == 60
 
