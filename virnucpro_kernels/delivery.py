@@ -14,6 +14,9 @@ from virnucpro_kernels.store import EmbeddingWriter, Rows, Vectors
 
 #: Results that may wait for the disk before the one who brings more has to wait.
 _MOST_WAITING = 16
+#: Unsaved vectors are saved when they are so many bytes, though it is not time yet: the more there are, the longer does
+#: whoever brings results wait for the disk.
+_MOST_UNSAVED_BYTES = 1 << 25
 
 
 class Delivery:
@@ -38,7 +41,7 @@ class Delivery:
             fan_out: knows which sequence each row has.
             writer: gets the vectors of the rows.
             save: keeps the vectors of distinct sequences, given the number of the first.
-            save_seconds: how often to save.
+            save_seconds: how often to save at least.
         """
         self._rows, self._fan_out, self._writer = rows, fan_out, writer
         self._save, self._save_seconds = save, save_seconds
@@ -82,7 +85,8 @@ class Delivery:
         self._writer.write(self._rows[first : self._fan_out.given], given)
         if not saved:
             self._unsaved.append(vectors)
-            if time.monotonic() - self._saved_at >= self._save_seconds:
+            due = time.monotonic() - self._saved_at >= self._save_seconds
+            if due or sum(each.nbytes for each in self._unsaved) >= _MOST_UNSAVED_BYTES:
                 self._save_all()
         self.busy_seconds += time.perf_counter() - started
 

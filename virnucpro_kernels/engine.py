@@ -106,7 +106,7 @@ class Engine:
     Attributes:
         device: where the encoders are.
         dtype: of the stored vectors, float16 or float32.
-        save_seconds: how often finished vectors go to the parts.
+        save_seconds: how often finished vectors go to the parts at least; many go sooner.
         progress: told an encoder's kind, how many distinct sequences are done, and how many there are.
         stopped: asked before each batch; once true, what is under way is finished and saved.
     """
