@@ -29,7 +29,7 @@ run_bench() { # NAME SECONDS OPTIONS...
 
 for step in "$@"; do
   case $step in
-    check) timeout 300 "$python" -m pytest tests/gpu/test_ops.py tests/gpu/test_models.py -q --maxfail=30 -n 8 -p no:cacheprovider 2>&1 | tee "$output/check.log" | tail -n 60 ;;
+    check) timeout 300 "$python" -m pytest tests/gpu/test_ops.py tests/gpu/test_models.py tests/gpu/test_fair_esm.py -q --maxfail=30 -n 8 -p no:cacheprovider 2>&1 | tee "$output/check.log" | tail -n 60 ;;
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
     bench) run_bench bench 580 --encoder esm2-3b ;;
     dnabert) run_bench dnabert 200 --encoder dnabert-s ;;

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from virnucpro_kernels.bench.accuracy import compare, vectors
+from virnucpro_kernels.bench.accuracy import Accuracy, compare, vectors
 from virnucpro_kernels.bench.ceiling import products
 from virnucpro_kernels.bench.encoders import (
     Batches,
@@ -94,7 +94,7 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
         if plan.layers:
             results.layers += [_layer(encoder, precision, workload, plan, device) for workload in plan.workloads]
         if exact is not None and samples is not None:
-            results.accuracy.append(compare(precision, False, vectors(encoder, samples), exact))
+            _note(results, compare(precision, False, vectors(encoder, samples), exact))
     del encoder
     if plan.accuracy and samples is not None:
         _measure_outliers(plan, samples, device, results)
@@ -117,7 +117,13 @@ def _measure_outliers(plan: Plan, samples: Batches, device: torch.device, result
     exact = vectors(encoder, samples)
     for precision in [name for name in _ORDER if name in plan.precisions]:
         convert(encoder, precision, keep=plan.keep)
-        results.accuracy.append(compare(precision, True, vectors(encoder, samples), exact))
+        _note(results, compare(precision, True, vectors(encoder, samples), exact))
+
+
+def _note(results: Results, found: Accuracy) -> None:
+    outliers = ", planted outliers" if found.outliers else ""
+    log.info("%s%s: worst cosine of %d sequences %.8f", found.precision, outliers, found.sequences, found.worst)
+    results.accuracy.append(found)
 
 
 def _count(plan: Plan, workload: Workload, budget: int) -> int:
