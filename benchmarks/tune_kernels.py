@@ -36,7 +36,7 @@ from virnucpro_kernels.ops.configs import (
 )
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
-from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
@@ -306,14 +306,11 @@ def time_products() -> dict[str, float]:
     x, up, down = random(TOKENS, 2560), random(10240, 2560) * 0.02, random(2560, 10240) * 0.02
     bias, residual = random(10240), random(TOKENS, 2560)
     for piece in (TOKENS, 16_896, 8_448, 4_224):
-        hidden = torch.empty(piece, 10240, dtype=torch.float16, device=DEVICE)
 
-        def mlp(piece: int = piece, hidden: torch.Tensor = hidden) -> None:
+        def mlp(piece: int = piece) -> None:
             for start in range(0, TOKENS, piece):
                 part = slice(start, start + piece)
-                torch.mm(x[part], up.t(), out=hidden)
-                bias_gelu(hidden, bias, out=hidden)
-                torch.addmm(residual[part], hidden, down.t(), out=residual[part])
+                linear_add(linear_gelu(x[part], up, bias), down, residual[part])
 
         found[f"mlp in pieces of {piece}"] = milliseconds(mlp, DEVICE)
         print(f"  MLP in pieces of {piece}: {found[f'mlp in pieces of {piece}']:.3f} ms", flush=True)

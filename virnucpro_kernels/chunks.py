@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.manifest import Chunk, read_manifest, write_manifest
@@ -131,6 +129,9 @@ def _same(one: SequenceArray, other: SequenceArray) -> bool:
 
 def _parse_headers(headers: SequenceArray) -> tuple[Int64s, list[str]]:
     """Rows and IDs from headers `>ROW ID`. Raises ValueError where one is something else."""
+    import pyarrow as pa  # not at the start of every process of `split`
+    import pyarrow.compute as pc
+
     texts = headers.to_arrow().cast(pa.large_string())
     words = pc.split_pattern(pc.utf8_slice_codeunits(texts, 1), " ", max_splits=1)
     if (pc.list_value_length(words).to_numpy() < 2).any():

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +52,10 @@ class SequenceArray:
         joined, offsets = self.data.tobytes(), self.offsets.tolist()
         return (joined[start:end] for start, end in pairwise(offsets))
 
-    def to_arrow(self) -> pa.LargeBinaryArray:
+    def to_arrow(self) -> "pa.LargeBinaryArray":
         """The same sequences as an Arrow array; nothing is copied."""
+        import pyarrow as pa  # not at the start of every process of `split`
+
         buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
 

@@ -33,6 +33,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(DEVICE.type != "cuda", reason=
 
 SIXTEEN_BIT = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
+ONE_KERNEL = pytest.mark.skipif(
+    kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU"
+)
 BORDERS = (1, 2, 31, 32, 33, 0, 63, 64, 65, 127, 128, 129, 168, 191, 192, 193, 0, 0)
 LONG = (256, 257, 320, 321, 384, 385, 1023, 1024, 1025, 1400, 5)
 
@@ -156,7 +159,7 @@ def test_pooling(dtype: torch.dtype) -> None:
         check_pooling((*BORDERS, 1400), 768, dtype, skip=0, max_tokens=None, branch=branch)
 
 
-@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+@ONE_KERNEL
 @SIXTEEN_BIT
 @pytest.mark.parametrize(("inputs", "width"), [(72, 264), (320, 1280), (480, 1920), (2560, 10240)])
 def test_linear_gelu(dtype: torch.dtype, inputs: int, width: int) -> None:
@@ -164,7 +167,7 @@ def test_linear_gelu(dtype: torch.dtype, inputs: int, width: int) -> None:
         check_linear_gelu(rows, inputs, width, dtype)
 
 
-@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+@ONE_KERNEL
 def test_linear_gelu_of_what_fp16_cannot_hold() -> None:
     """GELU makes zeros of products far below zero, and infinities of those far above stay so, for the engine to see."""
     x, bias = torch.full((3, 64), 200.0, dtype=torch.float16, device=DEVICE), torch.zeros(64, device=DEVICE)
@@ -173,7 +176,7 @@ def test_linear_gelu_of_what_fp16_cannot_hold() -> None:
     assert (linear_gelu(x, -weight, bias) == torch.inf).all()
 
 
-@pytest.mark.skipif(kernel_config(DEVICE).linear_gelu is None, reason="cuBLAS and a GELU behind it on this GPU")
+@ONE_KERNEL
 def test_linear_gelu_repeats_itself() -> None:
     x, weight = random(16_896, 2560, seed=1).half(), random(10_240, 2560, seed=2, scale=0.03).half()
     bias = random(10_240, seed=3).half()

@@ -114,3 +114,9 @@ def test_an_interrupt_is_for_the_parent_alone() -> None:
         assert [result for _, result in workers.map(square, ((None, n) for n in range(20)))] == [
             n * n for n in range(20)
         ]
+
+
+def test_processes_of_split_start_without_heavy_libraries() -> None:
+    """Each of them imports what `split` does, and a small input waits for that longer than for the work."""
+    code = "import sys, virnucpro_kernels.split; print(*{'pyarrow', 'torch', 'h5py', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.models.projection import Projection
+from virnucpro_kernels.ops.dispatch import SIXTEEN_BIT
 
 
 @contextmanager
@@ -46,7 +47,6 @@ def fp32_activations(encoder: nn.Module) -> Iterator[None]:
 
 
 _Weights = list[tuple[torch.Tensor, torch.Tensor]]
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 
 
 def _to_fp32(module: nn.Module) -> _Weights:
@@ -54,7 +54,7 @@ def _to_fp32(module: nn.Module) -> _Weights:
     lower: _Weights = [(part.weight, part.weight.data) for part in fp8]
     for part in fp8:
         part.weight.data = part.fp32_weight()
-    sixteen_bit: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in _SIXTEEN_BIT]
+    sixteen_bit: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in SIXTEEN_BIT]
     for weight, data in sixteen_bit:
         weight.data = data.float()
     return lower + sixteen_bit

@@ -25,7 +25,7 @@ KERNEL_CHOICES = ("auto", "triton", "torch")
 
 _OLDEST_CAPABILITY = (8, 0)
 _OLDEST_FP8_CAPABILITY = (8, 9)
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _MAX_HEAD_DIM = 128
 
 
@@ -80,7 +80,7 @@ def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head
         return f"it needs an NVIDIA GPU, and the tensors are on {device.type}"
     if _capability(device) < _OLDEST_CAPABILITY:
         return f"{torch.cuda.get_device_name(device)} is older than compute capability 8.0"
-    if dtype not in _SIXTEEN_BIT:
+    if dtype not in SIXTEEN_BIT:
         return f"it computes in fp16 and bf16 only, and this is {dtype}"
     if head_dim % 8:
         return f"head dimension {head_dim} is not a multiple of 8"

@@ -15,7 +15,6 @@ from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_for_any, tl
 from virnucpro_kernels.ops.linear import Operand, linear
 from virnucpro_kernels.ops.quantize import RowScaled
 
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 #: 16-bit numbers of which the beginning of every row is a multiple, for the units that copy tiles.
 _MULTIPLE = 8
 #: Programs where there is no GPU, in Triton's interpreter.
@@ -122,11 +121,12 @@ def one_kernel(
     if dispatch.resolve_kernels(kernels, x.device) == "torch":
         return None
     alike = x.dtype == weight.dtype and x.device == weight.device and x.shape[1] == weight.shape[1]
-    copied = _is_copied(x) and _is_copied(weight) and len(weight) % _MULTIPLE == 0
-    return (config or kernel_config(x.device)).linear_gelu if alike and copied and x.dtype in _SIXTEEN_BIT else None
+    tiled = _can_be_tiled(x) and _can_be_tiled(weight) and len(weight) % _MULTIPLE == 0
+    fits = alike and tiled and x.dtype in dispatch.SIXTEEN_BIT
+    return (config or kernel_config(x.device)).linear_gelu if fits else None
 
 
-def _is_copied(matrix: torch.Tensor) -> bool:
+def _can_be_tiled(matrix: torch.Tensor) -> bool:
     """Whether tiles of a 16-bit matrix can be copied: rows in one piece, each beginning at a multiple of 16 bytes."""
     starts = matrix.data_ptr() // 2, matrix.stride(0)
     return matrix.numel() > 0 and matrix.stride(1) == 1 and not any(start % _MULTIPLE for start in starts)
