@@ -11,7 +11,7 @@ import torch
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.provenance import UNRECORDED, EncoderRun, Provenance
 from virnucpro_kernels.registry import EncoderInfo, Model
@@ -46,6 +46,7 @@ def classify(
     Raises:
         DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
     """
+    remove_leftovers(output)
     with EmbeddingReader(features) as reader:
         provenance = reader.provenance
         check_features(provenance, model, features)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from virnucpro_kernels import gpu
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
-from virnucpro_kernels.files import sha256
+from virnucpro_kernels.files import remove_leftovers, sha256
 from virnucpro_kernels.job import Job
 from virnucpro_kernels.manifest import Chunk, read_manifest
 from virnucpro_kernels.registry import Model
@@ -148,7 +148,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
         loading(setup) as weights,
         StopRequest() as stop,
     ):
-        _remove_leftovers(outputs)
+        remove_leftovers(*outputs.values())  # under the lock of the parts
         frames = read_frames(*fasta)
         job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
         engine = Engine(device, setup.dtype, progress=progress.report, stopped=stop.stopped)
@@ -189,13 +189,6 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
                 f"{path}: {problem}; {manifest} was removed, and the next start splits this pool again"
             )
     return paths
-
-
-def _remove_leftovers(outputs: Mapping["Kind", Path]) -> None:
-    """Remove what killed jobs left unfinished; nobody else works at this chunk now."""
-    for path in outputs.values():
-        for leftover in path.parent.glob(f".*.{path.name}"):
-            leftover.unlink()
 
 
 class _Progress:

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.run import CHUNK_STAGES, FAILED, Run
@@ -111,6 +111,7 @@ def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True
     """
     failures = [failure for failure in find_failures(run, directory) if unstarted or failure.attempts]
     path = directory / FAILED
+    remove_leftovers(path)
     if not failures:
         path.unlink(missing_ok=True)
         return

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(*paths: Path) -> None:
+    """Remove what killed processes left unfinished of the files or folders `paths`, under their temporary names.
+
+    Where such a process lives on after all, it fails instead of publishing. Call it where nobody else has a right to
+    work at `paths`.
+    """
+    for path in paths:
+        for leftover in path.parent.glob(".*"):
+            process, _, name = leftover.name[1:].partition(".")
+            if process.isdigit() and name == path.name:
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

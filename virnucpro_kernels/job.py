@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.files import atomic_path, remove_leftovers
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Job:
     ) -> None:
         if error is None:
             self._write("complete")
+            remove_leftovers(self.path)  # only now: an attempt that waits for another one must not disturb its record
         else:
             code = error.exit_code if isinstance(error, VirnucproError) else 1
             self._write("failed", exit_code=code, error=f"{type(error).__name__}: {error}")

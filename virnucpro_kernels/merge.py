@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.provenance import Provenance
 from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter
 
@@ -28,6 +29,7 @@ def merge(
     Raises:
         DamagedFileError: a file is damaged, or they do not belong together: other rows, chunk, content or geometry.
     """
+    remove_leftovers(output)
     with EmbeddingReader(nucleotide) as left, EmbeddingReader(protein) as right:
         provenance = _joined(left, right)
         rows = left.rows

@@ -6,7 +6,6 @@ first can tell) and each frame to its chunk. In between, memory holds eight byte
 for every block of the input how many frames of which length it has.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from virnucpro_kernels.chunk_files import ChunkFiles
 from virnucpro_kernels.chunks import ChunkPlan, plan_chunks
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.formats import Block
 from virnucpro_kernels.manifest import Chunk, write_manifest
 from virnucpro_kernels.problems import Problem
@@ -108,13 +108,15 @@ def split_pool(
     # From here on the other files do not belong to an older manifest any more.
     manifest.unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(directory)
+    copies = [directory / f".input-{number}" for number in range(len(samples))]
+    made = [directory / name for name in ("contigs.parquet", "windows.parquet", "chunks", "chunks.tsv")]
+    remove_leftovers(*copies, *made)
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(options.threads))
         # While the processes start: Arrow takes as long to load.
         from virnucpro_kernels.pool_tables import open_contigs, open_windows
 
-        inputs = [_open(path, directory / f".input-{n}", options, exits) for n, (_, path) in enumerate(samples)]
+        inputs = [_open(path, copy, options, exits) for (_, path), copy in zip(samples, copies, strict=True)]
         splitter = _Splitter(inputs, workers, options, progress)
         with open_windows(directory) as windows:
             counts = splitter.survey(windows)
@@ -138,16 +140,6 @@ def split_pool(
         sum(chunk.nucleotide_tokens for chunk in chunks),
         [warning for records in inputs for warning in records.warnings],
     )
-
-
-def _remove_leftovers(directory: Path) -> None:
-    """Remove the unfinished files of a killed run. If it lives on after all, it fails instead of publishing."""
-    for name in ("contigs.parquet", "windows.parquet", "chunks", "chunks.tsv"):
-        for leftover in directory.glob(f".*.{name}"):
-            if leftover.is_dir():
-                shutil.rmtree(leftover)
-            else:
-                leftover.unlink()
 
 
 def _open(path: Path, copy: Path, options: SplitOptions, exits: ExitStack) -> SampleInput:

@@ -105,6 +105,15 @@ def kill(targets: list[psutil.Process]) -> None:
     psutil.wait_procs(targets, timeout=60)
 
 
+def unfinished(directory: Path) -> list[str]:
+    """What killed processes left under temporary names in `work/` and `results/`."""
+    return sorted(
+        str(path.relative_to(directory))
+        for folder in ("work", "results")
+        for path in (directory / folder).rglob(".[0-9]*.*")
+    )
+
+
 @pytest.mark.parametrize(
     ("stage", "already", "victim"),
     [
@@ -137,7 +146,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     after = scored(out)
     assert {path: after[path] for path in before} == before, "a chunk that was finished is not computed again"
     assert not (out / "results" / "failed.tsv").exists()
-    assert not [path for path in out.rglob(".*.h5*") if path.is_file()]
+    assert unfinished(out) == []
 
 
 def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(started: subprocess.Popen[bytes], tmp_path: Path) -> None:
@@ -152,6 +161,29 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(started: subprocess.Pope
     assert ended.returncode == 0, ended.stdout + ended.stderr
     after = scored(out)
     assert {path: after[path] for path in before} == before
+
+
+def test_what_killed_jobs_left_unfinished_is_removed(uninterrupted: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(uninterrupted, tmp_path / "out", symlinks=True))
+    (pool,) = out.glob("work/*/*/")
+    (embeddings,) = pool.glob("*/00001.embed.json")
+    made = [
+        *(path for path in pool.rglob("*") if path.suffix in {".json", ".parquet", ".tsv"}),
+        *(embeddings.with_name(f"00001.{kind}.h5") for kind in ("nucleotide", "protein", "features")),
+        *out.glob("results/*/collect.json"),
+        out / "results" / "failed.tsv",
+    ]
+    for path in made:
+        path.with_name(f".999999999.{path.name}").write_text("half a file")
+        path.unlink(missing_ok=True)
+    for path in (*pool.rglob("gathered.sha256"), *out.glob("results/*/run.json")):
+        path.unlink()
+    (pool / ".999999999.chunks").mkdir()
+    (pool / ".999999999.chunks" / "00000.fna").write_text(">half a chunk")
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert unfinished(out) == []
+    assert checksums(out) == checksums(uninterrupted)
 
 
 def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Popen[bytes], tmp_path: Path) -> None:
