@@ -1,4 +1,5 @@
-"""Compiles every kernel for an NVIDIA GPU, none needed: python tests/compile_kernels.py COMPUTE_CAPABILITY, as in 90.
+"""Compiles every kernel for an NVIDIA GPU, none needed: python tests/compile_kernels.py COMPUTE_CAPABILITY, as in 90;
+or only one of them: python tests/compile_kernels.py 90 layernorm_kernel.
 
 Not under Triton's interpreter, which forgives what the compiler does not: hence a program of its own.
 """
@@ -6,6 +7,7 @@ Not under Triton's interpreter, which forgives what the compiler does not: hence
 import sys
 from typing import Any
 
+import torch
 from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -16,6 +18,7 @@ from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
 from virnucpro_kernels.ops.linear_gelu import linear_gelu_kernel
 from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
+from virnucpro_kernels.ops.prepare import prepare
 from virnucpro_kernels.ops.rows import row_blocks
 
 FP8_SINCE = 89
@@ -122,7 +125,12 @@ def compile_linear_gelu(capability: int, element: str) -> None:
 
 
 def main() -> None:
-    capability = int(sys.argv[1])
+    prepare(torch.device("cuda"))
+    capability, name = int(sys.argv[1]), "".join(sys.argv[2:])
+    if name:
+        kernel, constants = next(each for each in SIXTEEN_BIT if each[0].__name__ == name)
+        compile_for(capability, kernel, constants, "fp16")
+        return
     kernels = SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else [])
     for element in ("fp16", "bf16"):
         for kernel, constants in kernels:

@@ -77,9 +77,12 @@ def embed(request: Request) -> None:
         with _device(request.device) as unit:
             job.facts["device"] = "cuda" if unit else "cpu"
             if unit:
-                with gpu.GpuMonitor(unit) as monitor:
-                    _embed(request, chunk, "cuda", job, progress)
-                job.facts |= monitor.summary()
+                monitor = gpu.GpuMonitor(unit)
+                try:
+                    with monitor:
+                        _embed(request, chunk, "cuda", job, progress)
+                finally:
+                    job.facts |= monitor.summary()
                 job.facts["device"] = job.facts["gpu"]
             else:
                 _embed(request, chunk, "cpu", job, progress)
@@ -115,6 +118,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     from virnucpro_kernels.chunks import read_frames
     from virnucpro_kernels.encoders import loading, set_up
     from virnucpro_kernels.engine import Engine
+    from virnucpro_kernels.ops.prepare import prepare
     from virnucpro_kernels.parts import open_parts
     from virnucpro_kernels.provenance import Provenance
 
@@ -122,6 +126,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
         raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
     torch.set_num_threads(request.threads)
     device = torch.device(device_type)
+    prepare(device)
     setup = set_up(
         request.model,
         device,

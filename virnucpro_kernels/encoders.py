@@ -16,7 +16,7 @@ import torch
 
 from virnucpro_kernels.engine import Encoder
 from virnucpro_kernels.errors import GpuMemoryError, UsageError
-from virnucpro_kernels.lanes import Embeds
+from virnucpro_kernels.lanes import Embeds, is_out_of_memory
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
 from virnucpro_kernels.parts import Kind
@@ -100,14 +100,17 @@ def set_up(
         embedding_dtype = "float32" if precision in ("fp32", "reference") else "float16"
     if embedding_dtype not in _STORED:
         raise UsageError(f"type of embeddings {embedding_dtype!r}: choose from auto, {', '.join(_STORED)}")
-    budget = token_budget or (_GPU_BUDGET[precision] if on_gpu else _CPU_BUDGET)
+    budget = token_budget or default_budget(precision, device)
     backends = attention.split(",")
     if len(backends) > 2:
         raise UsageError(f"attention {attention!r}: give one backend, or two: nucleotide encoder's, protein encoder's")
 
     def run(info: EncoderInfo, backend: str, *, tokenizer_sha256: str, dense: str, alibi: bool) -> EncoderRun:
         kernel = dense
-        if precision != "reference":
+        if precision == "reference":
+            if backend != "auto":
+                raise UsageError(f"attention {backend!r}: precision reference has attention of its own; choose auto")
+        else:
             head_dim, dtype = info.hidden // info.heads, _WEIGHTS[precision]
             kernel = resolve_attention(backend, device=device, dtype=dtype, head_dim=head_dim, alibi=alibi)
         made_in = "fp16" if alibi and precision == "fp8" else asked
@@ -117,6 +120,11 @@ def set_up(
     protein = run(model.protein, backends[-1], tokenizer_sha256="", dense="fair-esm", alibi=False)
     runs: dict[Kind, EncoderRun] = {"nucleotide": nucleotide, "protein": protein}
     return Setup(model, device, precision, fp16_layers, _STORED[embedding_dtype], runs)
+
+
+def default_budget(precision: str, device: torch.device) -> int:
+    """Tokens of a batch where nobody asks for another number; `precision` as `Setup` has it."""
+    return _GPU_BUDGET[precision] if device.type == "cuda" else _CPU_BUDGET
 
 
 def _check_fp8(device: torch.device, fp16_layers: tuple[int, ...], layers: int) -> None:
@@ -154,7 +162,9 @@ def loading(setup: Setup) -> Iterator[Loading]:
         started = time.perf_counter()
         try:
             encoder = loader(setup)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             raise GpuMemoryError(
                 f"the weights of model {setup.model.name} do not fit ({error}); use a GPU with more memory, or one that"
                 " nobody else uses"

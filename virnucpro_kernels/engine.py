@@ -216,10 +216,16 @@ class _EncoderRun:
                     self.engine.progress(self.encoder.kind, self.done, len(self.distinct))
             except _TooLargeError as error:
                 lane.reset()
-                try:
-                    self._halve_budget(error.work, str(error))
-                finally:
+                if self._is_alone(error.work):
                     delivery.save()
+                    # Whoever goes on with this chunk has more memory: it begins with the whole budget.
+                    self.parts.keep_budget(self.encoder.kind, self.provenance)
+                    raise GpuMemoryError(
+                        f"out of memory with a single {self.encoder.kind} sequence of {error.work.tokens:,} tokens"
+                        f" ({error}); use a GPU with more memory, --precision fp16, or shorter windows"
+                    ) from None
+                self._halve_budget(error.work, str(error))
+                delivery.save()
             if self.engine.stopped() and self.done < len(self.distinct):
                 delivery.save()
                 raise StoppedError(
@@ -264,14 +270,11 @@ class _EncoderRun:
         self.budget_tokens += self.budget
         return vectors
 
+    def _is_alone(self, work: Work) -> bool:
+        """Whether a batch cannot be made smaller."""
+        return len(work.lengths) == 1 and work.padded_tokens == self.engine.padded(work.tokens, 0)
+
     def _halve_budget(self, work: Work, message: str) -> None:
-        if len(work.lengths) == 1 and work.padded_tokens == self.engine.padded(work.tokens, 0):
-            # Whoever goes on with this chunk has more memory.
-            self.budget = encoder_run(self.provenance, self.encoder.kind).token_budget
-            raise GpuMemoryError(
-                f"out of memory with a single {self.encoder.kind} sequence of {work.tokens:,} tokens ({message}); use a"
-                " GPU with more memory, --precision fp16, or shorter windows"
-            )
         self.budget //= 2
         self.measures.out_of_memory += 1
         log.warning(

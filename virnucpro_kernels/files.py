@@ -1,11 +1,14 @@
 """Whole files only: atomic writing and checksums."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from virnucpro_kernels.errors import VirnucproError
 
 
 @contextmanager
@@ -40,6 +43,24 @@ def remove_leftovers(*paths: Path) -> None:
                     shutil.rmtree(leftover)
                 else:
                     leftover.unlink(missing_ok=True)
+
+
+def try_lock(descriptor: int, path: Path) -> bool:
+    """Lock an open file for this process alone; False where another one has it. Closing `descriptor` lets it go.
+
+    Raises:
+        VirnucproError: the file system of `path` has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise VirnucproError(
+            f"{path}: cannot be locked ({error.strerror}), but a lock has to keep others away; choose a folder on"
+            " another file system, or have this one mounted with locks (Lustre: option flock)"
+        ) from error
+    return True
 
 
 def sha256(path: Path) -> str:

@@ -4,7 +4,6 @@ A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on 
 GPUs. There each job takes a lease: a lock on a file named after the GPU, which dies with the process.
 """
 
-import fcntl
 import logging
 import os
 import statistics
@@ -19,6 +18,7 @@ from typing import Any, Self
 import pynvml
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import try_lock
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +51,32 @@ class Gpu:
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """Yield whether NVIDIA's management library answers; it does not on a machine without a driver."""
+    """Yield whether there is an NVIDIA driver.
+
+    Raises:
+        UsageError: there is one that does not work.
+    """
     try:
         pynvml.nvmlInit()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded, pynvml.NVMLError_NoPermission) as error:
         log.debug("no NVIDIA driver: %s", error)
         yield False
         return
+    except pynvml.NVMLError as error:
+        raise _no_answer(error) from error
     try:
         yield True
+    except pynvml.NVMLError as error:
+        raise _no_answer(error) from error
     finally:
         pynvml.nvmlShutdown()
+
+
+def _no_answer(error: Exception) -> UsageError:
+    return UsageError(
+        f"the NVIDIA driver does not answer ({error}); see what nvidia-smi says (after an update of the driver the"
+        " machine has to be restarted), or do without the GPU: --device cpu"
+    )
 
 
 def list_gpus() -> list[Gpu]:
@@ -160,16 +175,19 @@ def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
         if not directory.is_dir():
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o1777)  # for all users, as /tmp
+        files = {unit: _open(directory / f"{unit}.lock") for unit in units}
     except OSError as error:
         raise UsageError(
-            f"{directory}: cannot be made ({error}), but has to keep the jobs of this machine apart; set"
+            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart; set"
             " CUDA_VISIBLE_DEVICES to the one GPU of this job"
         ) from error
     told = False
     while True:
-        for unit in units:
-            descriptor = _lock(directory / f"{unit}.lock")
-            if descriptor is not None:
+        for unit, descriptor in files.items():
+            if try_lock(descriptor, directory):
+                for other in files.values():
+                    if other != descriptor:
+                        os.close(other)
                 return unit, descriptor
         if not told:
             log.info("all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory)
@@ -177,18 +195,20 @@ def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
         time.sleep(_POLL_SECONDS)
 
 
-def _lock(path: Path) -> int | None:
-    """Return an open descriptor that holds the lock on `path`, or None where another process has it."""
-    # Reading is enough for a lock, and the only way to open a file that another user made.
-    if not path.exists():
-        path.touch(mode=0o644)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+def _open(path: Path) -> int:
+    """Open the file of a lock. For reading: that is enough, and all that is allowed where another user has made it."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            pass
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:  # somebody was faster
+            continue
+        os.fchmod(descriptor, 0o644)  # whatever the umask
+        return descriptor
 
 
 class Sampler:
@@ -229,6 +249,7 @@ class GpuMonitor:
     def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
         self._unit = unit
         self._sampler = Sampler(self._read, interval_seconds)
+        self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         pynvml.nvmlInit()
@@ -261,7 +282,7 @@ class GpuMonitor:
         pynvml.nvmlShutdown()
 
     def summary(self) -> dict[str, Any]:
-        """What to put on record once the block has ended; a gauge that the GPU does not have is left out."""
+        """What to put on record once the block has ended, however; a gauge that the GPU does not have is left out."""
         return self._facts | summarise(self._sampler)
 
 

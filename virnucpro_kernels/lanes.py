@@ -215,12 +215,17 @@ def make_lane(encoder: Embeds, dtype: torch.dtype, device: torch.device) -> Lane
     return CudaLane(encoder, dtype, device) if device.type == "cuda" else CpuLane(encoder, dtype)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out, on a GPU or on the host."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def _noticing_memory(compute: Callable[[], _Result]) -> _Result:
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:
-        message = str(error)
-        if not isinstance(error, MemoryError) and not any(words in message for words in _OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
+        message = str(error)
     # Raised here, not above: the first exception's traceback holds the tensors of the batch that failed.
     raise OutOfMemoryError(message.splitlines()[0])

@@ -1,6 +1,5 @@
 """Snakemake as a subprocess: started under a lock, watched, ended cleanly."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.files import try_lock
 
 _TICK_SECONDS = 0.5
 #: How long jobs may take to end after Ctrl-C before they are told so more firmly.
@@ -23,19 +23,17 @@ def run_lock(directory: Path) -> Iterator[int]:
     The lock lives as long as any process that has it: where this one is killed, Snakemake holds it until it ends.
 
     Raises:
-        VirnucproError: another process has it.
+        VirnucproError: another process has it, or the file system has no locks.
     """
     path = directory / "work" / ".predict.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(descriptor, path):
             holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
             raise VirnucproError(
                 f"another `virnucpro predict` works in {directory} (process {holder}); wait for it or stop it"
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield descriptor

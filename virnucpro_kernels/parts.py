@@ -4,10 +4,9 @@ A part is a file of `store.py` whose rows count the distinct sequences of the ch
 other without a gap. The workflow does not declare them, so that they outlive a job that failed or was killed.
 """
 
-import fcntl
+import errno
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import try_lock
 from virnucpro_kernels.provenance import EncoderRun, Provenance
 from virnucpro_kernels.store import EmbeddingReader, EmbeddingWriter, Vectors, damage
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["nucleotide", "protein"]
 _POLL_SECONDS = 1.0
+_LOCK = "lock"
 
 
 def encoder_run(provenance: Provenance, kind: Kind) -> EncoderRun:
@@ -51,6 +52,14 @@ class Parts:
         """Save the vectors (m, d) of distinct sequences `first`, `first` + 1, …"""
         with EmbeddingWriter(self.directory / f"{kind}-{first:09d}.h5", len(vectors), vectors.dtype, provenance) as out:
             out.write(first + np.arange(len(vectors)), vectors)
+
+    def keep_budget(self, kind: Kind, provenance: Provenance) -> None:
+        """Have whoever goes on begin with the token budget of `provenance`, whatever the parts were made with."""
+        last = max(self.directory.glob(f"{kind}-*.h5"), default=None)
+        if last:
+            with EmbeddingReader(last) as reader:
+                vectors = reader.read(0, len(reader))
+            self.add(kind, int(reader.rows[0]), vectors, provenance)
 
     def saved(self, kind: Kind, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
         """Yield the saved vectors (m, d) in order, from sequence 0 on, each with the token budget that made it.
@@ -97,28 +106,40 @@ def open_parts(directory: Path) -> Iterator[Parts]:
     descriptor = _lock(directory)
     try:
         yield Parts(directory)
-        shutil.rmtree(directory)
+        for path in directory.iterdir():
+            if path.name != _LOCK:
+                path.unlink()
+        (directory / _LOCK).unlink()
     finally:
         os.close(descriptor)
+    try:
+        directory.rmdir()  # now that nothing in it is open: NFS keeps open files, under other names
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # whoever has waited has taken it over
+            raise
 
 
 def _lock(directory: Path) -> int:
     told = False
     while True:
         directory.mkdir(parents=True, exist_ok=True)
+        path = directory / _LOCK
         try:
-            descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:  # removed in between by a process that has finished
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except FileNotFoundError:  # the folder was removed in between, by a process that has finished
             continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), (directory / "lock").stat()):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        except BlockingIOError:
-            if not told:
-                log.info("%s: another process works at this chunk; waiting for it", directory)
-                told = True
-            time.sleep(_POLL_SECONDS)
+        if _is_locked(descriptor, path):
+            return descriptor
         os.close(descriptor)
+        if not told:
+            log.info("%s: another process works at this chunk; waiting for it", directory)
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_locked(descriptor: int, path: Path) -> bool:
+    """Take the lock of an open file that still is the one at `path`."""
+    try:
+        return try_lock(descriptor, path) and os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False

@@ -85,10 +85,11 @@ def _fill(module: _Module, path: Path, device: torch.device | str, dtype: torch.
             for name in wanted:
                 tensor = file.get_tensor(name)
                 tensors[name] = tensor.to(dtype) if name in parameters else tensor
+    except SafetensorError as error:
+        raise DamagedFileError(f"{path}: {error}; import the model again") from error
+    try:
         module.load_state_dict(tensors, assign=True)
-    except (SafetensorError, RuntimeError) as error:  # torch reports wrong shapes as RuntimeError
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except RuntimeError as error:  # this is how torch reports wrong shapes
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     return module.requires_grad_(False).eval().to(device)
 

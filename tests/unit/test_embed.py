@@ -114,6 +114,17 @@ def test_the_reference_gives_the_same_vectors(tmp_path: Path, model: Model) -> N
         assert (run.precision, run.kernel) == ("reference", kernel)
 
 
+def test_fp32_is_never_tf32(tmp_path: Path, model: Model) -> None:
+    manifest = write_pool(tmp_path / "pool", tiny.frames(5, distinct=5))
+    code = (
+        "import sys; from virnucpro_kernels.cli import app; app(sys.argv[1:], standalone_mode=False);"
+        "import torch; sys.exit(torch.backends.cuda.matmul.allow_tf32)"
+    )
+    command, environment = [sys.executable, "-c", code, *arguments(manifest, model)], dict(os.environ)
+    environment["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "1"
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -123,6 +134,7 @@ def test_the_reference_gives_the_same_vectors(tmp_path: Path, model: Model) -> N
         ({"attention": "flash"}, "cannot run here"),
         ({"attention": "sdpa,flash"}, "cannot run here"),
         ({"attention": "sdpa,sdpa,sdpa"}, "one backend, or two"),
+        ({"precision": "reference", "attention": "sdpa"}, "attention of its own"),
         ({"embedding_dtype": "float64"}, "choose from auto, float32"),
         ({"precision": "fp8"}, "fp8"),
     ],

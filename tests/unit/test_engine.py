@@ -231,6 +231,29 @@ def test_a_single_sequence_that_does_not_fit_is_an_error_and_the_rest_is_saved(t
     assert (measures.resumed, measures.token_budget) == (19, BUDGET)
 
 
+class Picky:
+    """An encoder for which a sequence of more than `most` tokens is too much."""
+
+    def __init__(self, encoder: Embeds, most: int) -> None:
+        self.encoder, self.most = encoder, most
+
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        if batch.max_length > self.most:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return self.encoder.embed(batch)
+
+
+def test_with_more_memory_the_whole_budget_is_in_use_again(tmp_path: Path) -> None:
+    frames = tiny.frames(13, distinct=13)
+    proteins = [*tiny.random_proteins(11, (60, 61), 0), *tiny.random_proteins(2, (500, 501), 1)]
+    frames = replace(frames, proteins=SequenceArray.from_list(proteins))
+    encoder = tiny.protein_encoder()
+    with pytest.raises(GpuMemoryError):  # at first in a batch of two sequences, and once more in one of its own
+        embed(tmp_path, frames, proteins_by(Picky(encoder, 400)), budget=1100)
+    measures = embed(tmp_path, frames, proteins_by(encoder), budget=1100)["protein"]
+    assert (measures.resumed, measures.batches, measures.token_budget) == (11, 1, 1100)
+
+
 def test_what_is_not_finite_in_16_bit_is_computed_again_in_32(tmp_path: Path) -> None:
     frames = tiny.frames(60, distinct=60)
     measures = embed(tmp_path / "32", frames, proteins_by(with_outliers(1e5)))["protein"]

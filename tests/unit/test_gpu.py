@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from virnucpro_kernels.errors import UsageError
@@ -53,6 +54,15 @@ def test_the_machine_can_be_asked() -> None:
         assert gpu.memory_bytes > 1 << 30
 
 
+def test_a_driver_that_does_not_work_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mismatch() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
+    with pytest.raises(UsageError, match=r"the NVIDIA driver does not answer .* the machine has to be restarted"):
+        list_gpus()
+
+
 def test_no_gpu_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--device cpu"), lease([], tmp_path):
         pass
@@ -68,6 +78,15 @@ def test_where_no_locks_can_be_made_the_way_on_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="set CUDA_VISIBLE_DEVICES"), lease(["a", "b"], tmp_path / "file" / "leases"):
         pass
+
+
+def test_the_lock_of_a_gpu_is_for_every_user(tmp_path: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        with lease(["GPU-a", "GPU-b"], tmp_path / "leases") as unit:
+            assert (tmp_path / "leases" / f"{unit}.lock").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(mask)
 
 
 def hold(units: list[str], directory: Path, pipe: Connection) -> None:

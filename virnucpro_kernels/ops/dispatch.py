@@ -86,7 +86,7 @@ def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head
         return f"head dimension {head_dim} is not a multiple of 8"
     if name == "flash-attn":
         return None if importlib.util.find_spec("flash_attn") else "the package flash-attn is not installed"
-    return "torch's FlashAttention is built without ALiBi" if alibi else None
+    return "torch's FlashAttention lacks the ALiBi of DNABERT-S (`auto,flash` asks for it in ESM-2)" if alibi else None
 
 
 def resolve_attention(

@@ -16,7 +16,7 @@ if TRITON_INSTALLED:
 else:  # there is no Triton for this platform: the PyTorch implementations are the only ones
     triton = tl = InterpretedFunction = TensorDescriptor = None
 
-__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_for_any", "tl"]
+__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_for_any", "tl", "triton"]
 
 
 def jit(function: Callable[..., Any]) -> Any:

@@ -1,0 +1,62 @@
+"""What has to be so before anything is computed, whatever the environment says."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import torch
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.ops.jit import TRITON_INSTALLED, triton
+
+log = logging.getLogger(__name__)
+
+
+def prepare(device: torch.device) -> None:
+    """Have fp32 mean fp32, and for a GPU have a folder that keeps compiled kernels.
+
+    :raises UsageError: there can be no such folder.
+    """
+    # An environment variable of PyTorch makes TF32, which keeps ten bits of each factor, the default.
+    torch.set_float32_matmul_precision("highest")
+    if device.type == "cuda" and TRITON_INSTALLED:
+        _find_kernel_cache()
+
+
+def _find_kernel_cache() -> None:
+    """Leave Triton's folder as it is where it can be written; where the home directory cannot, take a temporary one."""
+    folder = Path(triton.knobs.cache.dir)
+    try:
+        _check_writable(folder)
+    except OSError as error:
+        if "TRITON_CACHE_DIR" in os.environ:
+            raise UsageError(
+                f"TRITON_CACHE_DIR={folder}: compiled kernels cannot be kept there ({error}); name a folder that can be"
+                " written"
+            ) from error
+        own = _own_folder()
+        log.info("%s cannot be written; compiled kernels are kept in %s", folder, own)
+        triton.knobs.cache.dir = str(own)
+
+
+def _check_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _own_folder() -> Path:
+    """A folder for temporary files that is the same for all jobs of this user on this machine, and nobody else's.
+
+    :raises UsageError: somebody else could put kernels there.
+    """
+    folder = Path(tempfile.gettempdir(), f"virnucpro-kernels-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise UsageError(f"{folder}: not a folder of yours alone; have TRITON_CACHE_DIR name one for compiled kernels")
+    return folder
