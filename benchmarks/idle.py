@@ -2,8 +2,9 @@
 
     python benchmarks/idle.py CHUNKS_TSV MODEL [--chunk 00000] [--precision fp16] [--threads 8]
 
-For instance the chunk and the model that `virnucpro bench --chunk 20000x50 --folder FOLDER` leaves in FOLDER. The first
-batch of each encoder is left out: it waits for kernels to be loaded.
+For instance the chunk and the model that `virnucpro bench --chunk 100000x50 --folder FOLDER` leaves in FOLDER. The
+first batch of each encoder is left out, since it waits for kernels to be loaded; in the row of the whole chunk only
+that of the nucleotide encoder is, so that the change from one encoder to the other counts.
 """
 
 import argparse
@@ -48,6 +49,26 @@ def trace(request: Any) -> list[dict[str, Any]]:
     return [event for event in events if event.get("cat") == "kernel"]
 
 
+def describe(starts: Floats, ends: Floats, batch_ends: Floats, nucleotide_batches: int) -> list[str]:
+    """Rows of the table: each encoder and the whole chunk, from the end of its first batch to the end of its last.
+
+    Times are in microseconds: `starts` and `ends` of all kernels, `batch_ends` ascending, nucleotide encoder first.
+    """
+    stretches = {
+        "nucleotide": batch_ends[:nucleotide_batches],
+        "protein": batch_ends[nucleotide_batches:],
+        "chunk": batch_ends,
+    }
+    rows = []
+    for name, of_stretch in stretches.items():
+        begin, end = float(of_stretch[0]), float(of_stretch[-1])
+        idle = gaps(starts, ends, begin, end)
+        longest = ", ".join(f"{gap / 1e3:.2f}" for gap in idle[:_LONGEST])
+        share = idle.sum() / (end - begin)
+        rows.append(f"| {name} | {len(of_stretch) - 1} | {(end - begin) / 1e6:.2f} | {share:.2%} | {longest} |")
+    return rows
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,15 +93,9 @@ def main() -> None:
     starts = np.array([kernel["ts"] for kernel in kernels], np.float64)
     ends = starts + np.array([kernel["dur"] for kernel in kernels], np.float64)
     batch_ends = np.sort(ends[[_LAST_OF_BATCH in kernel["name"] for kernel in kernels]])
-    first = record["nucleotide"]["batches"]
-    print("| encoder | batches | s | idle | longest gaps, ms |")
+    print("| | batches | s | idle | longest gaps, ms |")
     print("|---|---|---|---|---|")
-    for name, of_encoder in (("nucleotide", batch_ends[:first]), ("protein", batch_ends[first:])):
-        begin, end = float(of_encoder[0]), float(of_encoder[-1])
-        idle = gaps(starts, ends, begin, end)
-        longest = ", ".join(f"{gap / 1e3:.2f}" for gap in idle[:_LONGEST])
-        share = idle.sum() / (end - begin)
-        print(f"| {name} | {len(of_encoder) - 1} | {(end - begin) / 1e6:.2f} | {share:.2%} | {longest} |")
+    print("\n".join(describe(starts, ends, batch_ends, record["nucleotide"]["batches"])))
 
 
 if __name__ == "__main__":

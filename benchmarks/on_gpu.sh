@@ -5,7 +5,7 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
 #   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench of ESM-2 3B as in docs/performance.md (eight minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR dnabert  the same of DNABERT-S (two minutes)
-#   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside fair-esm's, and in fp16 beside fp32, also with outlier channels
+#   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside those of fair-esm and of a dense DNABERT-S, and in fp16 beside fp32, also with outlier channels
 #   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   the tests of the engine, then whole chunks file to file (some 8 GB in $TMPDIR)
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
@@ -33,7 +33,7 @@ for step in "$@"; do
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
     bench) run_bench bench 580 --encoder esm2-3b ;;
     dnabert) run_bench dnabert 200 --encoder dnabert-s ;;
-    accuracy) timeout 300 "$python" -m pytest tests/gpu/test_fair_esm.py -q -p no:cacheprovider 2>&1 | tee "$output/fair_esm.log" || status=$?
+    accuracy) timeout 500 "$python" -m pytest tests/gpu/test_parity.py -q --log-cli-level=INFO -p no:cacheprovider 2>&1 | tee "$output/parity.log" || status=$?
       run_bench accuracy 450 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
     sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
@@ -46,18 +46,17 @@ for step in "$@"; do
       done
       rm -r "$folder" ;;
     idle) folder=$(mktemp -d)
-      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 20000x50 --folder "$folder" \
-        --threads 8 2>&1 | tee "$output/idle.log" &&
-        timeout 200 "$python" benchmarks/idle.py "$folder/20000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
+      timeout 280 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 100000x50 --folder "$folder" \
+        --threads 8 --seconds 3 2>&1 | tee "$output/idle.log" &&
+        timeout 300 "$python" benchmarks/idle.py "$folder/100000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
         tee -a "$output/idle.log" || status=$?
       rm -r "$folder" ;;
     sample) folder=$(mktemp -d)
       gpus=$(nvidia-smi --list-gpus | wc -l)
-      several=$([ "$gpus" -gt 1 ] && echo "$gpus" || true)
+      several=$([ "$gpus" -gt 1 ] && echo "--gpus $gpus" || true)
       # So that no run has to compile the kernels.
       "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
-      timeout 1500 "$python" benchmarks/sample.py "$folder" --gpus $several 1 --json "$output/sample.json" 2>&1 |
-        tee "$output/sample.log" || status=$?
+      run_bench sample 1500 --encoder esm2-3b --precision fp16 --sample 1000000 $several --gpus 1 --folder "$folder" || status=$?
       rm -r "$folder" ;;
     *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;
   esac || status=$?

@@ -1,7 +1,8 @@
-"""The benchmark runs on a CPU, says what it measured, and notices what became slower."""
+"""The benchmark runs on a CPU and says what it measured."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,71 +10,78 @@ import torch
 from typer.testing import CliRunner
 
 from virnucpro_kernels.bench.encoders import Workload, flop_a_token, make_batches, make_encoder
+from virnucpro_kernels.bench.results import Rate, Results
+from virnucpro_kernels.bench.run import Plan
+from virnucpro_kernels.bench.sample import SampleRate
+from virnucpro_kernels.bench.subcommand import run_command
+from virnucpro_kernels.bench.tables import markdown
 from virnucpro_kernels.cli import app
-from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.encoders import default_budget
+from virnucpro_kernels.errors import VirnucproError
 
 CPU = torch.device("cpu")
 
 
-def bench(*options: str) -> int:
-    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--workload", "9", *options])
-    if isinstance(result.exception, UsageError):
-        raise result.exception
-    return result.exit_code
+def bench(folder: Path, *options: str) -> tuple[dict[str, Any], str]:
+    """Results and tables of a run on the CPU."""
+    files = ("--json", str(folder / "b.json"), "--markdown", str(folder / "b.md"))
+    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--workload", "9", *options, *files])
+    assert result.exit_code == 0, result.output
+    table = (folder / "b.md").read_text()
+    assert table in result.output
+    return json.loads((folder / "b.json").read_text()), table
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bench")
-    assert bench("--preset", "10", "--json", str(folder / "b.json"), "--markdown", str(folder / "b.md")) == 0
-    return folder
-
-
-def test_a_preset_measures_engine_and_ceiling(measured: Path) -> None:
-    results = json.loads((measured / "b.json").read_text())
+def test_a_preset_measures_engine_and_ceiling(tmp_path: Path) -> None:
+    results, table = bench(tmp_path, "--preset", "10")
     (rate,) = results["rates"]
     assert (rate["encoder"], rate["precision"], rate["workload"]) == ("esm2-8m", "fp32", "9")
     assert rate["tokens_per_second"] == pytest.approx(9 * rate["sequences_per_second"])
     assert rate["of_ceiling"] == pytest.approx(rate["tokens_per_second"] / rate["ceiling_tokens_per_second"])
+    assert rate["packing"] == pytest.approx(90 / default_budget("fp32", CPU))
+    assert rate["peak_gigabytes"] is None
     assert results["machine"]["torch"] == torch.__version__
-    table = (measured / "b.md").read_text()
     assert "| esm2-8m | fp32 | 9 |" in table
 
 
-@pytest.mark.parametrize(("before", "exit_code"), [(0.5, 0), (10.0, 1)], ids=["faster", "slower"])
-def test_compare_fails_where_something_got_slower(measured: Path, before: float, exit_code: int) -> None:
-    results = json.loads((measured / "b.json").read_text())
-    old = measured / f"old-{before}.json"
-    results["rates"][0]["tokens_per_second"] *= before * 100 if before > 1 else before / 100
-    old.write_text(json.dumps(results))
-    assert bench("--preset", "10", "--compare", str(old)) == exit_code
+def test_the_original_s_way_has_the_same_figures(tmp_path: Path) -> None:
+    pytest.importorskip("esm.model.esm2")
+    options = ("--rounds", "1", "--seconds", "0", "--token-budget", "64", "--no-layers", "--workload", "5-40")
+    results, table = bench(tmp_path, *options)
+    for row in results["rates"]:
+        lengths = Workload.parse(row["workload"]).lengths(2048 // int(row["workload"].split("-")[-1]))
+        assert row["reference_tokens_per_second"] / row["reference_sequences_per_second"] == pytest.approx(
+            lengths.mean()
+        )
+    assert "| esm2-8m | 5-40 | " in table.split("The original's way")[1]
+    rate = Rate(**{**results["rates"][0], "peak_gigabytes": 6.71, "reference_peak_gigabytes": 13.86})
+    engine, reference = markdown(Results({}, "", [rate, rate])).split("The original's way")
+    assert " | 6.7 | " in engine
+    assert reference.count(" | 13.9 |") == 1
 
 
-def test_compare_refuses_what_is_no_benchmark(measured: Path) -> None:
-    with pytest.raises(UsageError, match="not the JSON of a benchmark"):
-        bench("--preset", "10", "--compare", str(measured / "b.md"))
+def test_fp8_with_both_encoders_is_measured_of_esm2(tmp_path: Path) -> None:
+    encoders = ("--encoder", "esm2-8m", "--encoder", "dnabert-s")
+    results, _ = bench(tmp_path, *encoders, "--precision", "fp8", "--preset", "10")
+    assert [(rate["encoder"], rate["precision"]) for rate in results["rates"]] == [("esm2-8m", "fp8")]
 
 
-def test_unknown_sizes_are_refused() -> None:
-    with pytest.raises(UsageError, match="choose from 10, 100, 1000, 10000"):
-        bench("--preset", "11")
-    with pytest.raises(UsageError, match="esm2-3b"):
-        bench("--encoder", "esm3")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_token_budgets_are_those_of_a_run(precision: str) -> None:
+    gpu = torch.device("cuda")
+    default = default_budget(precision, gpu)
+    assert Plan("esm2-3b", [precision], []).budgets(precision, gpu) == [default]
+    assert Plan("esm2-3b", [precision], [], token_budget=640).budgets(precision, gpu) == [640]
+    sweep = Plan("esm2-3b", [precision], [], sweep=True).budgets(precision, gpu)
+    assert sweep[0] == default // 4
+    assert default in sweep
+    assert sweep == sorted(sweep)
 
 
 def test_a_sweep_names_the_fastest_budget(tmp_path: Path) -> None:
-    options = [
-        "--sweep-budget",
-        "--rounds",
-        "1",
-        "--seconds",
-        "0",
-        "--workload",
-        "5-40",
-        "--json",
-        str(tmp_path / "b.json"),
-    ]
-    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--workload", "9", *options])
+    files = ("--json", str(tmp_path / "b.json"), "--workload", "9", "--workload", "5-40")
+    options = ("--sweep-budget", "--token-budget", "64", "--rounds", "1", "--seconds", "0", *files)
+    result = CliRunner().invoke(app, ["bench", "--device", "cpu", *options])
     rates: dict[int, list[float]] = {}
     for rate in json.loads((tmp_path / "b.json").read_text())["rates"]:
         rates.setdefault(rate["token_budget"], []).append(rate["tokens_per_second"])
@@ -85,8 +93,7 @@ def test_a_sweep_names_the_fastest_budget(tmp_path: Path) -> None:
 
 def test_every_part_of_a_layer_is_timed_and_low_precision_compared(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0", "--token-budget", "64", "--accuracy", "2", "--no-reference")
-    assert bench(*options, "--precision", "fp32,bf16", "--json", str(tmp_path / "b.json")) == 0
-    results = json.loads((tmp_path / "b.json").read_text())
+    results, _ = bench(tmp_path, *options, "--precision", "fp32,bf16")
     for layer in results["layers"]:
         products = [part for part in layer["parts"] if part["teraflop"]]
         assert len(products) == 4
@@ -130,20 +137,39 @@ def test_batches_hold_the_asked_sequences() -> None:
 
 
 def test_a_chunk_is_measured_file_to_file(tmp_path: Path) -> None:
-    options = ("--chunk", "6x20", "--folder", str(tmp_path / "work"), "--threads", "1")
-    assert bench(*options, "--json", str(tmp_path / "b.json"), "--markdown", str(tmp_path / "b.md")) == 0
-    results = json.loads((tmp_path / "b.json").read_text())
+    options = ("--chunk", "6x20", "--folder", str(tmp_path / "work"), "--threads", "1", "--seconds", "0")
+    results, table = bench(tmp_path, *options)
     (chunk,) = results["chunks"]
     assert (chunk["encoder"], chunk["precision"], chunk["frames"], chunk["residues"]) == ("esm2-8m", "fp32", 6, 20)
+    record = json.loads((tmp_path / "work" / "6x20" / "fp32" / "00000.embed.json").read_text())
+    assert record["threads"] == 1
+    assert chunk["protein_tokens"] == 6 * 22
+    assert chunk["nucleotide_tokens"] == record["nucleotide"]["tokens"]
     assert chunk["tokens_per_second"] == pytest.approx(6 * 22 / chunk["seconds"])
-    assert 0 < chunk["of_engine"] < 1
+    # 86 million parameters beside 8: another encoder, not the same one twice.
+    assert chunk["protein_alone_tokens_per_second"] > 2 * chunk["nucleotide_alone_tokens_per_second"]
+    alone = [chunk[f"{kind}_tokens"] / chunk[f"{kind}_alone_tokens_per_second"] for kind in ("protein", "nucleotide")]
+    assert chunk["of_engine"] == pytest.approx(sum(alone) / chunk["seconds"])
+    busy = record["nucleotide"]["device_seconds"] + record["protein"]["device_seconds"]
+    assert chunk["device_share"] == pytest.approx(busy / chunk["seconds"])
     assert 0 < chunk["nucleotide_share"] < 1
     assert chunk["start_seconds"] > chunk["load_seconds"]
-    assert "| esm2-8m | fp32 | 6 | 20 |" in (tmp_path / "b.md").read_text()
+    (row,) = [line for line in table.splitlines() if line.startswith("| esm2-8m | fp32 | 6 | 20 |")]
+    assert f" | {chunk['of_engine']:.3f} | {chunk['device_share']:.3f} | " in row
 
 
-def test_a_chunk_without_a_place_or_a_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--folder"):
-        bench("--chunk", "40x20")
-    with pytest.raises(UsageError, match="must be FRAMESxRESIDUES"):
-        bench("--chunk", "40", "--folder", str(tmp_path))
+def test_more_gpus_are_compared_with_the_fewest() -> None:
+    def sample(gpus: int, embed_seconds: float, precision: str = "fp16") -> SampleRate:
+        return SampleRate(
+            "esm2-3b", precision, gpus, 1000, 300.0, 3.0, embed_seconds, 2, 802, 41_000, 100.0, 98.71, 278_400.0
+        )
+
+    samples = [sample(2, 212.6), sample(1, 419.1), sample(1, 250.0, "fp8")]
+    rows = markdown(Results({}, "", samples=samples)).splitlines()[-3:]
+    assert [row.split(" | ")[3:8:4] for row in rows] == [["2", "1.97"], ["1", "1.00"], ["1", "1.00"]]
+    assert all(row.endswith(" | 98.7 | 278.4 |") for row in rows)
+
+
+def test_a_command_that_fails_is_quoted(tmp_path: Path) -> None:
+    with pytest.raises(VirnucproError, match=r"virnucpro verify ended with exit code 5: (?s:.*)nowhere"):
+        run_command("verify", tmp_path / "nowhere")

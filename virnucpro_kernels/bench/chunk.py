@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer, models, processors, trainers
 
-from virnucpro_kernels.bench.encoders import CONFIGS, make_encoder
-from virnucpro_kernels.errors import UsageError, VirnucproError
-from virnucpro_kernels.files import sha256
-from virnucpro_kernels.manifest import Chunk, write_manifest
-from virnucpro_kernels.model_directory import (
-    Description,
-    NewClassifier,
-    NewEncoder,
-    Origin,
-    tensors_of,
-    write_model_directory,
-)
-from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
-from virnucpro_kernels.registry import Model
+from virnucpro_kernels.bench.engine import engine_rate
+from virnucpro_kernels.bench.inputs import random_chunk, random_model
+from virnucpro_kernels.bench.subcommand import run_command
+from virnucpro_kernels.errors import UsageError
 
 log = logging.getLogger(__name__)
-
-_WINDOW_LENGTH = 500
-_FRAMES_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class ChunkSize:
         :raises UsageError: something else.
         """
         frames, _, residues = text.partition("x")
-        if not (frames.isdigit() and residues.isdigit() and int(frames) and int(residues)):
+        if not (frames.isdecimal() and residues.isdecimal() and int(frames) and int(residues)):
             raise UsageError(f"--chunk {text}: must be FRAMESxRESIDUES, as in 200000x166")
         return cls(int(frames), int(residues))
 
@@ -66,8 +50,12 @@ class ChunkRate:
         encoder: the protein encoder; DNABERT-S comes with it.
         frames, residues: size of the chunk.
         seconds: from reading the chunk to complete files, loading of the models aside.
+        protein_tokens, nucleotide_tokens: that were embedded in this time.
         tokens_per_second: protein tokens over `seconds`.
-        of_engine: share of `seconds` in which the device ran an encoder: 1 would be the encoders' own speed.
+        protein_alone_tokens_per_second, nucleotide_alone_tokens_per_second: of each encoder by itself, on batches that
+            lie on the device, of sequences of the same length (nucleotides: of the mean one).
+        of_engine: what both encoders alone would take for these tokens, over `seconds`: 1 is their own speed.
+        device_share: share of `seconds` in which the device ran an encoder.
         nucleotide_share: share of the device's time that the nucleotide encoder took.
         packing: share of the token budget that held tokens, protein encoder.
         start_seconds: from the start of the process to the first finished batch.
@@ -81,8 +69,13 @@ class ChunkRate:
     frames: int
     residues: int
     seconds: float
+    protein_tokens: int
+    nucleotide_tokens: int
     tokens_per_second: float
+    protein_alone_tokens_per_second: float
+    nucleotide_alone_tokens_per_second: float
     of_engine: float
+    device_share: float
     nucleotide_share: float
     packing: float
     start_seconds: float
@@ -92,129 +85,98 @@ class ChunkRate:
 
 
 def measure_chunks(
-    encoder: str, precision: str, sizes: Sequence[ChunkSize], device: torch.device, folder: Path, threads: int
-) -> list[ChunkRate]:
-    """Write a model of random weights and chunks of random frames into `folder`, embed each, and say how fast.
+    encoder: str,
+    precision: str,
+    sizes: Sequence[ChunkSize],
+    device: torch.device,
+    folder: Path,
+    *,
+    threads: int,
+    seconds: float,
+) -> Iterator[ChunkRate]:
+    """Write a model of random weights and chunks of random frames into `folder`, embed each, and yield how fast.
 
     :param encoder: an ESM-2 of `encoders.CONFIGS`; DNABERT-S of the true shape comes with it.
-    :param folder: has room for the model (ESM-2 3B: 6 GB), chunks and embeddings; what is there is used again.
+    :param folder: has room for the model (ESM-2 3B: 6 GB), chunks and embeddings; model and chunks that are there are
+        used again.
+    :param threads: CPU threads.
+    :param seconds: how long each encoder is measured alone, behind each chunk.
     """
-    model = folder / f"{encoder}-random"
-    if not (model / "model.toml").exists():
-        write_random_model(model, encoder, device)
-    rates = []
+    model = random_model(folder, encoder, device)
     for size in sizes:
-        manifest = write_random_chunk(folder / f"{size.frames}x{size.residues}", size)
-        rate = _measure(encoder, precision, size, device, model, manifest, threads)
-        log.info("%s %s %s x %s: %.0f tokens/s", encoder, precision, size.frames, size.residues, rate.tokens_per_second)
-        rates.append(rate)
-    return rates
+        manifest = random_chunk(folder / f"{size.frames}x{size.residues}", size.frames, size.residues)
+        record, started = _embed(manifest, model, device, precision, threads)
+        with _cpu_threads(threads):
+            rate = _compare_with_engine(encoder, precision, size, device, seconds, record, started)
+        log.info(
+            "%s %s %d x %d: %.0f tokens/s, %.3f of the engine alone",
+            *(encoder, precision, size.frames, size.residues, rate.tokens_per_second, rate.of_engine),
+        )
+        yield rate
 
 
-def write_random_model(directory: Path, encoder: str, device: torch.device) -> Model:
-    """Write a model of random fp16 weights: an ESM-2, DNABERT-S, and a tokenizer that has learned from random DNA."""
-    origin = Origin("random weights for a benchmark")
-    parts = {}
-    for name in ("dnabert-s", encoder):
-        module = make_encoder(name, device)
-        parts[name] = NewEncoder(name, CONFIGS[name], tensors_of(module.half().cpu(), torch.float16), origin)
-        del module
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    head = Classifier(ClassifierConfig(sum(part.config.hidden for part in parts.values())))
-    tokenizer = directory.with_name("tokenizer.json")
-    tokenizer.parent.mkdir(parents=True, exist_ok=True)
-    _write_tokenizer(tokenizer)
-    return write_model_directory(
-        directory,
-        Description(directory.name, _WINDOW_LENGTH, "trial", origin.source, "MIT", "for benchmarks"),
-        parts["dnabert-s"],
-        tokenizer,
-        origin,
-        parts[encoder],
-        NewClassifier(head.config, tensors_of(head, torch.float32), origin),
-    )
-
-
-def _write_tokenizer(path: Path) -> None:
-    """4,096 byte pairs of random DNA: 4.7 bases a token there, as the published ones have in real DNA."""
-    texts = [dna.tobytes().decode() for dna in np.random.default_rng(0).choice(_letters(b"ACGT"), (1000, 500))]
-    special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=4096, special_tokens=special, show_progress=False)
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.save(str(path))
-
-
-def _letters(letters: bytes) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(letters, np.uint8)
-
-
-def write_random_chunk(pool: Path, size: ChunkSize) -> Path:
-    """Write a pool of one chunk of random frames, all different, unless it is there; return the manifest."""
-    manifest, chunks = pool / "chunks.tsv", pool / "chunks"
-    if manifest.exists():
-        return manifest
-    chunks.mkdir(parents=True, exist_ok=True)
-    bases = 3 * size.residues + 1
-    paths = chunks / "00000.fna", chunks / "00000.faa"
-    for path, letters, length in zip(paths, (b"ACGT", b"ACDEFGHIKLMNPQRSTVWY"), (bases, size.residues), strict=True):
-        rng = np.random.default_rng(0)
-        with path.open("wb") as file:
-            for first in range(0, size.frames, _FRAMES_AT_ONCE):
-                count = min(_FRAMES_AT_ONCE, size.frames - first)
-                block = rng.choice(_letters(letters), (count, length))
-                file.writelines(b">%d r%d\n%s\n" % (first + i, first + i, row.tobytes()) for i, row in enumerate(block))
-    write_manifest(
-        manifest,
-        [
-            Chunk(
-                chunk="00000",
-                rows=size.frames,
-                protein_tokens=size.frames * (size.residues + 2),
-                nucleotide_tokens=round(size.frames * (bases / 4.7 + 2)),
-                min_residues=size.residues,
-                max_residues=size.residues,
-                nucleotide_sha256=sha256(paths[0]),
-                protein_sha256=sha256(paths[1]),
-                geometry=f"{_WINDOW_LENGTH}-original",
-            )
-        ],
-    )
-    return manifest
-
-
-def _measure(
-    encoder: str, precision: str, size: ChunkSize, device: torch.device, model: Path, manifest: Path, threads: int
-) -> ChunkRate:
+def _embed(
+    manifest: Path, model: Path, device: torch.device, precision: str, threads: int
+) -> tuple[dict[str, Any], float]:
+    """Run the command; return its record, and when its process was started (Unix time)."""
     output = manifest.parent / precision
-    command = [
-        *(sys.executable, "-m", "virnucpro_kernels", "embed", manifest, "--chunk", "00000", "--model", model),
+    shutil.rmtree(output, ignore_errors=True)  # an attempt that was stopped would be gone on with
+    started = time.time()
+    run_command(
+        *("embed", manifest, "--chunk", "00000", "--model", model),
         *("--nucleotide", output / "00000.nucleotide.h5", "--protein", output / "00000.protein.h5"),
         *("--device", device.type, "--precision", precision, "--threads", threads),
-    ]
-    started = time.time()
-    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise VirnucproError(
-            f"embedding {size.frames} frames of {size.residues} residues failed: {ended.stderr[-2000:]}"
-        )
-    record: dict[str, Any] = json.loads((output / "00000.embed.json").read_text())
+    )
+    return json.loads((output / "00000.embed.json").read_text()), started
+
+
+@contextmanager
+def _cpu_threads(count: int) -> Iterator[None]:
+    """Let PyTorch have as many CPU threads as the command had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _compare_with_engine(
+    encoder: str,
+    precision: str,
+    size: ChunkSize,
+    device: torch.device,
+    alone_seconds: float,
+    record: dict[str, Any],
+    started: float,
+) -> ChunkRate:
     nucleotide, protein = record["nucleotide"], record["protein"]
     seconds = record["read_seconds"] + nucleotide["seconds"] + protein["seconds"]
     busy = nucleotide["device_seconds"] + protein["device_seconds"]
+    protein_alone = engine_rate(encoder, precision, size.residues + 2, protein["distinct"], alone_seconds, device)
+    nucleotide_alone = engine_rate(
+        "dnabert-s",
+        "fp16" if precision == "fp8" else precision,
+        round(nucleotide["tokens"] / nucleotide["distinct"]),
+        nucleotide["distinct"],
+        alone_seconds,
+        device,
+    )
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # for the process of the next chunk
     return ChunkRate(
         encoder=encoder,
         precision=precision,
         frames=size.frames,
         residues=size.residues,
         seconds=seconds,
+        protein_tokens=protein["tokens"],
+        nucleotide_tokens=nucleotide["tokens"],
         tokens_per_second=protein["tokens"] / seconds,
-        of_engine=busy / seconds,
+        protein_alone_tokens_per_second=protein_alone,
+        nucleotide_alone_tokens_per_second=nucleotide_alone,
+        of_engine=(protein["tokens"] / protein_alone + nucleotide["tokens"] / nucleotide_alone) / seconds,
+        device_share=busy / seconds,
         nucleotide_share=nucleotide["device_seconds"] / busy,
         packing=protein["packing"],
         start_seconds=datetime.fromisoformat(record["first_batch"]).timestamp() - started,

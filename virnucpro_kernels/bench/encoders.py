@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Block, Esm2, Esm2Config
 from virnucpro_kernels.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
@@ -92,9 +93,15 @@ class Workload:
 
     @classmethod
     def parse(cls, text: str) -> Workload:
-        """`168` or `40-350`."""
-        shortest, _, longest = text.partition("-")
-        return cls(int(shortest), int(longest or shortest))
+        """`168` or `40-350`.
+
+        :raises UsageError: something else, or a sequence of nothing but its two special tokens.
+        """
+        shortest, dash, longest = text.partition("-")
+        ends = (shortest, longest) if dash else (shortest, shortest)
+        if not all(end.isdecimal() for end in ends) or not 3 <= int(ends[0]) <= int(ends[1]):
+            raise UsageError(f"--workload {text}: must be tokens of a sequence, 3 or more, as in 168 or 40-350")
+        return cls(int(ends[0]), int(ends[1]))
 
     def __str__(self) -> str:
         return str(self.shortest) if self.shortest == self.longest else f"{self.shortest}-{self.longest}"

@@ -21,16 +21,20 @@ from virnucpro_kernels.bench.encoders import (
     make_batches,
     make_encoder,
 )
+from virnucpro_kernels.bench.engine import Turns, count_sequences
 from virnucpro_kernels.bench.layer import layer_parts, profile_kernels
-from virnucpro_kernels.bench.reference import reference_call
+from virnucpro_kernels.bench.reference import ReferenceRate, measure_reference
 from virnucpro_kernels.bench.results import Layer, Rate, Results
 from virnucpro_kernels.bench.timing import calls_a_second, copy_bandwidth
+from virnucpro_kernels.encoders import default_budget
 from virnucpro_kernels.models.esm2 import Esm2
 
 log = logging.getLogger(__name__)
 
 #: Random weights are made in fp32; each precision follows from the one before without another copy.
-_ORDER = ("fp32", "bf16", "fp16", "fp8")
+PRECISIONS = ("fp32", "bf16", "fp16", "fp8")
+#: Token budgets of a sweep, as parts of the one to begin with.
+_SWEEP = (0.25, 0.5, 1, 1.5, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Plan:
 
     Attributes:
         encoder: one of `encoders.CONFIGS`.
-        precisions: of `fp32`, `bf16`, `fp16`, `fp8`; bf16 not together with fp16 or fp8, which share the weights.
+        precisions: of `PRECISIONS`; bf16 not together with fp16 or fp8, which share the weights.
         workloads: lengths of sequences.
-        budgets: tokens of a batch, ascending; each is measured, until one does not fit into the memory.
+        token_budget: tokens of a batch, 0 for the default of each precision.
+        sweep: measure token budgets from a quarter of this to three times it, until one does not fit into the memory.
         sequences: how many make up the batches; 0 for four full batches.
         rounds, seconds: the engine on each workload and the ceiling in turn, so many times, so long each.
         ceiling, reference, layers: what to measure beside the engine.
@@ -52,7 +57,8 @@ class Plan:
     encoder: str
     precisions: Sequence[str]
     workloads: Sequence[Workload]
-    budgets: Sequence[int]
+    token_budget: int = 0
+    sweep: bool = False
     sequences: int = 0
     rounds: int = 5
     seconds: float = 10.0
@@ -62,26 +68,38 @@ class Plan:
     accuracy: int = 0
     keep: Sequence[int] = ()
 
+    def budget(self, precision: str, device: torch.device) -> int:
+        """Tokens of a batch, without a sweep."""
+        return self.token_budget or default_budget(precision, device)
+
+    def budgets(self, precision: str, device: torch.device) -> list[int]:
+        """Tokens of a batch to measure, ascending."""
+        budget = self.budget(precision, device)
+        return [int(budget * part) for part in _SWEEP] if self.sweep else [budget]
+
 
 def run(plan: Plan, device: torch.device, results: Results) -> None:
     """Measure and append to `results`."""
     encoder = make_encoder(plan.encoder, device)
     references = {}
     if plan.reference:
-        references = {workload: _reference_rate(encoder, workload, plan, device) for workload in plan.workloads}
+        for workload in plan.workloads:
+            references[workload] = found = measure_reference(encoder, workload, plan.seconds, device)
+            log.info("%s, the original's way, %s: %.0f tokens/s", plan.encoder, workload, found.tokens_per_second)
     exact, samples = None, None
     if plan.accuracy and isinstance(encoder, Esm2):
         samples = _samples(encoder, plan, device)
         exact = vectors(encoder, samples)
-    for precision in [name for name in _ORDER if name in plan.precisions]:
+    for precision in [name for name in PRECISIONS if name in plan.precisions]:
         convert(encoder, precision, keep=plan.keep)
-        for budget in plan.budgets:
+        budgets = plan.budgets(precision, device)
+        for budget in budgets:
             if device.type == "cuda":
                 torch.cuda.empty_cache()  # what the weights, or the last budget, took on the way is not this engine's
             try:
                 rates = list(_measure(encoder, precision, budget, plan, device, references))
             except torch.OutOfMemoryError as error:
-                if budget == plan.budgets[0]:
+                if budget == budgets[0]:
                     raise
                 log.warning(
                     "%s %s: batches of %d tokens and more do not fit (%s)", plan.encoder, precision, budget, error
@@ -89,7 +107,10 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
                 break
             for rate in rates:
                 share = f", {rate.of_ceiling:.3f} of the ceiling" if rate.of_ceiling else ""
-                log.info("%s %s %s: %.0f tokens/s%s", *rate.key[:3], rate.tokens_per_second, share)
+                log.info(
+                    "%s %s %s: %.0f tokens/s%s",
+                    *(rate.encoder, rate.precision, rate.workload, rate.tokens_per_second, share),
+                )
             results.rates += rates
         if plan.layers:
             results.layers += [_layer(encoder, precision, workload, plan, device) for workload in plan.workloads]
@@ -100,22 +121,15 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
         _measure_outliers(plan, samples, device, results)
 
 
-def _reference_rate(encoder: Encoder, workload: Workload, plan: Plan, device: torch.device) -> float:
-    call, tokens = reference_call(encoder, workload)
-    call()
-    rate = tokens * calls_a_second(call, plan.seconds, device)
-    log.info("%s, the original's way, %s: %s tokens/s", plan.encoder, workload, f"{rate:,.0f}")
-    return rate
-
-
 def _samples(encoder: Encoder, plan: Plan, device: torch.device) -> Batches:
-    return make_batches(Workload(3, 1102), plan.accuracy, plan.budgets[0], encoder.config.vocabulary, device)
+    budget = max(plan.budget(precision, device) for precision in plan.precisions)
+    return make_batches(Workload(3, 1102), plan.accuracy, budget, encoder.config.vocabulary, device)
 
 
 def _measure_outliers(plan: Plan, samples: Batches, device: torch.device, results: Results) -> None:
     encoder = make_encoder(plan.encoder, device, outliers=True)
     exact = vectors(encoder, samples)
-    for precision in [name for name in _ORDER if name in plan.precisions]:
+    for precision in [name for name in PRECISIONS if name in plan.precisions]:
         convert(encoder, precision, keep=plan.keep)
         _note(results, compare(precision, True, vectors(encoder, samples), exact))
 
@@ -126,67 +140,27 @@ def _note(results: Results, found: Accuracy) -> None:
     results.accuracy.append(found)
 
 
-def _count(plan: Plan, workload: Workload, budget: int) -> int:
-    if plan.sequences:
-        return plan.sequences
-    mean = (workload.shortest + workload.longest) / 2
-    return max(1, int(3.95 * budget / mean))
-
-
-class _Turns:
-    """One workload's turns: the engine on its batches, again and again."""
-
-    def __init__(self, encoder: Encoder, workload: Workload, budget: int, plan: Plan, device: torch.device) -> None:
-        batches = make_batches(workload, _count(plan, workload, budget), budget, encoder.config.vocabulary, device)
-        if len(batches.batches) > 1 and not plan.sequences:  # the last is not full, and a long run has few of those
-            full = batches.batches[:-1]
-            batches = Batches(full, sum(int(b.lengths.sum()) for b in full) / (budget * len(full)))
-        self.workload, self.batches = workload, batches
-        self.count = count = len(batches.batches)
-        self.tokens_a_call, self.sequences_a_call = batches.tokens / count, batches.sequences / count
-        self.rates: list[float] = []
-        self._encoder, self._device = encoder, device
-        self._following = itertools.cycle(batches.batches)
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        for _ in range(count):
-            self._embed()
-        self.peak, self.reserved = _memory(device)
-
-    @property
-    def rows(self) -> int:
-        """Tokens of a batch, padding included."""
-        return len(self.batches.batches[0].tokens)
-
-    def _embed(self) -> torch.Tensor:
-        return self._encoder.embed(next(self._following))
-
-    def take(self, seconds: float, at_least: int) -> None:
-        """Measure once."""
-        self.rates.append(self.tokens_a_call * calls_a_second(self._embed, seconds, self._device, at_least=at_least))
-
-
 def _measure(
     encoder: Encoder,
     precision: str,
     budget: int,
     plan: Plan,
     device: torch.device,
-    references: Mapping[Workload, float],
+    references: Mapping[Workload, ReferenceRate],
 ) -> Iterator[Rate]:
     """Every round: the engine on each workload, then the ceiling once for each shape that their batches have."""
-    turns = [_Turns(encoder, workload, budget, plan, device) for workload in plan.workloads]
+    turns = [Turns(encoder, workload, budget, device, sequences=plan.sequences) for workload in plan.workloads]
     ceilings = {one.rows: products(encoder, one.rows) for one in turns} if plan.ceiling else {}
     best: dict[int, list[float]] = {rows: [] for rows in ceilings}
     for _ in range(plan.rounds):
         for one in turns:
-            one.take(plan.seconds, one.count if plan.sequences else 1)
+            one.take(plan.seconds)
         for rows, multiply in ceilings.items():
             best[rows].append(calls_a_second(multiply, plan.seconds, device))
     for one in turns:
         calls = best.get(one.rows, [])
         rounds = list(itertools.zip_longest(one.rates, (one.tokens_a_call * rate for rate in calls), fillvalue=0.0))
-        rate = statistics.median(one.rates)
+        rate, reference = statistics.median(one.rates), references.get(one.workload)
         yield Rate(
             encoder=plan.encoder,
             precision=precision,
@@ -198,22 +172,18 @@ def _measure(
             ceiling_tokens_per_second=statistics.median(ceiling for _, ceiling in rounds) if plan.ceiling else None,
             of_ceiling=statistics.median(ours / ceiling for ours, ceiling in rounds) if plan.ceiling else None,
             teraflop_per_second=rate * flop_a_token(encoder) / 1e12,
-            reference_tokens_per_second=references.get(one.workload),
-            peak_gigabytes=one.peak / 1e9,
-            reserved_gigabytes=one.reserved / 1e9,
+            reference_tokens_per_second=reference.tokens_per_second if reference else None,
+            reference_sequences_per_second=reference.sequences_per_second if reference else None,
+            reference_peak_gigabytes=reference.peak_gigabytes if reference else None,
+            peak_gigabytes=one.memory.peak,
+            reserved_gigabytes=one.memory.reserved,
             rounds=rounds,
         )
 
 
-def _memory(device: torch.device) -> tuple[int, int]:
-    if device.type != "cuda":
-        return 0, 0
-    return torch.cuda.max_memory_allocated(device), torch.cuda.memory_reserved(device)
-
-
 def _layer(encoder: Encoder, precision: str, workload: Workload, plan: Plan, device: torch.device) -> Layer:
-    budget = plan.budgets[0]
-    count = _count(plan, workload, budget)
+    budget = plan.budget(precision, device)
+    count = plan.sequences or count_sequences(workload, budget)
     batch = make_batches(workload, count, budget, encoder.config.vocabulary, device).batches[0]
     parts = layer_parts(encoder, batch)
     products = [part for part in parts if part.teraflop]

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -68,3 +69,26 @@ def copy_bandwidth(device: torch.device) -> float:
     source = torch.ones(count, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * count / (milliseconds(lambda: target.copy_(source), device) / 1000)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """GPU memory in GB, weights included; None on a CPU, where nobody counts it by the tensor.
+
+    Attributes:
+        peak: allocated at most.
+        reserved: held by PyTorch.
+    """
+
+    peak: float | None = None
+    reserved: float | None = None
+
+
+def measure_memory(call: Callable[[], object], device: torch.device) -> Memory:
+    """Run `call`, and say what memory it took."""
+    if device.type != "cuda":
+        call()
+        return Memory()
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    return Memory(torch.cuda.max_memory_allocated(device) / 1e9, torch.cuda.memory_reserved(device) / 1e9)

@@ -1,5 +1,6 @@
 """`virnucpro bench`: how fast the encoders run here, and how near that is to what the hardware could do."""
 
+import itertools
 import logging
 import shlex
 import sys
@@ -20,16 +21,21 @@ def bench(
         typer.Option(help="Tokens a sequence, `168` or `40-350`; may be given again."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="With commas: fp32, bf16, fp16, fp8. Default: fp16,fp8 on a GPU, fp32 on a CPU.")
+        str, typer.Option(help="With commas: fp32, bf16, fp16, fp8 (ESM-2). Default: fp16,fp8 on a GPU, fp32 on a CPU.")
     ] = "",
     preset: Annotated[
         int, typer.Option(help=f"Only so many sequences, once: {', '.join(map(str, PRESETS))}. Fit for a CPU.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.")] = 0,
-    sweep_budget: Annotated[bool, typer.Option("--sweep-budget", help="Find the best token budget.")] = False,
+    sweep_budget: Annotated[
+        bool,
+        typer.Option("--sweep-budget", help="Find the best token budget, from a quarter of this to three times it."),
+    ] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Engine and ceiling in turn, so often.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.0, help="Length of each turn.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, help="Length of each turn; with --chunk, of each encoder alone.")
+    ] = 10.0,
     reference: Annotated[bool, typer.Option(help="Also the original's way: fair-esm in fp32.")] = True,
     layers: Annotated[bool, typer.Option(help="Also each operation of one layer.")] = True,
     accuracy: Annotated[int, typer.Option(min=0, help="Compare vectors of so many sequences with fp32.")] = 0,
@@ -41,8 +47,19 @@ def bench(
             help="Instead: whole chunks by the embed command, file to files, as in 200000x166; may be given again.",
         ),
     ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where model and chunks of --chunk go, and stay.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the embed command.")] = 4,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="READS", help="Instead: a whole sample of so many reads, FASTA to tables, as in 1000000."
+        ),
+    ] = None,
+    gpus: Annotated[
+        list[int] | None, typer.Option(min=1, help="GPUs of --sample, by default 1; may be given again.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where model, chunks and reads of --chunk and --sample go, and stay.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the embed command of --chunk.")] = 4,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
     compare: Annotated[
@@ -50,77 +67,81 @@ def bench(
     ] = None,
 ) -> None:
     """Measure the encoders with random weights of the true shapes; no model is needed."""
-    import torch
-
+    from virnucpro_kernels.bench import options
     from virnucpro_kernels.bench.chunk import ChunkSize, measure_chunks
-    from virnucpro_kernels.bench.encoders import CONFIGS, Workload
-    from virnucpro_kernels.bench.results import Results, best_budgets, describe_machine, slower_rows
-    from virnucpro_kernels.bench.results import markdown as to_markdown
+    from virnucpro_kernels.bench.comparison import compare as compare_with
+    from virnucpro_kernels.bench.comparison import read_figures
+    from virnucpro_kernels.bench.encoders import Workload
+    from virnucpro_kernels.bench.results import Results, describe_machine
     from virnucpro_kernels.bench.run import Plan, run
+    from virnucpro_kernels.bench.sample import measure_samples
+    from virnucpro_kernels.bench.tables import best_budgets
+    from virnucpro_kernels.bench.tables import markdown as to_markdown
     from virnucpro_kernels.errors import UsageError
-    from virnucpro_kernels.ops.dispatch import check_fp8
+    from virnucpro_kernels.ops.prepare import prepare
 
     if preset and preset not in PRESETS:
         raise UsageError(f"--preset {preset}: choose from {', '.join(map(str, PRESETS))}")
-    on_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
-    where = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
-    encoders = encoder or (["esm2-3b", "dnabert-s"] if on_gpu else ["esm2-8m"])
-    precisions = precision.split(",") if precision else (["fp16", "fp8"] if on_gpu else ["fp32"])
-    for name in encoders:
-        if name not in CONFIGS:
-            raise UsageError(f"--encoder {name}: choose from {', '.join(CONFIGS)}")
-    if unknown := set(precisions) - {"fp32", "bf16", "fp16", "fp8"}:
-        raise UsageError(f"--precision {', '.join(sorted(unknown))}: choose from fp32, bf16, fp16, fp8")
-    if "bf16" in precisions and {"fp16", "fp8"} & set(precisions):
-        raise UsageError("--precision: measure bf16 in a run of its own, or together with fp32")
-    if "fp8" in precisions:
-        check_fp8(where)
+    if gpus and not sample:
+        raise UsageError("--gpus: goes with --sample")
+    where = options.find_device(device)
+    prepare(where)
+    encoders = options.find_encoders(encoder, where)
+    precisions = options.find_precisions(precision, encoders, where)
+    layers_kept = options.find_layers(keep_fp16, encoders)
+    before = read_figures(compare) if compare else None
     logging.getLogger("virnucpro_kernels").setLevel(logging.INFO)
-
-    default = 33_792 if on_gpu else 2_048
-    budgets = [token_budget or default]
-    if sweep_budget:
-        budgets = [default * share // 4 for share in (1, 2, 4, 6, 8, 12)]
     results = Results(describe_machine(where), "virnucpro " + shlex.join(sys.argv[1:]))
-    if chunk:
-        if folder is None:
-            raise UsageError("--chunk: say where model and chunks shall go, with --folder")
-        sizes = [ChunkSize.parse(text) for text in chunk]
-        for name in [name for name in encoders if name != "dnabert-s"]:
-            for kind in precisions:
-                results.chunks += measure_chunks(name, kind, sizes, where, folder, threads)
-                if json is not None:
-                    results.write(json)
-        encoders = []
-    for name in encoders:
-        dnabert = name == "dnabert-s"
-        plan = Plan(
-            name,
-            [kind for kind in precisions if not (dnabert and kind == "fp8")],
-            [Workload.parse(text) for text in workload or (["110"] if dnabert else ["168", "52", "40-350"])],
-            budgets,
-            sequences=preset,
-            rounds=1 if preset else rounds,
-            seconds=0.0 if preset else seconds,
-            ceiling=True,
-            reference=reference and not preset and not sweep_budget,
-            layers=layers and not sweep_budget and not preset,
-            accuracy=accuracy,
-            keep=[int(layer) for layer in keep_fp16.split(",") if layer],
-        )
-        run(plan, where, results)
+
+    def save() -> None:
         if json is not None:
             results.write(json)
+
+    if chunk or sample:
+        if folder is None:
+            raise UsageError("--chunk, --sample: say where model, chunks and reads shall go, with --folder")
+        options.check_whole(encoders, precisions, where)
+        sizes = [ChunkSize.parse(text) for text in chunk or ()]
+        counts = options.find_gpus(gpus, where) if sample else []
+        for name, kind in itertools.product(options.protein_encoders(encoders), precisions):
+            for of_chunk in measure_chunks(name, kind, sizes, where, folder, threads=threads, seconds=seconds):
+                results.chunks.append(of_chunk)
+                save()
+            if sample:
+                for of_sample in measure_samples(name, kind, sample, counts, where, folder):
+                    results.samples.append(of_sample)
+                    save()
+    else:
+        plans = [
+            Plan(
+                name,
+                kinds,
+                [Workload.parse(text) for text in workload or options.workloads_of(name)],
+                token_budget=token_budget,
+                sweep=sweep_budget,
+                sequences=preset,
+                rounds=1 if preset else rounds,
+                seconds=0.0 if preset else seconds,
+                ceiling=True,
+                reference=reference and not preset and not sweep_budget,
+                layers=layers and not sweep_budget and not preset,
+                accuracy=accuracy,
+                keep=layers_kept,
+            )
+            for name in encoders
+            if (kinds := options.precisions_of(name, precisions))
+        ]
+        for plan in plans:
+            run(plan, where, results)
+            save()
     typer.echo(to_markdown(results))
     if markdown is not None:
         markdown.write_text(to_markdown(results))
     if sweep_budget:
-        for line in best_budgets(results):
-            typer.echo(line)
-    if compare is not None:
-        slower, compared = slower_rows(results, compare)
-        typer.echo(f"compared {compared} of {len(results.rates)} rows with {compare}: {len(slower)} slower")
-        for line in slower:
-            typer.echo(line)
+        typer.echo("\n".join(best_budgets(results)))
+    if compare is not None and before is not None:
+        slower, compared, figures = compare_with(results, before, compare)
+        typer.echo(f"compared {compared} of {figures} figures with {compare}: {len(slower)} slower")
+        typer.echo("\n".join(slower), nl=bool(slower))
         if slower:
             raise typer.Exit(1)
