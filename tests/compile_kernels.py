@@ -24,7 +24,7 @@ from virnucpro_kernels.ops.rows import row_blocks
 FP8_SINCE = 89
 OVERLAPPED_SINCE = 90
 #: Shared memory that a program can have, bytes; other GPUs have no less than the smallest of these.
-SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448}
+SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 
 FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
 INTEGER_POINTERS = {"cu_seqlens_ptr", "spans_ptr"}

@@ -21,7 +21,7 @@ def compile_for(*arguments: object, **environment: str) -> subprocess.CompletedP
     return subprocess.run(command, env=inherited | environment, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("capability", [80, 89, 90])
+@pytest.mark.parametrize("capability", [80, 89, 90, 100, 120])
 def test_kernels_compile_and_are_kept_where_asked(capability: int, tmp_path: Path) -> None:
     done = compile_for(capability, TRITON_CACHE_DIR=str(tmp_path / "kernels"), HOME="/dev/null/home")
     assert done.returncode == 0, done.stderr
