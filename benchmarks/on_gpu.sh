@@ -11,7 +11,7 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
 #   benchmarks/on_gpu.sh OUTPUT_DIR sample   a million reads from FASTA to tables, on all GPUs and on one (likewise)
 #
-# Runs from a clone without an installation: python3 has to have torch, triton, numpy, h5py, pytest and typer.
+# Runs from a clone without an installation: python3 has to have what pyproject.toml asks for, fair-esm and pytest.
 # PYTHON names another interpreter. Each step ends at its time limit and leaves what it has in OUTPUT_DIR.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -37,7 +37,7 @@ for step in "$@"; do
       run_bench accuracy 450 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
     sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
-    engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60
+    engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60 || status=$?
       folder=$(mktemp -d)
       timeout 470 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 100000x166 \
         --folder "$folder" --threads 8 --json "$output/chunk.json" --markdown "$output/chunk.md" 2>&1 | tee "$output/chunk.log" || status=$?
@@ -55,7 +55,7 @@ for step in "$@"; do
       gpus=$(nvidia-smi --list-gpus | wc -l)
       several=$([ "$gpus" -gt 1 ] && echo "--gpus $gpus" || true)
       # So that no run has to compile the kernels.
-      "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
+      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
       run_bench sample 1500 --encoder esm2-3b --precision fp16 --sample 1000000 $several --gpus 1 --folder "$folder" || status=$?
       rm -r "$folder" ;;
     *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;

@@ -83,7 +83,7 @@ def embed(request: Request) -> None:
                         _embed(request, chunk, "cuda", job, progress)
                 finally:
                     job.facts |= monitor.summary()
-                job.facts["device"] = job.facts["gpu"]
+                job.facts["device"] = job.facts["gpu"] or "cuda"
             else:
                 _embed(request, chunk, "cpu", job, progress)
 

@@ -162,12 +162,13 @@ def loading(setup: Setup) -> Iterator[Loading]:
         started = time.perf_counter()
         try:
             encoder = loader(setup)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            machine = "a GPU" if setup.device.type == "cuda" else "a machine"
             raise GpuMemoryError(
-                f"the weights of model {setup.model.name} do not fit ({error}); use a GPU with more memory, or one that"
-                " nobody else uses"
+                f"the weights of model {setup.model.name} do not fit ({error}); use {machine} with more memory, or one"
+                " that nobody else uses"
             ) from None
         if setup.device.type == "cuda":
             torch.cuda.synchronize(setup.device)

@@ -46,7 +46,9 @@ def remove_leftovers(*paths: Path) -> None:
 
 
 def try_lock(descriptor: int, path: Path) -> bool:
-    """Lock an open file for this process alone; False where another one has it. Closing `descriptor` lets it go.
+    """Lock an open file for this process alone. Closing `descriptor` lets it go.
+
+    False where another process has it, or where `path` is not this file any more: whoever had it has removed it.
 
     Raises:
         VirnucproError: the file system of `path` has no locks.
@@ -60,7 +62,10 @@ def try_lock(descriptor: int, path: Path) -> bool:
             f"{path}: cannot be locked ({error.strerror}), but a lock has to keep others away; choose a folder on"
             " another file system, or have this one mounted with locks (Lustre: option flock)"
         ) from error
-    return True
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sha256(path: Path) -> str:

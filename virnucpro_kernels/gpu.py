@@ -69,7 +69,7 @@ def _nvml() -> Iterator[bool]:
     except pynvml.NVMLError as error:
         raise _no_answer(error) from error
     finally:
-        pynvml.nvmlShutdown()
+        _supported(pynvml.nvmlShutdown)
 
 
 def _no_answer(error: Exception) -> UsageError:
@@ -108,10 +108,11 @@ def _instances(handle: Any) -> Iterator[str]:
 
 
 def _supported(ask: Callable[[], Any]) -> Any:
-    """Return the answer, or None where this GPU has none (a divided GPU counts no utilisation, for one)."""
+    """Return the answer, or None where there is none: a divided GPU counts no utilisation, a lost one nothing."""
     try:
         return ask()
-    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission, pynvml.NVMLError_InvalidArgument):
+    except pynvml.NVMLError as error:
+        log.debug("not known of this GPU: %s", error)
         return None
 
 
@@ -157,7 +158,7 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
         UsageError: there are none, or no locks can be made.
     """
     if not units:
-        raise UsageError("no NVIDIA GPU is visible here; run with --device cpu, or see `virnucpro doctor`")
+        raise UsageError("no NVIDIA GPU is visible here; see what nvidia-smi says, or run with --device cpu")
     if len(units) == 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = units[0]
         yield units[0]
@@ -171,24 +172,23 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
 
 
 def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
-    try:
-        if not directory.is_dir():
-            directory.mkdir(parents=True, exist_ok=True)
-            directory.chmod(0o1777)  # for all users, as /tmp
-        files = {unit: _open(directory / f"{unit}.lock") for unit in units}
-    except OSError as error:
-        raise UsageError(
-            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart; set"
-            " CUDA_VISIBLE_DEVICES to the one GPU of this job"
-        ) from error
     told = False
     while True:
-        for unit, descriptor in files.items():
-            if try_lock(descriptor, directory):
-                for other in files.values():
-                    if other != descriptor:
-                        os.close(other)
+        for unit in units:
+            path = directory / f"{unit}.lock"
+            try:
+                if not directory.is_dir():
+                    directory.mkdir(parents=True, exist_ok=True)
+                    directory.chmod(0o1777)  # for all users, as /tmp
+                descriptor = _open(path)
+            except OSError as error:
+                raise UsageError(
+                    f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine"
+                    " apart; set CUDA_VISIBLE_DEVICES to the one GPU of this job"
+                ) from error
+            if try_lock(descriptor, path):
                 return unit, descriptor
+            os.close(descriptor)
         if not told:
             log.info("all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory)
             told = True
@@ -244,7 +244,10 @@ class Sampler:
 
 
 class GpuMonitor:
-    """Context manager that watches a GPU: utilisation, memory, temperature, power and energy."""
+    """Context manager that watches a GPU: utilisation, memory, temperature, power and energy.
+
+    Once it watches, nothing that the driver does not answer is an error: the work comes first.
+    """
 
     def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
         self._unit = unit
@@ -252,12 +255,15 @@ class GpuMonitor:
         self._facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
-        pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
-        # Only the whole GPU has a thermometer and a power meter.
-        self._whole = self._handle
-        if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
-            self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
+        try:
+            pynvml.nvmlInit()
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
+            # Only the whole GPU has a thermometer and a power meter.
+            self._whole = self._handle
+            if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
+                self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
+        except pynvml.NVMLError as error:
+            raise _no_answer(error) from error
         self._sampler.__enter__()
         return self
 
@@ -275,11 +281,11 @@ class GpuMonitor:
     def __exit__(self, *_: object) -> None:
         self._sampler.__exit__()
         self._facts = {
-            "gpu": pynvml.nvmlDeviceGetName(self._whole),
+            "gpu": _supported(lambda: pynvml.nvmlDeviceGetName(self._whole)),
             "gpu_uuid": self._unit,
-            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "driver": _supported(pynvml.nvmlSystemGetDriverVersion),
         }
-        pynvml.nvmlShutdown()
+        _supported(pynvml.nvmlShutdown)
 
     def summary(self) -> dict[str, Any]:
         """What to put on record once the block has ended, however; a gauge that the GPU does not have is left out."""

@@ -22,7 +22,7 @@ from virnucpro_kernels.packing import PackedBatch
 from virnucpro_kernels.store import Vectors
 
 #: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own.
-_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
+_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator", "Cannot allocate memory")
 
 
 class Embeds(Protocol):

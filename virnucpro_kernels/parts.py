@@ -122,24 +122,18 @@ def open_parts(directory: Path) -> Iterator[Parts]:
 def _lock(directory: Path) -> int:
     told = False
     while True:
-        directory.mkdir(parents=True, exist_ok=True)
         path = directory / _LOCK
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except FileNotFoundError:  # the folder was removed in between, by a process that has finished
+        except (FileExistsError, FileNotFoundError):  # the folder was removed just now, by a process that has finished
+            if directory.is_file():
+                raise
             continue
-        if _is_locked(descriptor, path):
+        if try_lock(descriptor, path):
             return descriptor
         os.close(descriptor)
         if not told:
             log.info("%s: another process works at this chunk; waiting for it", directory)
             told = True
         time.sleep(_POLL_SECONDS)
-
-
-def _is_locked(descriptor: int, path: Path) -> bool:
-    """Take the lock of an open file that still is the one at `path`."""
-    try:
-        return try_lock(descriptor, path) and os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

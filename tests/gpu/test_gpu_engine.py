@@ -15,7 +15,7 @@ from engine_runs import embed, proteins_by, read, stop_after, with_outliers
 from virnucpro_kernels.cli import app
 from virnucpro_kernels.encoders import loading, set_up
 from virnucpro_kernels.engine import Encoder, Engine
-from virnucpro_kernels.errors import GpuMemoryError, StoppedError
+from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
 from virnucpro_kernels.gpu import GpuMonitor, lease, list_gpus, visible_units
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.sequences import SequenceArray
@@ -198,3 +198,20 @@ def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeyp
     run = verify(tmp_path / "e" / "00000.protein.h5").protein
     assert run is not None
     assert (run.precision, run.kernel) == ("fp16", "triton")
+
+
+def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pool_files import write_pool
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    model = tiny.write_model(tmp_path / "tiny-500")
+    manifest = write_pool(tmp_path / "pool", tiny.frames(5, distinct=5))
+    (manifest.parent / "chunks" / "00000.faa").unlink()
+    words = ["embed", str(manifest), "--chunk", "00000", "--model", str(model.directory)]
+    for kind in ("nucleotide", "protein"):
+        words += [f"--{kind}", str(tmp_path / "e" / f"00000.{kind}.h5")]
+    with pytest.raises(DamagedFileError):
+        app(words, standalone_mode=False)
+    record = read_job(tmp_path / "e" / "00000.embed.json")
+    assert (record["state"], record["exit_code"], record["device"]) == ("failed", 3, "cuda")
+    assert record["gpu"] == torch.cuda.get_device_name(GPU)

@@ -25,7 +25,8 @@ CPU = torch.device("cpu")
 def bench(folder: Path, *options: str) -> tuple[dict[str, Any], str]:
     """Results and tables of a run on the CPU."""
     files = ("--json", str(folder / "b.json"), "--markdown", str(folder / "b.md"))
-    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--workload", "9", *options, *files])
+    workload = () if "--chunk" in options else ("--workload", "9")
+    result = CliRunner().invoke(app, ["bench", "--device", "cpu", *workload, *options, *files])
     assert result.exit_code == 0, result.output
     table = (folder / "b.md").read_text()
     assert table in result.output

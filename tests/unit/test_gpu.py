@@ -11,7 +11,7 @@ import pynvml
 import pytest
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.gpu import Gpu, Sampler, lease, list_gpus, summarise, visible_units
+from virnucpro_kernels.gpu import Gpu, GpuMonitor, Sampler, lease, list_gpus, summarise, visible_units
 
 WHOLE = [Gpu("GPU-aaaa-1", "A", 1), Gpu("GPU-aabb-2", "A", 1), Gpu("GPU-cccc-3", "A", 1)]
 DIVIDED = [Gpu("GPU-aaaa-1", "A", 1, ("MIG-1111", "MIG-1122")), Gpu("GPU-bbbb-2", "A", 1)]
@@ -129,6 +129,22 @@ def test_no_two_processes_have_the_same_gpu_and_a_killed_one_frees_its_own(holde
     killed, unit = leased.popitem()
     killed.process.kill()
     assert last.unit() == unit
+
+
+def test_a_gpu_that_is_lost_while_it_is_watched_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    for name in ("Init", "DeviceGetHandleByUUID", "DeviceIsMigDeviceHandle"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lambda *_: None)
+    for name in ("DeviceGetUtilizationRates", "DeviceGetMemoryInfo", "DeviceGetTemperature", "DeviceGetPowerUsage"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lost)
+    for name in ("DeviceGetTotalEnergyConsumption", "DeviceGetName", "SystemGetDriverVersion", "Shutdown"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lost)
+    monitor = GpuMonitor("GPU-a", 0.01)
+    with pytest.raises(ZeroDivisionError), monitor:
+        raise ZeroDivisionError
+    assert monitor.summary() == {"gpu": None, "gpu_uuid": "GPU-a", "driver": None}
 
 
 def test_samples_are_taken_at_the_start_while_it_runs_and_at_the_end() -> None:

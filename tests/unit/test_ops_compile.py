@@ -42,7 +42,7 @@ def test_a_folder_that_others_can_write_gets_no_kernels(tmp_path: Path) -> None:
     folder.mkdir()
     folder.chmod(0o777)
     done = compile_for(80, "layernorm_kernel", HOME="/dev/null/home", TMPDIR=str(tmp_path))
-    assert "not a folder of yours alone; have TRITON_CACHE_DIR name one" in done.stderr
+    assert "not a folder of yours alone; have TRITON_CACHE_DIR name a folder" in done.stderr
     assert not list(folder.iterdir())
 
 

@@ -59,6 +59,12 @@ def test_who_takes_the_folder_over_while_it_is_removed_has_it(tmp_path: Path, mo
     assert not directory.exists()
 
 
+def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "parts").touch()
+    with pytest.raises(FileExistsError), open_parts(tmp_path / "parts"):
+        pass
+
+
 def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def flock(*_: object) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")  # Lustre, mounted without them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +43,7 @@ def _figures(results: Mapping[str, Any]) -> Figures:
         for part, (name, figures) in _COMPARED.items()
         for row in results.get(part, ())
         for figure in figures
-        if figure in row
+        if figure in row and 0 < row[figure] < math.inf
     }
 
 

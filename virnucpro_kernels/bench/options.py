@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,29 @@ from virnucpro_kernels.ops.dispatch import check_fp8
 
 _DNABERT = "dnabert-s"
 _WITHOUT_FP8 = ", ".join(name for name in PRECISIONS if name != "fp8")
+
+
+def check_files(*files: Path | None) -> None:
+    """Refuse files that could not be written in the end."""
+    for path in files:
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise UsageError(f"{path}: cannot be written: {'it is a' if path.is_dir() else 'there is no such'} folder")
+
+
+def check_folder(folder: Path | None) -> Path:
+    """The folder of --chunk and --sample."""
+    if folder is None:
+        raise UsageError("--chunk, --sample: say where model, chunks and reads shall go, with --folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--folder {folder}: is a file; name a folder")
+    return folder
+
+
+def refuse(reason: str, **options: object) -> None:
+    """Refuse those of `options` that were given."""
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--{name.replace('_', '-')}: {reason}; leave it out")
 
 
 def find_device(wanted: str) -> torch.device:

@@ -27,6 +27,8 @@ from virnucpro_kernels.bench.reference import ReferenceRate, measure_reference
 from virnucpro_kernels.bench.results import Layer, Rate, Results
 from virnucpro_kernels.bench.timing import calls_a_second, copy_bandwidth
 from virnucpro_kernels.encoders import default_budget
+from virnucpro_kernels.errors import GpuMemoryError
+from virnucpro_kernels.lanes import is_out_of_memory
 from virnucpro_kernels.models.esm2 import Esm2
 
 log = logging.getLogger(__name__)
@@ -79,7 +81,10 @@ class Plan:
 
 
 def run(plan: Plan, device: torch.device, results: Results) -> None:
-    """Measure and append to `results`."""
+    """Measure and append to `results`.
+
+    :raises GpuMemoryError: the first token budget does not fit.
+    """
     encoder = make_encoder(plan.encoder, device)
     references = {}
     if plan.reference:
@@ -98,9 +103,14 @@ def run(plan: Plan, device: torch.device, results: Results) -> None:
                 torch.cuda.empty_cache()  # what the weights, or the last budget, took on the way is not this engine's
             try:
                 rates = list(_measure(encoder, precision, budget, plan, device, references))
-            except torch.OutOfMemoryError as error:
-                if budget == budgets[0]:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
                     raise
+                if budget == budgets[0]:
+                    raise GpuMemoryError(
+                        f"{plan.encoder} {precision}: batches of {budget} tokens do not fit ({error}); choose a smaller"
+                        " --token-budget or --encoder"
+                    ) from None
                 log.warning(
                     "%s %s: batches of %d tokens and more do not fit (%s)", plan.encoder, precision, budget, error
                 )

@@ -59,7 +59,9 @@ def bench(
     folder: Annotated[
         Path | None, typer.Option(help="Where model, chunks and reads of --chunk and --sample go, and stay.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the embed command of --chunk.")] = 4,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of the embed command of --chunk; 4 by default.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the results here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
     compare: Annotated[
@@ -82,8 +84,21 @@ def bench(
 
     if preset and preset not in PRESETS:
         raise UsageError(f"--preset {preset}: choose from {', '.join(map(str, PRESETS))}")
-    if gpus and not sample:
-        raise UsageError("--gpus: goes with --sample")
+    if not sample:
+        options.refuse("goes with --sample", gpus=gpus)
+    if not chunk:
+        options.refuse("goes with --chunk", threads=threads)
+    if chunk or sample:
+        options.refuse(
+            "is for the encoders alone, not for --chunk and --sample",
+            workload=workload,
+            preset=preset,
+            token_budget=token_budget,
+            sweep_budget=sweep_budget,
+            accuracy=accuracy,
+            keep_fp16=keep_fp16,
+        )
+    options.check_files(json, markdown)
     where = options.find_device(device)
     prepare(where)
     encoders = options.find_encoders(encoder, where)
@@ -98,17 +113,16 @@ def bench(
             results.write(json)
 
     if chunk or sample:
-        if folder is None:
-            raise UsageError("--chunk, --sample: say where model, chunks and reads shall go, with --folder")
+        place = options.check_folder(folder)
         options.check_whole(encoders, precisions, where)
         sizes = [ChunkSize.parse(text) for text in chunk or ()]
         counts = options.find_gpus(gpus, where) if sample else []
         for name, kind in itertools.product(options.protein_encoders(encoders), precisions):
-            for of_chunk in measure_chunks(name, kind, sizes, where, folder, threads=threads, seconds=seconds):
+            for of_chunk in measure_chunks(name, kind, sizes, where, place, threads=threads or 4, seconds=seconds):
                 results.chunks.append(of_chunk)
                 save()
             if sample:
-                for of_sample in measure_samples(name, kind, sample, counts, where, folder):
+                for of_sample in measure_samples(name, kind, sample, counts, where, place):
                     results.samples.append(of_sample)
                     save()
     else:

@@ -52,11 +52,15 @@ def _check_writable(folder: Path) -> None:
 def _own_folder() -> Path:
     """A folder for temporary files that is the same for all jobs of this user on this machine, and nobody else's.
 
-    :raises UsageError: somebody else could put kernels there.
+    :raises UsageError: there can be none, or somebody else could put kernels there.
     """
     folder = Path(tempfile.gettempdir(), f"virnucpro-kernels-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise UsageError(f"{folder}: not a folder of yours alone; have TRITON_CACHE_DIR name one for compiled kernels")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise PermissionError("not a folder of yours alone")
+        _check_writable(folder)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error}; have TRITON_CACHE_DIR name a folder for compiled kernels") from error
     return folder
