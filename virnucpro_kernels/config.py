@@ -55,7 +55,14 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
         raise UsageError(
             "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
         )
-    return {key: config.get(key, rule["default"]) for key, rule in rules["properties"].items()}
+    complete = {key: config.get(key, rule["default"]) for key, rule in rules["properties"].items()}
+    for lower, upper, what in (
+        (*complete["ambiguous_band"], "ambiguous_band: {} is above {}"),
+        (complete["tier_medium"], complete["tier_high"], "tier_medium: {} is above tier_high, {}"),
+    ):
+        if lower > upper:
+            raise UsageError(f"{where}: {what.format(lower, upper)}; swap them")
+    return complete
 
 
 def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:

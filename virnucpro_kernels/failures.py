@@ -13,7 +13,7 @@ from virnucpro_kernels.run import CHUNK_STAGES, FAILED, Run
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a sample has no tables.
+    """Why a sample has no tables, or those of an earlier run only.
 
     Attributes:
         sample: its name.
@@ -85,21 +85,22 @@ class _Job:
 
 
 def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
-    """Return the failures of a run that has ended, at least one for each sample without all of its files."""
+    """Return the failures of a run that has ended, at least one for each sample without all of its files.
+
+    Tables that are older than a failure before them are of an earlier run, of other input or parameters.
+    """
     failures: list[Failure] = []
     for pool, samples in run.pools.items():
-        unfinished = [
-            sample.name
-            for sample in samples
-            if not all((directory / path).exists() for path in run.result_paths(sample.name))
-        ]
-        if unfinished:
-            of_pool = _unfinished_jobs(run, directory, pool)
-            stopped = [job for job in of_pool if job.stopped]
-            for name in unfinished:
-                collect = _Job(run, directory, "collect", name)
-                jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
-                failures += [job.failure(name) for job in jobs]
+        of_pool = _unfinished_jobs(run, directory, pool)
+        stopped = [job for job in of_pool if job.stopped]
+        latest = max((job.last_sign for job in stopped), default=0.0)
+        for sample in samples:
+            tables = [directory / path for path in run.result_paths(sample.name)]
+            if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
+                continue
+            collect = _Job(run, directory, "collect", sample.name)
+            jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
+            failures += [job.failure(sample.name) for job in jobs]
     return failures
 
 

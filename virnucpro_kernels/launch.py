@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.errors import UsageError, VirnucproError
 from virnucpro_kernels.files import try_lock
 
 _TICK_SECONDS = 0.5
@@ -23,16 +23,22 @@ def run_lock(directory: Path) -> Iterator[int]:
     The lock lives as long as any process that has it: where this one is killed, Snakemake holds it until it ends.
 
     Raises:
+        UsageError: the folder cannot be made.
         VirnucproError: another process has it, or the file system has no locks.
     """
     path = directory / "work" / ".predict.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UsageError(f"{directory}: cannot be the folder of a run ({error}); name another") from error
     try:
         if not try_lock(descriptor, path):
             holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
+            gone = holder.isdigit() and not Path("/proc", holder).exists() and Path("/proc").exists()
             raise VirnucproError(
-                f"another `virnucpro predict` works in {directory} (process {holder}); wait for it or stop it"
+                f"another `virnucpro predict` works in {directory} (process {holder}"
+                f"{', which is gone, but the Snakemake that it started is not' * gone}); wait for it or stop it"
             )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -70,8 +76,8 @@ def watch(
 ) -> int:
     """Run `command` in a session of its own with its output at the end of `log`; return its exit code.
 
-    `tick` is called twice a second. At KeyboardInterrupt, or SIGTERM, the whole session is interrupted, and the
-    exception is raised again when nothing of it is left.
+    `tick` is called twice a second. At KeyboardInterrupt, SIGTERM, or SIGHUP, the whole session is interrupted, and
+    the exception is raised again when nothing of it is left.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -83,7 +89,7 @@ def watch(
             start_new_session=True,
             pass_fds=(lock,),
         )
-    with _sigterm_as_interrupt():
+    with _as_interrupt(signal.SIGTERM), _as_interrupt(signal.SIGHUP):
         try:
             while True:
                 try:
@@ -114,12 +120,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def _as_interrupt(number: signal.Signals) -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    earlier = signal.signal(signal.SIGTERM, interrupt)
+    earlier = signal.getsignal(number)
+    if earlier != signal.SIG_IGN:  # as under nohup
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, earlier)
+        signal.signal(number, earlier)

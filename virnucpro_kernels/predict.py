@@ -2,8 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,9 @@ def predict(request: Request) -> int:
     """
     directory = request.directory
     profile = _find_profile(request.profile)
-    with run_lock(directory) as lock:
+    if profile:
+        _check_executor(profile)
+    with run_lock(directory) as lock, _restored(directory / CONFIG, directory / SHEET, really=request.dry_run):
         set_up(request.directory, request.inputs, request.sheet, request.config, request.settings)
         run = load_run(
             read_config(directory / CONFIG),
@@ -90,6 +94,20 @@ def predict(request: Request) -> int:
         snakefile = workflow_root() / "Snakefile"
         unlock(directory, snakefile, log)
         return _Session(request, run, log, lock).execute(command, environment, gpus)
+
+
+@contextmanager
+def _restored(*paths: Path, really: bool) -> Iterator[None]:
+    """Give files their present content back at the end, if `really`: a dry run leaves nothing to go on with."""
+    contents = {path: path.read_bytes() if path.exists() else None for path in paths} if really else {}
+    try:
+        yield
+    finally:
+        for path, content in contents.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != content:
+                path.write_bytes(content)
 
 
 def read_settings(assignments: Sequence[str]) -> Config:
@@ -187,6 +205,17 @@ def _find_profile(name: str | None) -> Path | None:
     raise UsageError(f"no profile {name!r}: neither a folder with a config.yaml, nor one of ours ({ours})")
 
 
+def _check_executor(profile: Path) -> None:
+    executor = _profile_keys(profile).get("executor")
+    if executor not in _LOCAL_EXECUTORS and not find_spec(
+        f"snakemake_executor_plugin_{str(executor).replace('-', '_')}"
+    ):
+        raise UsageError(
+            f"{profile / 'config.yaml'}: executor {executor}: its plugin is not installed;"
+            f" pip install snakemake-executor-plugin-{executor}"
+        )
+
+
 def _profile_keys(profile: Path) -> dict[str, Any]:
     keys = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
     return keys if isinstance(keys, dict) else {}
@@ -199,6 +228,8 @@ def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
         UsageError: there are not that many, or no such.
     """
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if device == "cpu" and wanted != "auto":
+        raise UsageError(f"--gpus {wanted}: this run computes on the CPU, by its configuration or for want of a GPU")
     if device != "cuda":
         return 0, environment
     if "," in wanted:
@@ -255,7 +286,7 @@ class _Session:
             code = self._watch(command, environment, tick)
         failures = find_failures(self._run, self._directory) if code else []
         if not self._request.quiet:
-            for line in describe_results(self._run, self._directory):
+            for line in describe_results(self._run, self._directory, failures):
                 print(line)  # noqa: T201 the command's result
         return self._exit_code(code, failures)
 
@@ -277,6 +308,8 @@ class _Session:
             else "  done     whatever there is, is made anew (--force)"
         )
         chunks = f", {state.chunks - state.chunks_done} chunks of the pools split so far" if state.pools_split else ""
+        if state.pools_split and not self._request.force:
+            chunks += "; and whatever was made from other input or parameters"
         self._say(f"  to do    {todo if not self._request.force else state.samples} samples{chunks}")
 
     def _display(self) -> Display:

@@ -15,12 +15,23 @@ _LISTED = 10
 STAGES = ("split", *CHUNK_STAGES, "collect")
 
 
-def describe_results(run: Run, directory: Path) -> Iterator[str]:
+def describe_results(run: Run, directory: Path, failures: Sequence[Failure]) -> Iterator[str]:
     """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look."""
+    failed = {failure.sample for failure in failures}
+    warnings = [
+        warning
+        for pool in run.pools
+        for warning in read_job(directory / run.record_path("split", pool)).get("warnings", ())
+    ]
+    for warning in warnings[:_LISTED]:
+        yield f"warning: {warning}"
+    if len(warnings) > _LISTED:
+        yield f"and {len(warnings) - _LISTED} more warnings: `virnucpro check` lists them"
     records = [
         record
         for sample in run.samples
-        if all((directory / path).exists() for path in run.result_paths(sample.name))
+        if sample.name not in failed
+        and all((directory / path).exists() for path in run.result_paths(sample.name))
         and (record := _read(directory / "results" / sample.name / "run.json"))
     ]
     if not records:
@@ -40,8 +51,12 @@ def describe_results(run: Run, directory: Path) -> Iterator[str]:
 
 def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[str]:
     """Yield a line for each of the first failures."""
-    samples = len({failure.sample for failure in failures})
-    yield f"{samples} sample{'s' * (samples != 1)} without results"
+    samples = {failure.sample for failure in failures}
+    old = [name for name in sorted(samples) if (directory / "results" / name / "run.json").exists()]
+    yield f"{len(samples)} sample{'s' * (len(samples) != 1)} without results"
+    if old:
+        more = ", …" * (len(old) > _LISTED)
+        yield f"  the tables of an earlier run are still there: {', '.join(old[:_LISTED])}{more}"
     for failure in failures[:_LISTED]:
         unit = f"sample {failure.sample}" + (f", chunk {failure.chunk}" if failure.chunk else "")
         code = f" (exit code {failure.exit_code})" if failure.exit_code.isdigit() else ""

@@ -107,6 +107,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--profile", "sulrm"], "no profile 'sulrm'"),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "100"], "--gpus 100: "),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "all"], "must be auto, a number"),
+        (["a.fa", "--model", MODEL, "--device", "cpu", "--gpus", "2"], "--gpus 2: this run computes on the CPU"),
+        (["a.fa", "--set", "tier_high=0.3"], "tier_medium: 0.7 is above tier_high, 0.3; swap them"),
+        (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "ambiguous_band: 0.8 is above 0.2; swap them"),
+        (["--samples", "commas.csv"], "commas.csv, line 1: 'sample,input' is one column: tabs separate"),
         (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
@@ -114,12 +118,46 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
 )
 def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
+    (tmp_path / "commas.csv").write_text("sample,input\na,a.fa\n")
     command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *arguments, "--output-dir", "out"]
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
     assert message in ended.stderr
     assert not (tmp_path / "out" / "logs").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "a.fa", "--model", MODEL)
+    assert ended.returncode == 5
+    assert "cannot be the folder of a run" in ended.stderr
+
+
+def test_tables_of_an_earlier_run_are_no_success_of_this_one(tmp_path: Path) -> None:
+    """And: what is odd about an input is said at the end; a dry run leaves nothing to go on with."""
+    out, path = tmp_path / "out", tmp_path / "a.fa"
+    path.write_text(contigs(0, 2).replace("T", "U"))
+    ended = virnucpro("predict", path, "--output-dir", out, "--model", MODEL, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "is RNA" in ended.stdout.partition("warning: ")[2]
+    config = (out / "config" / "config.yaml").read_bytes()
+    assert virnucpro("predict", "--output-dir", out, "--dry-run", "--set", "viral_threshold=0.95").returncode == 0
+    assert (out / "config" / "config.yaml").read_bytes() == config
+
+    path.write_text(BROKEN)
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 5
+    assert "sample a: split (exit code 5)" in ended.stderr
+    assert "the tables of an earlier run are still there: a" in ended.stderr
+    assert ended.stdout == ""
+    assert len((out / "results" / "failed.tsv").read_text().splitlines()) == 2
+
+    path.write_text(contigs(2, 3))
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "a: 1 contigs" in ended.stdout
+    assert not (out / "results" / "failed.tsv").exists()
 
 
 def test_without_a_model_the_error_names_both_ways_on(tmp_path: Path) -> None:

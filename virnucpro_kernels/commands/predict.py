@@ -27,7 +27,7 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="[INPUT…]",
-            help="FASTA, FASTQ or BAM files, also compressed, a sample each; `-` is standard input."
+            help="FASTA, FASTQ, BAM or GenBank files, also compressed, a sample each; `-` is standard input."
             " None: go on with the samples of the output folder.",
         ),
     ] = None,
