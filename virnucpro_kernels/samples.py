@@ -44,7 +44,7 @@ def read_sheet(path: Path) -> list[Sample]:
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
     header = next(csv.reader([lines[0][1]], delimiter="\t"))
-    if len(header) == 1:
+    if len(header) == 1 and re.search("[,; ]", header[0]):
         raise UsageError(f"{path}, line {lines[0][0]}: {header[0]!r} is one column: tabs separate sample and input")
     samples, problems = [], []
     for number, line in lines[1:]:
