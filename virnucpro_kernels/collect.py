@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from virnucpro_kernels.blocks import Block, SampleRecords, read_blocks
-from virnucpro_kernels.calls import CALLS, TIERS, ContigScores, Thresholds, score_contigs, score_windows
+from virnucpro_kernels.calls import CALLS, TIERS, ContigScores, score_contigs, score_windows
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.job import Job
 from virnucpro_kernels.manifest import Chunk, read_manifest
@@ -35,6 +35,7 @@ from virnucpro_kernels.run_record import (
     model_label,
 )
 from virnucpro_kernels.tables import Tables
+from virnucpro_kernels.thresholds import Thresholds
 from virnucpro_kernels.viral import write_viral
 
 RUN_RECORD = "run.json"

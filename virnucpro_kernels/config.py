@@ -12,6 +12,7 @@ import yaml
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.installation import workflow_root
+from virnucpro_kernels.thresholds import Thresholds
 
 Config = dict[str, Any]
 
@@ -56,12 +57,11 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
             "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
         )
     complete = {key: config.get(key, rule["default"]) for key, rule in rules["properties"].items()}
-    for lower, upper, what in (
-        (*complete["ambiguous_band"], "ambiguous_band: {} is above {}"),
-        (complete["tier_medium"], complete["tier_high"], "tier_medium: {} is above tier_high, {}"),
-    ):
-        if lower > upper:
-            raise UsageError(f"{where}: {what.format(lower, upper)}; swap them")
+    lower, upper = complete["ambiguous_band"]
+    try:
+        Thresholds(complete["viral_threshold"], (lower, upper), complete["tier_medium"], complete["tier_high"])
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
     return complete
 
 

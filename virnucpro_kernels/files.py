@@ -35,10 +35,10 @@ def remove_leftovers(*paths: Path) -> None:
     Where such a process lives on after all, it fails instead of publishing. Call it where nobody else has a right to
     work at `paths`.
     """
-    for path in paths:
-        for leftover in path.parent.glob(".*"):
+    for folder in {path.parent for path in paths}:
+        for leftover in folder.glob(".*"):
             process, _, name = leftover.name[1:].partition(".")
-            if process.isdigit() and name == path.name:
+            if process.isdigit() and folder / name in paths:
                 if leftover.is_dir():
                     shutil.rmtree(leftover)
                 else:

@@ -35,7 +35,7 @@ def run_lock(directory: Path) -> Iterator[int]:
     try:
         if not try_lock(descriptor, path):
             holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
-            gone = holder.isdigit() and not Path("/proc", holder).exists() and Path("/proc").exists()
+            gone = holder.isdigit() and not Path("/proc", holder).exists()
             raise VirnucproError(
                 f"another `virnucpro predict` works in {directory} (process {holder}"
                 f"{', which is gone, but the Snakemake that it started is not' * gone}); wait for it or stop it"

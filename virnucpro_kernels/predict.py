@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,7 +79,9 @@ def predict(request: Request) -> int:
     profile = _find_profile(request.profile)
     if profile:
         _check_executor(profile)
-    with run_lock(directory) as lock, _restored(directory / CONFIG, directory / SHEET, really=request.dry_run):
+    # A dry run leaves nothing to go on with.
+    afterwards = _restored(directory / CONFIG, directory / SHEET) if request.dry_run else nullcontext()
+    with run_lock(directory) as lock, afterwards:
         set_up(request.directory, request.inputs, request.sheet, request.config, request.settings)
         run = load_run(
             read_config(directory / CONFIG),
@@ -97,9 +99,9 @@ def predict(request: Request) -> int:
 
 
 @contextmanager
-def _restored(*paths: Path, really: bool) -> Iterator[None]:
-    """Give files their present content back at the end, if `really`: a dry run leaves nothing to go on with."""
-    contents = {path: path.read_bytes() if path.exists() else None for path in paths} if really else {}
+def _restored(*paths: Path) -> Iterator[None]:
+    """Give files their present content back at the end; those that are not there yet go."""
+    contents = {path: path.read_bytes() if path.exists() else None for path in paths}
     try:
         yield
     finally:

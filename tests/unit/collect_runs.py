@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from synthetic_pool import Contig, Pool
 
-from virnucpro_kernels.calls import Thresholds
 from virnucpro_kernels.collect import Sources, collect
+from virnucpro_kernels.thresholds import Thresholds
 
 ODD = [
     Contig('"quoted"', 300, [(0, 300, {0: 9.0, 4: 1.0})], 'a "description", quoted'),

@@ -45,6 +45,15 @@ def test_a_preset_measures_engine_and_ceiling(tmp_path: Path) -> None:
     assert "| esm2-8m | fp32 | 9 |" in table
 
 
+def test_fp32_is_not_measured_as_tf32(tmp_path: Path) -> None:
+    torch.set_float32_matmul_precision("high")  # as by an environment variable
+    try:
+        bench(tmp_path, "--preset", "10")
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def test_the_original_s_way_has_the_same_figures(tmp_path: Path) -> None:
     pytest.importorskip("esm.model.esm2")
     options = ("--rounds", "1", "--seconds", "0", "--token-budget", "64", "--no-layers", "--workload", "5-40")

@@ -9,8 +9,9 @@ import pytest
 from synthetic_pool import softmax
 
 from virnucpro_kernels.blocks import Block
-from virnucpro_kernels.calls import CALLS, TIERS, Thresholds, score_contigs, score_windows, sigmoid
+from virnucpro_kernels.calls import CALLS, TIERS, score_contigs, score_windows, sigmoid
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.thresholds import Thresholds
 
 Window = tuple[int, int, dict[int, float]]
 

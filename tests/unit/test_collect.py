@@ -12,10 +12,10 @@ from collect_runs import ODD, plain, run
 from synthetic_pool import Contig, Pool, make_model, write_pool
 
 from virnucpro_kernels.blocks import read_blocks
-from virnucpro_kernels.calls import Thresholds
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.manifest import read_manifest
+from virnucpro_kernels.thresholds import Thresholds
 
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
 

@@ -12,9 +12,9 @@ import pytest
 from collect_runs import ODD, plain, run
 from synthetic_pool import Pool, make_model, write_pool, write_scores
 
-from virnucpro_kernels.calls import Thresholds
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.manifest import read_manifest, write_manifest
+from virnucpro_kernels.thresholds import Thresholds
 
 
 def change_scores(pool: Pool, chunk: str, change: Any) -> None:

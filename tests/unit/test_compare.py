@@ -11,12 +11,12 @@ import pytest
 import torch
 from synthetic_pool import Contig, write_pool
 
-from virnucpro_kernels.calls import Thresholds
 from virnucpro_kernels.cli import main
 from virnucpro_kernels.collect import Sources, collect
 from virnucpro_kernels.original_files import FRAME_FILE, WINDOW_FILE, Flavour
 from virnucpro_kernels.provenance import EncoderRun, Provenance
 from virnucpro_kernels.store import EmbeddingWriter
+from virnucpro_kernels.thresholds import Thresholds
 
 Run = Callable[..., tuple[int, str]]
 CONTIGS = [

@@ -108,9 +108,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "100"], "--gpus 100: "),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "all"], "must be auto, a number"),
         (["a.fa", "--model", MODEL, "--device", "cpu", "--gpus", "2"], "--gpus 2: this run computes on the CPU"),
-        (["a.fa", "--set", "tier_high=0.3"], "tier_medium: 0.7 is above tier_high, 0.3; swap them"),
-        (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "ambiguous_band: 0.8 is above 0.2; swap them"),
+        (["a.fa", "--set", "tier_high=0.3"], "thresholds: medium (0.7) is above high (0.3); swap them"),
+        (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "threshold ambiguous: 0.8 is above 0.2; swap them"),
         (["--samples", "commas.csv"], "commas.csv, line 1: 'sample,input' is one column: tabs separate"),
+        (["a.fa", "--model", MODEL, "--profile", "elsewhere"], "pip install snakemake-executor-plugin-nowhere"),
         (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
@@ -119,6 +120,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
 def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     (tmp_path / "commas.csv").write_text("sample,input\na,a.fa\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "config.yaml").write_text("executor: nowhere\n")
     command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *arguments, "--output-dir", "out"]
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5, ended.stdout + ended.stderr

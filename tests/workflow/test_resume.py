@@ -50,14 +50,19 @@ def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             [*command, "--output-dir", tmp_path / "out", *OPTIONS],
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Whoever starts the tests in the background of a shell has them, and their children, ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=heed_signals,
         )
     yield process
     for left in processes(tmp_path / "out"):
         left.kill()
     process.kill()
     process.wait()
+
+
+def heed_signals() -> None:
+    """Whoever starts the tests in the background of a shell, or by nohup, has them and their children ignore these."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def processes(directory: Path, *words: str) -> list[psutil.Process]:
@@ -149,11 +154,14 @@ def test_a_killed_run_ends_with_the_same_bytes(
     assert unfinished(out) == []
 
 
-def test_ctrl_c_ends_cleanly_and_keeps_what_is_finished(started: subprocess.Popen[bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
+    started: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "out"
     wait_for_job(out, "embed", already=1)
     before = scored(out)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(number)
     assert started.wait(30) == 130
     assert processes(out) == [], "no job is left behind"
     assert (tmp_path / "output.txt").read_text().endswith("interrupted\n")
@@ -192,6 +200,11 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 1
     assert f"another `virnucpro predict` works in {out} (process {started.pid})" in ended.stderr
+    kill([psutil.Process(started.pid)])
+    started.wait(60)  # until then /proc still has it
+    ended = virnucpro("predict", "--output-dir", out)
+    assert ended.returncode == 1
+    assert f"(process {started.pid}, which is gone, but the Snakemake that it started is not)" in ended.stderr
 
 
 def test_a_damaged_chunk_is_split_again(uninterrupted: Path, tmp_path: Path) -> None:

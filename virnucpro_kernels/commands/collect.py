@@ -41,12 +41,12 @@ def collect(
     tier_high: Annotated[float, typer.Option(help="Tier of a viral contig is high from here on.")] = 0.9,
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample."""
-    from virnucpro_kernels.calls import Thresholds
     from virnucpro_kernels.collect import Sources
     from virnucpro_kernels.collect import collect as collect_sample
     from virnucpro_kernels.original_files import Flavour
     from virnucpro_kernels.registry import find_model
     from virnucpro_kernels.run import GATHERED
+    from virnucpro_kernels.thresholds import Thresholds
 
     flavour: Flavour | None = next((name for name in get_args(Flavour) if name == original_files.value), None)
     try:
