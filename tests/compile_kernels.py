@@ -32,11 +32,13 @@ INTEGERS = {"rows", "first_place"}
 HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}
 ROTARY = {"slopes_ptr": None} | HEADS
 ALIBI = {"cos_ptr": None, "sin_ptr": None} | HEADS
+#: How attention in fp32 is cut: every sequence is streamed.
+FP32_ATTENTION = {"block": 32, "stages": 1}
 LAYERNORM = {**row_blocks(2560), "rows_a_program": 4, "stages": 2}
 POOLING = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
 
-#: Kernels with their constants, for GPUs that have fp8 and those that lack it.
-SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
+#: Kernels with their constants: for every GPU, and those that write fp8.
+PLAIN: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 3, "queries": None}),
     (resident_kernel, {**ALIBI, "out_scale_ptr": None, "tiles": 2, "queries": 128}),
     (streamed_kernel, {**ROTARY, "out_scale_ptr": None, "stages": 2}),
@@ -52,7 +54,7 @@ SIXTEEN_BIT: list[tuple[Any, dict[str, Any]]] = [
         {"bias_ptr": None, "width": 3072, "gated": True, "rows_a_program": 4, "columns_a_program": 1024},
     ),
 ]
-EIGHT_BIT: list[tuple[Any, dict[str, Any]]] = [
+QUANTIZING: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "tiles": 3, "queries": None}),
     (streamed_kernel, {**ROTARY, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
@@ -128,10 +130,15 @@ def main() -> None:
     prepare(torch.device("cuda"))
     capability, name = int(sys.argv[1]), "".join(sys.argv[2:])
     if name:
-        kernel, constants = next(each for each in SIXTEEN_BIT if each[0].__name__ == name)
+        kernel, constants = next(each for each in PLAIN if each[0].__name__ == name)
         compile_for(capability, kernel, constants, "fp16")
         return
-    kernels = SIXTEEN_BIT + (EIGHT_BIT if capability >= FP8_SINCE else [])
+    kernels = PLAIN + (QUANTIZING if capability >= FP8_SINCE else [])
+    for kernel, constants in kernels:
+        if kernel is streamed_kernel:
+            compile_for(capability, kernel, constants | FP32_ATTENTION, "fp32")
+        elif kernel is not resident_kernel:
+            compile_for(capability, kernel, constants, "fp32")
     for element in ("fp16", "bf16"):
         for kernel, constants in kernels:
             compile_for(capability, kernel, constants, element)

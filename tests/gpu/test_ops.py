@@ -123,7 +123,7 @@ def test_other_attention_backends(dtype: torch.dtype, backend: str) -> None:
 
 
 def test_backends_that_cannot_run_are_refused() -> None:
-    with pytest.raises(UsageError, match="without ALiBi"):
+    with pytest.raises(UsageError, match="lacks the ALiBi"):
         resolve_attention("flash", device=DEVICE, dtype=torch.float16, head_dim=64, alibi=True)
     with pytest.raises(UsageError, match="fp16 and bf16 only"):
         resolve_attention("flash", device=DEVICE, dtype=torch.float32, head_dim=64, alibi=False)

@@ -27,26 +27,29 @@ def gelu(x: tl.tensor, degree: tl.constexpr) -> tl.tensor:
     lose digits (0.3 % of −1.3e-4 at −4), which no sum with ordinary ones can tell. Codes of fp8 next to zero are 4e-6
     apart where the largest number of a row is 1.
     """
+    # One way out: Triton compiles what follows an early return as well, for every degree.
     if degree == 0:
-        return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
-    size = tl.abs(x)
-    if degree == 5:
-        p = -0.0004722873854916543 * size + 0.007079673931002617
-        p = p * size - 0.05182158946990967
-        p = p * size - 0.4599919021129608
-        p = p * size - 1.1507909297943115
-        p = p * size - 1.0000369548797607
+        y = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     else:
-        tl.static_assert(degree == 8)
-        p = -6.604103646168369e-07 * size + 1.1730954611266498e-05
-        p = p * size - 4.867320240009576e-05
-        p = p * size - 0.0004774717672262341
-        p = p * size + 0.007508268114179373
-        p = p * size - 0.052795857191085815
-        p = p * size - 0.4591141641139984
-        p = p * size - 1.151115894317627
-        p = p * size - 0.9999998211860657
-    return tl.maximum(x, 0.0) - size * tl.exp2(p)
+        size = tl.abs(x)
+        if degree == 5:
+            p = -0.0004722873854916543 * size + 0.007079673931002617
+            p = p * size - 0.05182158946990967
+            p = p * size - 0.4599919021129608
+            p = p * size - 1.1507909297943115
+            p = p * size - 1.0000369548797607
+        else:
+            tl.static_assert(degree == 8)
+            p = -6.604103646168369e-07 * size + 1.1730954611266498e-05
+            p = p * size - 4.867320240009576e-05
+            p = p * size - 0.0004774717672262341
+            p = p * size + 0.007508268114179373
+            p = p * size - 0.052795857191085815
+            p = p * size - 0.4591141641139984
+            p = p * size - 1.151115894317627
+            p = p * size - 0.9999998211860657
+        y = tl.maximum(x, 0.0) - size * tl.exp2(p)
+    return y
 
 
 @jit_for_any("rows")
