@@ -5,7 +5,7 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
 #   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench of ESM-2 3B as in docs/performance.md (eight minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR dnabert  the same of DNABERT-S (two minutes)
-#   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside those of fair-esm and of a dense DNABERT-S, and in fp16 beside fp32, also with outlier channels
+#   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside those of fair-esm and of a dense DNABERT-S, then in fp16 and fp8 with outlier channels (twelve minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   the tests of the engine, then whole chunks file to file (some 8 GB in $TMPDIR)
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
@@ -33,13 +33,13 @@ for step in "$@"; do
     tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
     bench) run_bench bench 580 --encoder esm2-3b ;;
     dnabert) run_bench dnabert 200 --encoder dnabert-s ;;
-    accuracy) timeout 500 "$python" -m pytest tests/gpu/test_parity.py -q --log-cli-level=INFO -p no:cacheprovider 2>&1 | tee "$output/parity.log" || status=$?
-      run_bench accuracy 450 --encoder esm2-3b --precision fp16 --workload 168 --rounds 1 --seconds 0 --no-reference \
+    accuracy) timeout 800 "$python" -m pytest tests/gpu/test_parity.py -q --log-cli-level=INFO -p no:cacheprovider 2>&1 | tee "$output/parity.log" || status=$?
+      run_bench accuracy 450 --encoder esm2-3b --precision fp16,fp8 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
     sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
     engine) timeout 120 "$python" -m pytest tests/gpu/test_gpu_engine.py -q -p no:cacheprovider 2>&1 | tee "$output/engine.log" | tail -n 60 || status=$?
       folder=$(mktemp -d)
-      timeout 470 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 100000x166 \
+      timeout 600 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 200000x166 \
         --folder "$folder" --threads 8 --json "$output/chunk.json" --markdown "$output/chunk.md" 2>&1 | tee "$output/chunk.log" || status=$?
       for record in "$folder"/*/fp16/00000.embed.json; do
         cp "$record" "$output/$(basename "${record%/fp16/*}").embed.json"
