@@ -66,7 +66,7 @@ class Measures:
         batches, tokens, padded_tokens: computed in this attempt; `tokens` without padding.
         packing: share of the token budget that held tokens, over these batches.
         token_budget: tokens of a batch at the end.
-        redone: batches computed again with fp32 activations.
+        redone: batches computed again with fp32 activations, for vectors that were not finite.
         out_of_memory: times that the budget was halved.
         seconds: from the encoder's turn to the complete file.
         device_seconds: of these, what the device spent on the encoder.
@@ -95,7 +95,7 @@ class Measures:
             f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already;"
             f" {self.tokens:,} tokens in {self.seconds:.1f} s ({self.tokens_per_second:,.0f} a second),"
             f" {self.batches:,} batches {self.packing:.1%} full"
-            f"{f', {self.redone:,} computed again in fp32' if self.redone else ''}"
+            f"{f', {self.redone:,} batches computed again in fp32' if self.redone else ''}"
         )
 
 

@@ -32,21 +32,19 @@ class Gpu:
     """A GPU, as the driver lists it.
 
     Attributes:
-        uuid: `GPU-…`.
+        uuid: `GPU-…`; empty where the GPU does not answer.
         name: of the product.
-        memory_bytes: in all.
         instances: UUIDs (`MIG-…`) of the parts into which it is divided; empty for a whole GPU.
     """
 
     uuid: str
     name: str
-    memory_bytes: int
     instances: tuple[str, ...] = ()
 
     @property
     def units(self) -> tuple[str, ...]:
-        """UUIDs of what a process can have: the parts of a divided GPU, else the GPU."""
-        return self.instances or (self.uuid,)
+        """UUIDs of what a process can have: the parts of a divided GPU, else the GPU; none of one that is lost."""
+        return self.instances or ((self.uuid,) if self.uuid else ())
 
 
 @contextmanager
@@ -80,20 +78,28 @@ def _no_answer(error: Exception) -> UsageError:
 
 
 def list_gpus() -> list[Gpu]:
-    """Return all GPUs of the machine in the order of nvidia-smi; none where there is no driver."""
+    """Return all GPUs of the machine in the order of nvidia-smi; none where there is no driver.
+
+    One that a scheduler keeps from this process is left out, as CUDA leaves it out of its numbers; one that does not
+    answer keeps its place.
+    """
     with _nvml() as available:
         if not available:
             return []
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return [
-            Gpu(
-                pynvml.nvmlDeviceGetUUID(handle),
-                pynvml.nvmlDeviceGetName(handle),
-                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                tuple(_instances(handle)),
-            )
-            for handle in handles
-        ]
+        found = (_describe(index) for index in range(pynvml.nvmlDeviceGetCount()))
+        return [gpu for gpu in found if gpu is not None]
+
+
+def _describe(index: int) -> Gpu | None:
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return Gpu(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), tuple(_instances(handle)))
+    except pynvml.NVMLError_NoPermission as error:
+        log.debug("GPU %d is not for this process: %s", index, error)
+        return None
+    except pynvml.NVMLError as error:
+        log.warning("GPU %d does not answer (%s) and is not used; see what nvidia-smi says", index, error)
+        return Gpu("", "")
 
 
 def _instances(handle: Any) -> Iterator[str]:

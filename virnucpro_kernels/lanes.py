@@ -1,7 +1,8 @@
 """Where batches are computed: on the CPU at once, or on a GPU between two copies that run beside the computing.
 
-A batch that comes out with a value that is not finite is computed again with fp32 activations. The device finds out by
-itself and sends a flag along with the vectors; the host looks at it when they have arrived, and never waits for it.
+A batch that comes out with a value that is not finite is computed again with fp32 activations, which gives the vectors
+that were not finite. The device finds out by itself and sends a flag along with the vectors; the host looks at it when
+they have arrived, and never waits for it.
 """
 
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -21,8 +23,15 @@ from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.packing import PackedBatch
 from virnucpro_kernels.store import Vectors
 
-#: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own.
-_OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator", "Cannot allocate memory")
+#: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own. cuBLAS takes memory
+#: of its own at the first product, and on a full GPU calls the lack of it "not initialised".
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "DefaultCPUAllocator",
+    "Cannot allocate memory",
+)
 
 
 class Embeds(Protocol):
@@ -43,6 +52,11 @@ class Submitted:
     work: Work
     result: torch.Tensor
 
+    def vectors(self) -> Vectors:
+        """A copy of the vectors (B, d): the memory of `result` goes to another batch."""
+        vectors: Vectors = self.result[:-1].view(len(self.work.lengths), -1).numpy().copy()
+        return vectors
+
 
 _Result = TypeVar("_Result")
 
@@ -52,7 +66,7 @@ class Lane(ABC):
 
     Attributes:
         ahead: batches to submit beyond the one whose result is waited for.
-        redone: batches that were computed again with fp32 activations.
+        redone: batches that were computed again with fp32 activations, for the sake of some of their sequences.
         busy_seconds: what the device has spent on finished batches.
     """
 
@@ -80,16 +94,19 @@ class Lane(ABC):
             VirnucproError: they are not finite even with fp32 activations.
         """
         self._wait(submitted)
+        vectors = submitted.vectors()
         if not submitted.result[-1]:
             self.redone += 1
-            submitted = _noticing_memory(lambda: self._redo(submitted.work))
-        vectors: Vectors = submitted.result[:-1].view(len(submitted.work.lengths), -1).numpy().copy()
-        if not submitted.result[-1]:
-            sequence = submitted.work.first + int(np.argmin(np.isfinite(vectors).all(axis=1)))
-            raise VirnucproError(
-                f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are not"
-                " the weights of a working encoder (check them with `virnucpro weights verify`)"
-            )
+            exact = _noticing_memory(lambda: self._redo(submitted.work))
+            if not exact.result[-1]:
+                sequence = submitted.work.first + int(np.argmin(_finite(exact.vectors())))
+                raise VirnucproError(
+                    f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
+                    " not the weights of a working encoder (check them with `virnucpro weights verify`)"
+                )
+            # The others stay: what comes out for a sequence must not depend on those that share its batch.
+            broken = ~_finite(vectors)
+            vectors[broken] = exact.vectors()[broken]
         return vectors
 
     def _redo(self, work: Work) -> Submitted:
@@ -218,6 +235,12 @@ def make_lane(encoder: Embeds, dtype: torch.dtype, device: torch.device) -> Lane
 def is_out_of_memory(error: Exception) -> bool:
     """Whether `error` says that memory ran out, on a GPU or on the host."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def _finite(vectors: Vectors) -> npt.NDArray[np.bool_]:
+    """Which vectors of (B, d) are finite, (B,)."""
+    finite: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
+    return finite
 
 
 def _noticing_memory(compute: Callable[[], _Result]) -> _Result:

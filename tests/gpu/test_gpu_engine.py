@@ -168,6 +168,17 @@ def test_what_overflows_in_fp16_is_computed_again_in_fp32(tmp_path: Path) -> Non
     assert {weight.dtype for weight in half.parameters()} == {torch.float16}
 
 
+def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tmp_path: Path) -> None:
+    frames, half = tiny.frames(600, distinct=600), proteins_by(with_outliers(3e4).to(GPU, torch.float16))
+    order = np.random.default_rng(0).permutation(len(frames))
+    shuffled = replace(frames, proteins=SequenceArray.from_list([frames.proteins[i] for i in order]))
+    for folder, content in (("a", frames), ("b", shuffled)):
+        engine = Engine(GPU, torch.float32)
+        measures = embed(tmp_path / folder, content, half, engine=engine, budget=1024, precision="fp16")["protein"]
+        assert 0 < measures.redone
+    np.testing.assert_array_equal(read(tmp_path / "a" / "p.h5")[1][order], read(tmp_path / "b" / "p.h5")[1])
+
+
 def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     units = visible_units(list_gpus(), None)

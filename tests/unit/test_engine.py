@@ -267,6 +267,16 @@ def test_what_is_not_finite_in_16_bit_is_computed_again_in_32(tmp_path: Path) ->
     assert embed(tmp_path / "few", frames, proteins_by(ordinary), precision="fp16")["protein"].redone == 0
 
 
+def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tmp_path: Path) -> None:
+    frames, half = tiny.frames(60, distinct=60), proteins_by(with_outliers(3e4).half())
+    order = np.random.default_rng(0).permutation(60)
+    shuffled = replace(frames, proteins=SequenceArray.from_list([frames.proteins[i] for i in order]))
+    measures = embed(tmp_path / "a", frames, half, precision="fp16")["protein"]
+    embed(tmp_path / "b", shuffled, half, precision="fp16")
+    assert 0 < measures.redone < measures.batches
+    np.testing.assert_array_equal(read(tmp_path / "a" / "p.h5")[1][order], read(tmp_path / "b" / "p.h5")[1])
+
+
 def test_weights_that_never_give_a_finite_vector_are_an_error(tmp_path: Path) -> None:
     encoder = tiny.protein_encoder()
     encoder.blocks[1].feed_forward.down.weight[2, 2] = torch.nan

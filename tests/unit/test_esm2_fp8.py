@@ -1,9 +1,12 @@
 """ESM-2 with fp8 layers, emulated on the CPU: near the original, selectable by layer, and redone in fp32 if need be."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from tiny import random_weights
+from torch.overrides import TorchFunctionMode
 
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.upcast import fp32_activations
@@ -68,3 +71,34 @@ def test_redoing_a_batch_uses_fp32_activations_and_puts_the_weights_back(batch: 
             projection = theirs.get_submodule(path)
             projection.weight.copy_(ours.get_submodule(path).fp32_weight())
     assert distance(redone, expected.embed(batch)) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp8"])
+@pytest.mark.parametrize("fails_at", [0, 1, 9, 25])  # embeddings, first and later blocks
+def test_where_memory_runs_out_while_weights_are_widened_they_are_put_back(
+    batch: PackedBatch, precision: str, fails_at: int
+) -> None:
+    model = encoder().half()
+    if precision == "fp8":
+        model.to_fp8(keep=(0,))
+    before = model.embed(batch)
+    types = [weight.dtype for weight in model.parameters()]
+    with pytest.raises(torch.OutOfMemoryError), ShortOfMemory(fails_at), fp32_activations(model):
+        model.embed(batch)
+    assert [weight.dtype for weight in model.parameters()] == types
+    assert torch.equal(model.embed(batch), before)
+
+
+class ShortOfMemory(TorchFunctionMode):
+    """Lets memory run out at the conversion to fp32 after so many others."""
+
+    def __init__(self, conversions: int) -> None:
+        super().__init__()
+        self.left = conversions
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.float and args[0].dtype != torch.float32:
+            if not self.left:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.left -= 1
+        return func(*args, **(kwargs or {}))

@@ -13,8 +13,8 @@ import pytest
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.gpu import Gpu, GpuMonitor, Sampler, lease, list_gpus, summarise, visible_units
 
-WHOLE = [Gpu("GPU-aaaa-1", "A", 1), Gpu("GPU-aabb-2", "A", 1), Gpu("GPU-cccc-3", "A", 1)]
-DIVIDED = [Gpu("GPU-aaaa-1", "A", 1, ("MIG-1111", "MIG-1122")), Gpu("GPU-bbbb-2", "A", 1)]
+WHOLE = [Gpu("GPU-aaaa-1", "A"), Gpu("GPU-aabb-2", "A"), Gpu("GPU-cccc-3", "A")]
+DIVIDED = [Gpu("GPU-aaaa-1", "A", ("MIG-1111", "MIG-1122")), Gpu("GPU-bbbb-2", "A")]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_a_gpu_that_is_not_there_is_an_error(gpus: list[Gpu], setting: str) -> N
 def test_the_machine_can_be_asked() -> None:
     for gpu in list_gpus():
         assert gpu.uuid.startswith("GPU-")
-        assert gpu.memory_bytes > 1 << 30
+        assert gpu.name
 
 
 def test_a_driver_that_does_not_work_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +61,39 @@ def test_a_driver_that_does_not_work_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
     with pytest.raises(UsageError, match=r"the NVIDIA driver does not answer .* the machine has to be restarted"):
         list_gpus()
+
+
+@pytest.mark.parametrize(
+    ("error", "units", "second"),
+    [
+        (pynvml.NVML_ERROR_GPU_IS_LOST, ["GPU-0", "GPU-2"], []),  # it keeps its number
+        (pynvml.NVML_ERROR_NO_PERMISSION, ["GPU-0", "GPU-2"], ["GPU-2"]),  # CUDA does not count it
+    ],
+)
+def test_a_gpu_that_does_not_answer_keeps_nobody_from_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: int, units: list[str], second: list[str]
+) -> None:
+    def handle(index: int) -> int:
+        if index == 1:
+            raise pynvml.NVMLError(error)
+        return index
+
+    def no_parts(_: int) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    answers = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: 3,
+        "nvmlDeviceGetHandleByIndex": handle,
+        "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}",
+        "nvmlDeviceGetName": lambda handle: "A",
+        "nvmlDeviceGetMigMode": no_parts,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    assert visible_units(list_gpus(), None) == units
+    assert visible_units(list_gpus(), "1") == second
 
 
 def test_no_gpu_is_a_usage_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from virnucpro_kernels.models.projection import Projection
 from virnucpro_kernels.ops.dispatch import SIXTEEN_BIT
@@ -22,25 +23,28 @@ def fp32_activations(encoder: nn.Module) -> Iterator[None]:
     layers = [layer for child in encoder.children() if isinstance(child, nn.ModuleList) for layer in child]
     rest = [child for child in encoder.children() if not isinstance(child, nn.ModuleList)]
     backends = {module: vars(module)["backend"] for module in encoder.modules() if "backend" in vars(module)}
+    outside: _Weights = []
     running: dict[nn.Module, _Weights] = {}
 
     def before(layer: nn.Module, _: Any) -> None:
-        running[layer] = _to_fp32(layer)
+        _to_fp32(layer, running.setdefault(layer, []))
 
     def after(layer: nn.Module, _: Any, output: Any) -> None:
         _restore(running.pop(layer))
 
-    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
-    hooks += [layer.register_forward_hook(after) for layer in layers]
-    outside = [_to_fp32(child) for child in rest]
+    hooks: list[RemovableHandle] = []
     try:
+        for layer in layers:
+            hooks += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
+        for child in rest:
+            _to_fp32(child, outside)
         for module in backends:
             vars(module)["backend"] = "auto"
         yield
     finally:
         for hook in hooks:
             hook.remove()
-        for weights in [*outside, *running.values()]:
+        for weights in (outside, *running.values()):
             _restore(weights)
         for module, backend in backends.items():
             vars(module)["backend"] = backend
@@ -49,15 +53,19 @@ def fp32_activations(encoder: nn.Module) -> Iterator[None]:
 _Weights = list[tuple[torch.Tensor, torch.Tensor]]
 
 
-def _to_fp32(module: nn.Module) -> _Weights:
-    fp8 = [part for part in module.modules() if isinstance(part, Projection) and part.is_fp8]
-    lower: _Weights = [(part.weight, part.weight.data) for part in fp8]
-    for part in fp8:
-        part.weight.data = part.fp32_weight()
-    sixteen_bit: _Weights = [(weight, weight.data) for weight in module.parameters() if weight.dtype in SIXTEEN_BIT]
-    for weight, data in sixteen_bit:
-        weight.data = data.float()
-    return lower + sixteen_bit
+def _to_fp32(module: nn.Module, lower: _Weights) -> None:
+    """Widen the weights of `module`, and add each with what it was to `lower`: memory may run out half-way."""
+    for part in module.modules():
+        if isinstance(part, Projection) and part.is_fp8:
+            _replace(part.weight, part.fp32_weight(), lower)
+    for weight in module.parameters():
+        if weight.dtype in SIXTEEN_BIT:
+            _replace(weight, weight.data.float(), lower)
+
+
+def _replace(weight: torch.Tensor, exact: torch.Tensor, lower: _Weights) -> None:
+    lower.append((weight, weight.data))
+    weight.data = exact
 
 
 def _restore(weights: _Weights) -> None:
