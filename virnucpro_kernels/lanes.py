@@ -239,7 +239,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _finite(vectors: Vectors) -> npt.NDArray[np.bool_]:
     """Which vectors of (B, d) are finite, (B,)."""
-    finite: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1)
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
     return finite
 
 

@@ -63,8 +63,10 @@ class ReferenceEsm2(_OneByOne):
 
 def _fair_esm_tensors(encoder: esm2.Esm2) -> dict[str, torch.Tensor]:
     """The tensors under fair-esm's names; the factor of the embeddings stays in their table."""
-    tensors = {"embed_tokens.weight": encoder.embedding.weight.data}
     blocks = cast("list[esm2.Block]", list(encoder.blocks))
+    # Training may have given the first norm a bias to carry as well: fair-esm has no projection there, but a table.
+    table = encoder.embedding.weight.data + blocks[0].attention_norm.carried_bias
+    tensors = {"embed_tokens.weight": table}
     for index, block in enumerate(blocks):
         following = blocks[index + 1].attention_norm if index + 1 < len(blocks) else encoder.norm
         modules = {

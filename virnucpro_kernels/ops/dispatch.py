@@ -13,6 +13,8 @@ import torch
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.jit import TRITON_INSTALLED, is_interpreted, jit, tl
+from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.quantize import quantize_rows
 
 #: `triton`: our kernels. `torch`: plain PyTorch, the reference of every kernel.
 Kernels = Literal["triton", "torch"]
@@ -27,6 +29,7 @@ _OLDEST_CAPABILITY = (8, 0)
 _OLDEST_FP8_CAPABILITY = (8, 9)
 SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _MAX_HEAD_DIM = 128
+_FLASH_ATTN_INSTALLED = importlib.util.find_spec("flash_attn") is not None
 
 
 @jit
@@ -85,7 +88,7 @@ def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head
     if head_dim % 8:
         return f"head dimension {head_dim} is not a multiple of 8"
     if name == "flash-attn":
-        return None if importlib.util.find_spec("flash_attn") else "the package flash-attn is not installed"
+        return None if _FLASH_ATTN_INSTALLED else "the package flash-attn is not installed"
     return "torch's FlashAttention lacks the ALiBi of DNABERT-S (`auto,flash` asks for it in ESM-2)" if alibi else None
 
 
@@ -110,10 +113,20 @@ def resolve_attention(
 
 
 def check_fp8(device: torch.device) -> None:
-    """Refuse fp8 where the hardware has no fp8 matrix units (CPU tensors are computed by emulation, for tests).
+    """Refuse fp8 where it cannot run (CPU tensors are computed by emulation, for tests).
 
-    :raises UsageError: the GPU is older than compute capability 8.9.
+    :raises UsageError: the GPU is older than compute capability 8.9, or PyTorch has no such products for it.
     """
-    if device.type == "cuda" and _capability(device) < _OLDEST_FP8_CAPABILITY:
-        name = torch.cuda.get_device_name(device)
+    if device.type != "cuda":
+        return
+    name = torch.cuda.get_device_name(device)
+    if _capability(device) < _OLDEST_FP8_CAPABILITY:
         raise UsageError(f"precision fp8 needs compute capability 8.9 or newer, and {name} is older; choose fp16")
+    ones = quantize_rows(torch.ones(16, 16, device=device))
+    try:
+        linear(ones, ones, torch.ones(16, dtype=torch.bfloat16, device=device))
+    except RuntimeError as error:
+        raise UsageError(
+            f"precision fp8: PyTorch {torch.__version__} has no row-scaled fp8 products for {name}"
+            f" ({str(error).splitlines()[0]}); choose fp16, or try a newer PyTorch"
+        ) from error

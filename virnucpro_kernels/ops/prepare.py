@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,14 +18,16 @@ log = logging.getLogger(__name__)
 
 
 def prepare(device: torch.device) -> None:
-    """Have fp32 mean fp32, and for a GPU have a folder that keeps compiled kernels.
+    """Have fp32 mean fp32, and for a GPU have Triton ready and a folder that keeps compiled kernels.
 
-    :raises UsageError: there can be no such folder.
+    :raises UsageError: there can be no such folder, or Triton lacks what it needs to launch kernels.
     """
     # An environment variable of PyTorch makes TF32, which keeps ten bits of each factor, the default.
     torch.set_float32_matmul_precision("highest")
     if device.type == "cuda" and TRITON_INSTALLED:
         _find_kernel_cache()
+        if torch.cuda.is_available():  # kernels can be compiled without
+            _load_launcher()
 
 
 def _find_kernel_cache() -> None:
@@ -41,6 +44,18 @@ def _find_kernel_cache() -> None:
         own = _own_folder()
         log.info("%s cannot be written; compiled kernels are kept in %s", folder, own)
         triton.knobs.cache.dir = str(own)
+
+
+def _load_launcher() -> None:
+    """Have Triton load what launches its kernels, which it compiles where its folder has none yet."""
+    try:
+        _ = triton.runtime.driver.active
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(
+            f"Triton cannot launch kernels here ({str(error).rstrip('.')}). The first run on a machine needs a C"
+            " compiler (gcc, clang, or one that CC names) and the headers of Python (python3-dev): install them or load"
+            " their module"
+        ) from error
 
 
 def _check_writable(folder: Path) -> None:

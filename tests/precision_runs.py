@@ -1,0 +1,58 @@
+"""From a chunk's frames to scores, in any precision by any attention backend."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from virnucpro_kernels.cli import app
+from virnucpro_kernels.store import verify
+
+log = logging.getLogger(__name__)
+
+DEMO = Path(__file__).parents[1] / ".test" / "data" / "demo.fna.gz"
+#: How far p_virus may be from that of the reference.
+BOUNDS = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 0.05, "fp8": 0.2}
+
+Scores = npt.NDArray[np.float32]
+
+
+def run(*arguments: object) -> None:
+    app([str(argument) for argument in arguments], standalone_mode=False)
+
+
+class PrecisionRuns:
+    """Runs of the bundled sequences with the built-in model."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._folder, self._device = folder, device
+        run("split", f"demo={DEMO}", "--window-length", 500, "--output-dir", folder)
+
+    def scores(self, precision: str, attention: str) -> tuple[Scores, str]:
+        """p_virus of each frame, and which backends the file says it was: nucleotide encoder's, protein encoder's."""
+        of_run = self._folder / f"{precision}-{attention}"
+        files = [of_run / f"{kind}.h5" for kind in ("nucleotide", "protein", "features")]
+        run(
+            *("embed", self._folder / "chunks.tsv", "--chunk", "00000", "--model", "builtin-500"),
+            *("--device", self._device, "--precision", precision, "--attention", attention),
+            *("--nucleotide", files[0], "--protein", files[1]),
+        )
+        run("merge", *files[:2], "--output", files[2])
+        run("classify", files[2], "--model", "builtin-500", "--output", of_run / "scores.parquet")
+        made_by = verify(files[2])
+        assert made_by.nucleotide is not None
+        assert made_by.protein is not None
+        found = pq.read_table(of_run / "scores.parquet")["p_virus"].to_numpy()
+        return found, f"{made_by.nucleotide.kernel},{made_by.protein.kernel}"
+
+
+def check_scores(precision: str, found: Scores, exact: Scores) -> None:
+    """Near the reference's, and no label another but where the reference is undecided itself."""
+    assert len(found) > 300
+    difference = np.abs(found - exact)
+    log.info("%s: p_virus differs by %.2e at most", precision, difference.max())
+    assert difference.max() < BOUNDS[precision]
+    clear = np.abs(exact - 0.5) > BOUNDS[precision]
+    np.testing.assert_array_equal((found > 0.5)[clear], (exact > 0.5)[clear])
