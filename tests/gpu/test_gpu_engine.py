@@ -181,7 +181,7 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
 
 def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
-    units = visible_units(list_gpus(), None)
+    units = visible_units(list_gpus(), os.environ["CUDA_VISIBLE_DEVICES"])
     with lease([*units, "GPU-of-another-machine"], tmp_path) as unit, GpuMonitor(unit, 0.05) as monitor:
         assert unit == units[0]
         end = time.monotonic() + 1  # the energy counter moves some times a second only
@@ -190,6 +190,8 @@ def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.
     summary = monitor.summary()
     assert summary["gpu_uuid"] == unit
     assert summary["gpu_memory_peak_bytes"] > 1 << 20
+    assert summary["gpu_utilisation_percent"] > 0
+    assert summary["gpu_temperature_max_celsius"] > 0
     assert summary["gpu_power_mean_watts"] > 0
     assert summary["gpu_energy_joules"] > 0
 

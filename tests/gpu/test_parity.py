@@ -68,8 +68,10 @@ def exact() -> Callable[[str], torch.Tensor]:
             for attention in ("triton", "flash", "sdpa")
         ),
         *(("esm2-3b", "fp16", attention) for attention in ("triton", "flash", "sdpa")),
+        ("esm2-3b", "bf16", "triton"),
         ("esm2-3b", "fp8", "triton"),
         *(("dnabert-s", kind, attention) for kind in ("fp32", "fp16", "bf16") for attention in ("triton", "sdpa")),
+        *((name, kind, "flash-attn") for name in ("esm2-650m", "dnabert-s") for kind in ("fp16", "bf16")),
     ],
 )
 def test_vectors_are_those_of_the_reference(
@@ -77,6 +79,8 @@ def test_vectors_are_those_of_the_reference(
 ) -> None:
     if precision == "fp8" and torch.cuda.get_device_capability() < (8, 9):
         pytest.skip("needs compute capability 8.9")
+    if attention == "flash-attn":
+        pytest.importorskip("flash_attn")
     found = compare(precision, False, vectors(encoder_of(name, precision, attention), samples(name)), exact(name))
     log.info("%s %s %s: worst cosine %.9f, mean %.9f", name, precision, attention, found.worst, found.mean)
     assert found.sequences == SEQUENCES
