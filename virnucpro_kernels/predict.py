@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,24 +11,19 @@ from typing import Any
 import yaml
 
 from virnucpro_kernels import __version__
-from virnucpro_kernels.config import Config, complete_config, read_config, write_config
+from virnucpro_kernels.config import Config
 from virnucpro_kernels.errors import EXIT_PARTIAL, UsageError, VirnucproError
 from virnucpro_kernels.failures import Failure, find_failures
-from virnucpro_kernels.files import sha256
 from virnucpro_kernels.gpu import list_gpus, visible_units
 from virnucpro_kernels.installation import workflow_root
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
 from virnucpro_kernels.pools import POOLS
 from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
 from virnucpro_kernels.run import FAILED, Run, load_run
-from virnucpro_kernels.samples import Sample, name_samples, read_sheet, write_sheet
-from virnucpro_kernels.streams import needs_spooling, spool
+from virnucpro_kernels.run_folder import plan_run
 from virnucpro_kernels.summary import describe_failures, describe_results
 
-CONFIG = Path("config", "config.yaml")
-SHEET = Path("config", "samples.tsv")
 _LOCAL_EXECUTORS = {None, "local", "touch", "dryrun"}
-_PATH_KEYS = ("samples", "input", "models_dir")
 
 
 @dataclass(frozen=True)
@@ -79,12 +73,11 @@ def predict(request: Request) -> int:
     profile = _find_profile(request.profile)
     if profile:
         _check_executor(profile)
-    # A dry run leaves nothing to go on with.
-    afterwards = _restored(directory / CONFIG, directory / SHEET) if request.dry_run else nullcontext()
-    with run_lock(directory) as lock, afterwards:
-        set_up(request.directory, request.inputs, request.sheet, request.config, request.settings)
+    with run_lock(directory) as lock:
+        plan = plan_run(directory, request.inputs, request.sheet, request.config, request.settings)
         run = load_run(
-            read_config(directory / CONFIG),
+            plan.config,
+            samples=plan.samples,
             sheet_folders=[directory],
             pools=directory / POOLS,
             on_cluster=profile is not None and _profile_keys(profile).get("executor") not in _LOCAL_EXECUTORS,
@@ -95,21 +88,12 @@ def predict(request: Request) -> int:
         log.parent.mkdir(parents=True, exist_ok=True)
         snakefile = workflow_root() / "Snakefile"
         unlock(directory, snakefile, log)
-        return _Session(request, run, log, lock).execute(command, environment, gpus)
-
-
-@contextmanager
-def _restored(*paths: Path) -> Iterator[None]:
-    """Give files their present content back at the end; those that are not there yet go."""
-    contents = {path: path.read_bytes() if path.exists() else None for path in paths}
-    try:
-        yield
-    finally:
-        for path, content in contents.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            elif path.read_bytes() != content:
-                path.write_bytes(content)
+        session = _Session(request, run, log, lock)
+        if request.dry_run:  # leaves nothing to go on with
+            with plan.written_for_now():
+                return session.execute(command, environment, gpus)
+        plan.write()
+        return session.execute(command, environment, gpus)
 
 
 def read_settings(assignments: Sequence[str]) -> Config:
@@ -128,72 +112,6 @@ def read_settings(assignments: Sequence[str]) -> Config:
         except yaml.YAMLError as error:
             raise UsageError(f"--set {assignment}: {error}") from error
     return settings
-
-
-def set_up(
-    directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Path | None, settings: Mapping[str, Any]
-) -> None:
-    """Write the configuration and the sample sheet of a run into its folder; without inputs, keep those there.
-
-    Raises:
-        UsageError: there are no inputs, or not all of them exist, or the configuration is wrong.
-    """
-    here = directory / CONFIG
-    if config is not None:
-        base = _anchored(read_config(config))
-    else:
-        base = read_config(here) if here.exists() and not inputs and sheet is None else {}
-    merged: Config = {**base, **_anchored(dict(settings))}
-    samples = _samples(directory, inputs, sheet, merged)
-    merged = {key: value for key, value in merged.items() if key not in {"input", "samples"}}
-    complete_config(merged, str(config) if config else "options")
-    merged = {"samples": str(SHEET), **merged}
-    if not here.exists() or read_config(here) != merged:
-        write_config(here, merged)
-    if samples is not None:
-        write_sheet(directory / SHEET, samples)
-
-
-def _samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
-    """The samples of a run; None to keep those that its folder names."""
-    if inputs and sheet is not None:
-        raise UsageError("give sequence files or a sample sheet (--samples), not both")
-    if sheet is not None:
-        return read_sheet(sheet)
-    if inputs:
-        return name_samples([_spooled(path, directory) if needs_spooling(path) else path for path in inputs])
-    if config.get("input"):
-        return name_samples([Path(config["input"])])
-    if config.get("samples") and config["samples"] != str(SHEET):
-        return read_sheet(Path(config["samples"]))
-    if not (directory / SHEET).exists():
-        raise UsageError("no input: name sequence files (`-` is standard input), or a sample sheet with --samples")
-    return None
-
-
-def _spooled(path: Path, directory: Path) -> Path:
-    """Copy what can be read only once into the run's folder; the same content again leaves the earlier copy alone."""
-    name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
-    copy = directory.absolute() / "work" / "stdin" / name
-    arriving = copy.with_name(f".{name}.new")
-    spool(path, arriving)
-    if copy.exists() and sha256(copy) == sha256(arriving):
-        arriving.unlink()
-    else:
-        arriving.replace(copy)
-    return copy
-
-
-def _anchored(config: Config) -> Config:
-    """A configuration whose paths mean the same in any working directory."""
-    anchored = dict(config)
-    for key in _PATH_KEYS:
-        if isinstance(config.get(key), str):
-            anchored[key] = os.path.normpath(Path.cwd() / Path(config[key]).expanduser())
-    model = config.get("model")
-    if isinstance(model, str) and (Path(model) / "model.toml").is_file():
-        anchored["model"] = os.path.normpath(Path.cwd() / model)
-    return anchored
 
 
 def _find_profile(name: str | None) -> Path | None:

@@ -123,6 +123,7 @@ class Run:
 def load_run(
     config: Mapping[str, Any],
     *,
+    samples: Sequence[Sample] | None = None,
     sheet_folders: Sequence[Path] = (Path(),),
     pools: Path = POOLS,
     on_cluster: bool = False,
@@ -131,6 +132,7 @@ def load_run(
 
     Args:
         config: keys as in config/README.md; missing ones take their defaults.
+        samples: those of the run; else those of its sheet.
         sheet_folders: where a relative path of a sample sheet is looked up, in this order.
         pools: the table of kept assignments of samples to pools.
         on_cluster: jobs run elsewhere, so that the GPUs of this machine say nothing.
@@ -140,11 +142,8 @@ def load_run(
         DamagedFileError: the model or the table of pools is damaged.
     """
     config = complete_config(config)
-    if config["input"]:
-        samples = name_samples([Path(config["input"])])
-    else:
-        places = [folder / config["samples"] for folder in sheet_folders]
-        samples = read_sheet(next((place for place in places if place.exists()), places[0]))
+    if samples is None:
+        samples = _configured_samples(config, sheet_folders)
     models_dir = Path(config["models_dir"]).expanduser() if config["models_dir"] else None
     model = find_model(config["model"], models_dir)
     device = config["device"]
@@ -159,6 +158,13 @@ def load_run(
     }
     new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_TOKEN)
     return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)
+
+
+def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]) -> list[Sample]:
+    if config["input"]:
+        return name_samples([Path(config["input"])])
+    places = [folder / config["samples"] for folder in sheet_folders]
+    return read_sheet(next((place for place in places if place.exists()), places[0]))
 
 
 def count_gpus() -> int:

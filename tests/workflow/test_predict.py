@@ -130,6 +130,28 @@ def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: lis
     assert not (tmp_path / "out" / "logs").exists()
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ["--samples", "other.tsv"],  # no model is imported
+        ["--samples", "other.tsv", "--model", "virnucpro-700"],
+        ["--device", "cuda", "--gpus", "100"],
+        ["--samples", "other.tsv", "--model", MODEL, "--dry-run"],
+    ],
+)
+def test_what_does_not_start_leaves_the_configuration_alone(tmp_path: Path, refused: list[str]) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.fa").write_text(contigs(0, 1))
+    (tmp_path / "other.tsv").write_text("sample\tinput\nb\tb.fa\n")
+    command = [sys.executable, "-P", "-m", "virnucpro_kernels"]
+    assert call([*command, "init", "out", "a.fa", "--model", MODEL], tmp_path).returncode == 0
+    files = [tmp_path / "out" / "config" / name for name in ("config.yaml", "samples.tsv")]
+    before = [path.read_bytes() for path in files]
+    ended = call([*command, "predict", "--output-dir", "out", *refused], tmp_path, XDG_DATA_HOME=str(tmp_path))
+    assert ended.returncode == (0 if "--dry-run" in refused else 5), ended.stdout + ended.stderr
+    assert [path.read_bytes() for path in files] == before
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "a.fa", "--model", MODEL)
