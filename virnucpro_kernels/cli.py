@@ -23,7 +23,7 @@ from virnucpro_kernels.commands import (
     verify,
     weights,
 )
-from virnucpro_kernels.errors import UsageError, VirnucproError
+from virnucpro_kernels.errors import InterruptedRunError, UsageError, VirnucproError
 
 app = typer.Typer(
     name="virnucpro",
@@ -73,6 +73,9 @@ def main() -> None:
         code = app(standalone_mode=False)
         if code == 130:  # how typer hands on a KeyboardInterrupt
             typer.echo("interrupted", err=True)
+    except InterruptedRunError as interruption:
+        typer.echo(f"interrupted: {interruption}", err=True)
+        code = interruption.exit_code
     except VirnucproError as error:
         typer.echo(f"error: {error}", err=True)
         code = error.exit_code

@@ -31,5 +31,14 @@ class StoppedError(VirnucproError):
     exit_code = 143
 
 
+class InterruptedRunError(VirnucproError):
+    """Ctrl-C or a signal stopped a run; what was finished is kept, and the same command goes on from there.
+
+    Exit code 130.
+    """
+
+    exit_code = 130
+
+
 #: Some samples failed and the others are complete (`failed.tsv` names them).
 EXIT_PARTIAL = 2

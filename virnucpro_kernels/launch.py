@@ -79,7 +79,7 @@ def watch(
     `tick` is called twice a second. At KeyboardInterrupt, SIGTERM, or SIGHUP, the whole session is interrupted, and
     the exception is raised again when nothing of it is left.
     """
-    with log.open("ab") as output:
+    with log.open("ab") as output, _heeding_interrupts():
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -102,6 +102,22 @@ def watch(
         except BaseException:
             _end(process)
             raise
+
+
+@contextmanager
+def _heeding_interrupts() -> Iterator[None]:
+    """Let a child that is started in this block heed SIGINT even where this process ignores it.
+
+    Scripts start their background jobs with SIGINT ignored, and a child inherits that; what is caught is back at its
+    default in the child.
+    """
+    earlier = signal.getsignal(signal.SIGINT)
+    if earlier == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.config import Config
-from virnucpro_kernels.errors import EXIT_PARTIAL, UsageError, VirnucproError
+from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, UsageError, VirnucproError
 from virnucpro_kernels.failures import Failure, find_failures
 from virnucpro_kernels.gpu import list_gpus, visible_units
 from virnucpro_kernels.installation import workflow_root
@@ -68,6 +68,7 @@ def predict(request: Request) -> int:
 
     Raises:
         VirnucproError: nothing was started: wrong usage, a damaged model, another run in the same folder.
+        InterruptedRunError: Ctrl-C or a signal came; nothing runs any more.
     """
     directory = request.directory
     profile = _find_profile(request.profile)
@@ -203,7 +204,10 @@ class _Session:
                 state = watcher.look()
                 display.show(state, clock.seconds_left(state))
 
-            code = self._watch(command, environment, tick)
+            try:
+                code = self._watch(command, environment, tick)
+            except KeyboardInterrupt:
+                raise InterruptedRunError(self._how_to_go_on()) from None
         failures = find_failures(self._run, self._directory) if code else []
         if not self._request.quiet:
             for line in describe_results(self._run, self._directory, failures):
@@ -212,6 +216,13 @@ class _Session:
 
     def _watch(self, command: Sequence[str], environment: Mapping[str, str], tick: Callable[[], None]) -> int:
         return watch(command, environment=environment, log=self._log, lock=self._lock, tick=tick)
+
+    def _how_to_go_on(self) -> str:
+        anew = ", without --force," if self._request.force else ""
+        return (
+            "what was finished is kept, and most of what was embedded of a chunk under way; the same"
+            f" command{anew} goes on from there"
+        )
 
     def _announce(self, watcher: Watcher, gpus: int) -> None:
         run, state = self._run, watcher.look()

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -44,13 +44,23 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A run of `predict` into `tmp_path/out`; whatever is left of it is killed at the end."""
+    yield from start(tmp_path, heed_signals)
+
+
+@pytest.fixture
+def started_by_a_script(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The same, in the background of a script: such a shell has its background jobs ignore SIGINT."""
+    yield from start(tmp_path, ignore_interrupts)
+
+
+def start(tmp_path: Path, signals: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *write_inputs(tmp_path)]
     with (tmp_path / "output.txt").open("wb") as output:
         process = subprocess.Popen(
             [*command, "--output-dir", tmp_path / "out", *OPTIONS],
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=heed_signals,
+            preexec_fn=signals,
         )
     yield process
     for left in processes(tmp_path / "out"):
@@ -63,6 +73,11 @@ def heed_signals() -> None:
     """Whoever starts the tests in the background of a shell, or by nohup, has them and their children ignore these."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def ignore_interrupts() -> None:
+    heed_signals()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def processes(directory: Path, *words: str) -> list[psutil.Process]:
@@ -164,11 +179,35 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     started.send_signal(number)
     assert started.wait(30) == 130
     assert processes(out) == [], "no job is left behind"
-    assert (tmp_path / "output.txt").read_text().endswith("interrupted\n")
+    last_line = (tmp_path / "output.txt").read_text().splitlines()[-1]
+    assert last_line.startswith("interrupted: what was finished is kept")
+    assert last_line.endswith("the same command goes on from there")
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     after = scored(out)
     assert {path: after[path] for path in before} == before
+
+
+def test_a_run_in_the_background_of_a_script_is_stopped_without_delay(
+    started_by_a_script: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """Snakemake and its jobs heed the first signal, as in the foreground; they are given 15 seconds for that."""
+    out = tmp_path / "out"
+    wait_for_job(out, "embed")
+    ignored = {process.pid: ignores_interrupts(process) for process in processes(out, "snakemake")}
+    assert not any(ignored.values()), ignored
+    assert ignores_interrupts(psutil.Process(started_by_a_script.pid)), "the script's own choice stays"
+    asked = time.monotonic()
+    started_by_a_script.terminate()
+    assert started_by_a_script.wait(30) == 130
+    assert time.monotonic() - asked < 12
+    assert processes(out) == [], "no job is left behind"
+
+
+def ignores_interrupts(process: psutil.Process) -> bool:
+    status = Path("/proc", str(process.pid), "status").read_text()
+    (ignored,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")]
+    return bool(int(ignored, 16) >> (signal.SIGINT - 1) & 1)
 
 
 def test_what_killed_jobs_left_unfinished_is_removed(uninterrupted: Path, tmp_path: Path) -> None:
