@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,17 +35,32 @@ def run_lock(directory: Path) -> Iterator[int]:
         raise UsageError(f"{directory}: cannot be the folder of a run ({error}); name another") from error
     try:
         if not try_lock(descriptor, path):
-            holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
-            gone = holder.isdigit() and not Path("/proc", holder).exists()
-            raise VirnucproError(
-                f"another `virnucpro predict` works in {directory} (process {holder}"
-                f"{', which is gone, but the Snakemake that it started is not' * gone}); wait for it or stop it"
-            )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(descriptor)}")
+        _note_holder(descriptor, os.getpid())
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _note_holder(lock: int, *processes: int) -> None:
+    """Write into the lock's file who has it: this host, `predict`, and the Snakemake that it started."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, " ".join([socket.gethostname(), *map(str, processes)]).encode(), 0)
+
+
+def _holder(lock: int) -> str:
+    """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
+    match os.pread(lock, 1000, 0).decode(errors="replace").split():
+        case [host, process, *_] if host != socket.gethostname():
+            return f"process {process} on {host}); wait for it or stop it"
+        case [_, process, child] if not Path("/proc", process).exists():
+            return (
+                f"process {process}, which is gone, but the Snakemake that it started, process {child}, is not); wait"
+                f" for it, or stop it and its jobs: kill -s INT -- -{child}"
+            )
+        case [_, process, *_]:
+            return f"process {process}); wait for it or stop it"
+    return "process unknown); wait for it or stop it"
 
 
 def snakemake(*arguments: str | Path) -> list[str]:
@@ -89,6 +105,7 @@ def watch(
             start_new_session=True,
             pass_fds=(lock,),
         )
+    _note_holder(lock, os.getpid(), process.pid)
     with _as_interrupt(signal.SIGTERM), _as_interrupt(signal.SIGHUP):
         try:
             while True:

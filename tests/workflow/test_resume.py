@@ -1,6 +1,7 @@
 """Runs that are killed go on where they stopped and end with the same bytes. Real processes, real signals."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -243,7 +244,17 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
     started.wait(60)  # until then /proc still has it
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 1
-    assert f"(process {started.pid}, which is gone, but the Snakemake that it started is not)" in ended.stderr
+    said = re.search(
+        rf"\(process {started.pid}, which is gone, but the Snakemake that it started, process (\d+), is not\); wait for"
+        r" it, or stop it and its jobs: (kill .*)",
+        ended.stderr,
+    )
+    assert said, ended.stderr
+    assert "snakemake" in psutil.Process(int(said[1])).cmdline()
+    left = processes(out)
+    assert subprocess.run(said[2], shell=True, check=False).returncode == 0
+    assert psutil.wait_procs(left, timeout=30)[1] == []
+    assert virnucpro("predict", "--output-dir", out, "--dry-run").returncode == 0
 
 
 def test_a_damaged_chunk_is_split_again(uninterrupted: Path, tmp_path: Path) -> None:
