@@ -3,7 +3,6 @@
 What cannot run here is refused before anything is loaded.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from virnucpro_kernels.lanes import Embeds, is_out_of_memory
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
 from virnucpro_kernels.parts import Kind
+from virnucpro_kernels.precisions import check_precision, parse_precision
 from virnucpro_kernels.provenance import EncoderRun
 from virnucpro_kernels.registry import EncoderInfo, Model
 from virnucpro_kernels.tokenizers import tokenize_proteins
@@ -32,7 +32,6 @@ _WEIGHTS = {
     "fp8": torch.float16,  # of what is not fp8
     "reference": torch.float32,
 }
-_FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 _STORED = {"float32": torch.float32, "float16": torch.float16}
 
 #: Tokens of a batch on a GPU: a multiple of 128 rows times the 132 SMs of an H200 or H100, so that the last wave of a
@@ -89,13 +88,10 @@ def set_up(
             " with `virnucpro import`, or choose another precision"
         )
     asked = precision
-    fp16_layers: tuple[int, ...] = ()
-    if match := _FP8.fullmatch(precision):
-        precision, fp16_layers = "fp8", tuple(map(int, match[1].split(",")))
-    if precision not in _WEIGHTS:
-        raise UsageError(f"precision {asked!r}: choose from auto, {', '.join(_WEIGHTS)}")
+    check_precision(asked, device.type, model.protein.layers)
+    precision, fp16_layers = parse_precision(asked)
     if precision == "fp8":
-        _check_fp8(device, fp16_layers, model.protein.layers)
+        check_fp8(device)
     if embedding_dtype == "auto":
         embedding_dtype = "float32" if precision in ("fp32", "reference") else "float16"
     if embedding_dtype not in _STORED:
@@ -125,14 +121,6 @@ def set_up(
 def default_budget(precision: str, device: torch.device) -> int:
     """Tokens of a batch where nobody asks for another number; `precision` as `Setup` has it."""
     return _GPU_BUDGET[precision] if device.type == "cuda" else _CPU_BUDGET
-
-
-def _check_fp8(device: torch.device, fp16_layers: tuple[int, ...], layers: int) -> None:
-    if device.type != "cuda":
-        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device.type}; choose fp32")
-    check_fp8(device)
-    if max(fp16_layers, default=0) >= layers:
-        raise UsageError(f"precision fp8: layer {max(fp16_layers)} is to stay fp16, but the last one is {layers - 1}")
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Any
 import yaml
 
 from virnucpro_kernels import __version__
-from virnucpro_kernels.config import Config
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, UsageError, VirnucproError
 from virnucpro_kernels.failures import Failure, find_failures
 from virnucpro_kernels.gpu import list_gpus, visible_units
 from virnucpro_kernels.installation import workflow_root
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
 from virnucpro_kernels.pools import POOLS
+from virnucpro_kernels.precisions import check_precision
 from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
 from virnucpro_kernels.run import FAILED, Run, load_run
 from virnucpro_kernels.run_folder import plan_run
@@ -76,13 +76,15 @@ def predict(request: Request) -> int:
         _check_executor(profile)
     with run_lock(directory) as lock:
         plan = plan_run(directory, request.inputs, request.sheet, request.config, request.settings)
+        on_cluster = profile is not None and _profile_keys(profile).get("executor") not in _LOCAL_EXECUTORS
         run = load_run(
             plan.config,
             samples=plan.samples,
             sheet_folders=[directory],
             pools=directory / POOLS,
-            on_cluster=profile is not None and _profile_keys(profile).get("executor") not in _LOCAL_EXECUTORS,
+            on_cluster=on_cluster,
         )
+        _check_precision(run, directory, on_cluster)
         gpus, environment = _choose_gpus(request.gpus, run.device if profile is None else "elsewhere")
         command = _command(request, profile, gpus)
         log = request.log or directory / "logs" / "snakemake.log"
@@ -95,24 +97,6 @@ def predict(request: Request) -> int:
                 return session.execute(command, environment, gpus)
         plan.write()
         return session.execute(command, environment, gpus)
-
-
-def read_settings(assignments: Sequence[str]) -> Config:
-    """Read `KEY=VALUE` options, the value as YAML.
-
-    Raises:
-        UsageError: no `=`, or the value is no YAML.
-    """
-    settings: Config = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise UsageError(f"--set {assignment}: must be KEY=VALUE")
-        try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UsageError(f"--set {assignment}: {error}") from error
-    return settings
 
 
 def _find_profile(name: str | None) -> Path | None:
@@ -140,6 +124,19 @@ def _check_executor(profile: Path) -> None:
 def _profile_keys(profile: Path) -> dict[str, Any]:
     keys = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
     return keys if isinstance(keys, dict) else {}
+
+
+def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
+    """Refuse what no embedding job could compute, before anything is split. What a cluster has, nobody knows here."""
+    if run.precision == "original":
+        for pool in run.pools:
+            if not (directory / run.embedding_dir(pool)).is_dir():
+                raise UsageError(
+                    f"precision original: stands for the original tool's embeddings, and {directory} has none for pool"
+                    f" {pool}; take them over with `virnucpro import`, or choose another precision"
+                )
+    elif not on_cluster:
+        check_precision(run.precision, run.device, run.model.protein.layers)
 
 
 def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from virnucpro_kernels.config import Config, complete_config, read_config, write_config
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
@@ -54,6 +56,24 @@ class Plan:
                     path.unlink(missing_ok=True)
                 elif path.read_bytes() != content:
                     path.write_bytes(content)
+
+
+def read_settings(assignments: Sequence[str]) -> Config:
+    """Read `KEY=VALUE` options, the value as YAML.
+
+    Raises:
+        UsageError: no `=`, or the value is no YAML.
+    """
+    settings: Config = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment}: must be KEY=VALUE")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {assignment}: {error}") from error
+    return settings
 
 
 def plan_run(

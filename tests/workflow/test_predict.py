@@ -108,6 +108,11 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "100"], "--gpus 100: "),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "all"], "must be auto, a number"),
         (["a.fa", "--model", MODEL, "--device", "cpu", "--gpus", "2"], "--gpus 2: this run computes on the CPU"),
+        (["a.fa", "--model", MODEL, "--device", "cpu", "--precision", "fp8"], "precision fp8 needs an NVIDIA GPU"),
+        (
+            ["a.fa", "--model", MODEL, "--precision", "original"],
+            "none for pool a; take them over with `virnucpro import`",
+        ),
         (["a.fa", "--set", "tier_high=0.3"], "thresholds: medium (0.7) is above high (0.3); swap them"),
         (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "threshold ambiguous: 0.8 is above 0.2; swap them"),
         (["--samples", "commas.csv"], "commas.csv, line 1: 'sample,input' is one column: tabs separate"),

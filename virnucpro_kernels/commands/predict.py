@@ -68,7 +68,8 @@ def predict(
 ) -> None:
     """Find viral sequences: run the whole workflow, or go on with one that was stopped."""
     from virnucpro_kernels.old_flags import refuse_old_arguments
-    from virnucpro_kernels.predict import Request, predict, read_settings
+    from virnucpro_kernels.predict import Request, predict
+    from virnucpro_kernels.run_folder import read_settings
 
     if quiet and verbose:
         raise UsageError("--quiet and --verbose: choose one")

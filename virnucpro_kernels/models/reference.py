@@ -13,6 +13,7 @@ from torch.nn import functional
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models import dnabert_s, esm2
 from virnucpro_kernels.packing import PackedBatch
+from virnucpro_kernels.precisions import NO_FAIR_ESM
 
 
 class _OneByOne(nn.Module):
@@ -42,7 +43,7 @@ class ReferenceEsm2(_OneByOne):
         try:
             from esm.model.esm2 import ESM2
         except ImportError:
-            raise UsageError("precision reference needs fair-esm: pip install 'virnucpro[reference]'") from None
+            raise UsageError(NO_FAIR_ESM) from None
         config = encoder.config
         if config.feed_forward != 4 * config.hidden:
             raise UsageError(f"fair-esm has no ESM-2 of {config.hidden} channels with {config.feed_forward} between")

@@ -1,0 +1,45 @@
+"""Precisions of the encoders: what their names mean, and what cannot run where. Imports no torch: a start is quick."""
+
+import re
+from importlib.util import find_spec
+
+from virnucpro_kernels.errors import UsageError
+
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "reference")
+NO_FAIR_ESM = "precision reference needs fair-esm: pip install 'virnucpro[reference]'"
+_FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
+
+
+def parse_precision(precision: str) -> tuple[str, tuple[int, ...]]:
+    """The precision without the layers of the protein encoder that it leaves fp16, and these layers.
+
+    Raises:
+        UsageError: there is no such precision.
+    """
+    fp16_layers: tuple[int, ...] = ()
+    name = precision
+    if match := _FP8.fullmatch(precision):
+        name, fp16_layers = "fp8", tuple(map(int, match[1].split(",")))
+    if name not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: choose from auto, {', '.join(PRECISIONS)}")
+    return name, fp16_layers
+
+
+def check_precision(precision: str, device: str, layers: int) -> None:
+    """Refuse a precision in which embeddings cannot be computed.
+
+    Args:
+        precision: never `auto`.
+        device: `cpu` or `cuda`. How new a GPU is shows only where it is used.
+        layers: of the protein encoder.
+
+    Raises:
+        UsageError: it needs another device, a package that is not there, or layers that the model does not have.
+    """
+    name, fp16_layers = parse_precision(precision)
+    if name == "reference" and not find_spec("esm"):
+        raise UsageError(NO_FAIR_ESM)
+    if name == "fp8" and device != "cuda":
+        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32")
+    if max(fp16_layers, default=0) >= layers:
+        raise UsageError(f"precision fp8: layer {max(fp16_layers)} is to stay fp16, but the last one is {layers - 1}")
