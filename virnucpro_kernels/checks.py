@@ -107,7 +107,10 @@ def duplicate_problems(register: IdRegister, path: Path, name: str, sniffed: Sni
     lines = find_lines(path, sniffed, {number + 1 for repeat in found for number in (repeat.record, repeat.earlier)})
     listed = [_duplicate(repeat, lines, name) for repeat in found]
     records = "1 record has" if count == 1 else f"{count:,} records have"
-    advice = "give each its own ID, or let `duplicate_ids: suffix` number them"
+    advice = (
+        "give each its own ID, or have them numbered: `--set duplicate_ids=suffix` of `virnucpro predict`, or"
+        " `duplicate_ids: suffix` in the configuration"
+    )
     first = f", the first {len(found)} follow" if count > len(found) else ""
     return [Problem("error", "duplicate_id", name, f"{records} the ID of an earlier one{first}: {advice}"), *listed]
 

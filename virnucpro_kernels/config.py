@@ -1,7 +1,7 @@
 """The configuration of a run: read, checked against its schema, completed with defaults, written."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,16 +70,23 @@ def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[s
     known = list(rules["properties"])
     found = []
     for error in sorted(jsonschema.Draft202012Validator(rules).iter_errors(values), key=lambda error: list(error.path)):
-        if error.validator == "additionalProperties":
+        if error.validator in {"additionalProperties", "required"}:
             continue
         place = ".".join(map(str, error.path))
-        found.append(f"{place}: {error.message}" if place else error.message)
-    for key in values:
-        if key not in rules["properties"]:
-            nearest = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-            found.append(f"unknown key {str(key)!r}; {hint}")
+        # A pattern is for machines; beside it the schema says in words what it allows.
+        message = error.message
+        if error.validator == "pattern":
+            message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"
+        found.append(f"{place}: {message}" if place else message)
+    found += [f"no {key!r}" for key in rules.get("required", ()) if key not in values]
+    found += [f"unknown key {str(key)!r}; {hint(str(key), known)}" for key in values if key not in known]
     return found
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """What to do about a name that is not among `known`: the nearest of them, or all."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ class _Job:
             int(record.get("attempts", 1)),
             str(record.get("exit_code", "killed" if could_not_say else "")),
             str(self.log),
-            " ".join(str(said or "ended without a word").split()),
+            _one_line(str(said or "ended without a word")),
         )
 
 
@@ -140,6 +140,12 @@ def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
         done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
         unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
     return unfinished
+
+
+def _one_line(text: str) -> str:
+    """The lines of a message as clauses of one."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return " ".join([*(line if line[-1] in ".:;," else f"{line};" for line in lines[:-1]), lines[-1]])
 
 
 def _last_line(log: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro_kernels.config import problems_with, schema
+from virnucpro_kernels.config import hint, problems_with, schema
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
 
@@ -43,9 +43,9 @@ def read_sheet(path: Path) -> list[Sample]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _is_content(line)]
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
-    header = next(csv.reader([lines[0][1]], delimiter="\t"))
-    if len(header) == 1 and re.search("[,; ]", header[0]):
-        raise UsageError(f"{path}, line {lines[0][0]}: {header[0]!r} is one column: tabs separate sample and input")
+    header = [name.strip() for name in next(csv.reader([lines[0][1]], delimiter="\t"))]
+    if wrong := _header_problems(header):
+        raise UsageError(_first_few([f"{path}, line {lines[0][0]}: {problem}" for problem in wrong]))
     samples, problems = [], []
     for number, line in lines[1:]:
         values = next(csv.reader([line], delimiter="\t"))
@@ -62,6 +62,18 @@ def read_sheet(path: Path) -> list[Sample]:
     if problems:
         raise UsageError(_first_few(problems))
     return samples
+
+
+def _header_problems(header: Sequence[str]) -> list[str]:
+    """What is wrong with the first line of a sheet."""
+    if len(header) == 1 and re.search("[,; ]", header[0]):
+        return [f"{header[0]!r} is one column: tabs separate sample and input"]
+    rules = schema("samples")
+    known, needed = list(rules["properties"]), list(rules["required"])
+    if not set(known) & set(header):
+        return [f"the first line has to be the header `{'<TAB>'.join(needed)}`, but it is `{'<TAB>'.join(header)}`"]
+    missing = [f"no column {name!r}; a sheet has {' and '.join(needed)}" for name in needed if name not in header]
+    return missing + [f"unknown column {name!r}; {hint(name, known)}" for name in header if name not in known]
 
 
 def write_sheet(path: Path, samples: Iterable[Sample]) -> None:

@@ -28,6 +28,7 @@ def test_missing_keys_take_their_defaults() -> None:
         ({"min_length": True}, "min_length: True is not of type 'integer'"),
         ({"layout": "evne"}, "layout: 'evne' is not one of"),
         ({"keep": "embeddings"}, "keep: 'embeddings' is not of type 'array'"),
+        ({"precision": "fp7"}, "precision: 'fp7' is not allowed; choose auto, fp32, fp16, bf16, fp8,"),
         ({"chunk_tokens": 0}, "chunk_tokens: 0 is less than the minimum"),
         ({"viral_threshold": 1.5}, "viral_threshold: 1.5 is greater than the maximum"),
     ],
@@ -68,6 +69,12 @@ def test_every_key_is_described_and_its_default_valid() -> None:
     assert complete_config({}) == complete_config(complete_config({}))
     for rule in schema("config")["properties"].values():
         assert rule["description"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ["config", "samples"])
+def test_every_pattern_is_said_in_words_too(name: str) -> None:
+    for rule in schema(name)["properties"].values():
+        assert ("pattern" in rule) == ("allowed" in rule)
 
 
 def test_the_sheet_columns_are_documented() -> None:

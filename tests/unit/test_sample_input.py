@@ -56,7 +56,8 @@ def test_duplicates_are_refused_with_the_first_ten_and_their_number(tmp_path: Pa
     assert caught.value.exit_code == 5
     first, *listed = str(caught.value).splitlines()
     assert first.startswith(f"{tmp_path / 'x.fa'}: 501 records have the ID of an earlier one")
-    assert "duplicate_ids: suffix" in first
+    assert "`--set duplicate_ids=suffix`" in first
+    assert "`duplicate_ids: suffix` in the configuration" in first
     assert listed == [
         f"{tmp_path / 'x.fa'}, record {502 + i} (line {1 + 3 * (501 + i):,}): "
         f"'twice_{i}' is the ID of record {2 + i} (line {4 + 3 * i}) too"

@@ -29,7 +29,7 @@ def test_a_broken_sample_does_not_stop_the_others(tmp_path: Path) -> None:
     assert header[:6] == ["sample", "chunk", "stage", "attempts", "exit_code", "log"]
     ((*row, error),) = rows
     assert row == ["bad", "", "split", "1", "5", "logs/split/500-original/p2.log"]
-    assert "same" in error
+    assert f"in the configuration; {tmp_path / 'bad.fa'}, record 2 (line 3): 'same' is the ID of record 1" in error
     assert (out / row[5]).read_text().strip().endswith(error.split()[-1])
     assert not (out / "results" / "bad" / "contigs.tsv").exists()
     assert all((out / "results" / "good" / name).exists() for name in (*TABLES, *ORIGINAL_FILES))
@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--set", "modle=x"], "unknown key 'modle'; did you mean 'model'"),
         (["a.fa", "--set", "modle"], "must be KEY=VALUE"),
         (["a.fa", "--model", "virnucpro-700"], "no model 'virnucpro-700'"),
-        (["a.fa", "--precision", "fp23"], "precision: 'fp23' does not match"),
+        (["a.fa", "--precision", "fp23"], "precision: 'fp23' is not allowed; choose auto, fp32"),
         (["a.fa", "--model", MODEL, "--profile", "sulrm"], "no profile 'sulrm'"),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "100"], "--gpus 100: "),
         (["a.fa", "--model", MODEL, "--device", "cuda", "--gpus", "all"], "must be auto, a number"),
