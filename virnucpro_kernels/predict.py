@@ -18,7 +18,7 @@ from virnucpro_kernels.installation import workflow_root
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
 from virnucpro_kernels.pools import POOLS
 from virnucpro_kernels.precisions import check_precision
-from virnucpro_kernels.progress import Bar, Clock, Display, Lines, Watcher
+from virnucpro_kernels.progress import Bar, Clock, Display, Lines, State, Watcher
 from virnucpro_kernels.run import FAILED, Run, load_run
 from virnucpro_kernels.run_folder import plan_run
 from virnucpro_kernels.summary import describe_failures, describe_results
@@ -189,7 +189,8 @@ class _Session:
     def execute(self, command: Sequence[str], environment: Mapping[str, str], gpus: int) -> int:
         """Start, watch, sum up; return the exit code."""
         watcher = Watcher(self._run, self._directory)
-        self._announce(watcher, gpus)
+        before = watcher.look()
+        self._announce(before, gpus)
         if self._request.dry_run:
             return self._watch(command, environment, self._tail)
         clock = Clock()
@@ -207,7 +208,8 @@ class _Session:
                 raise InterruptedRunError(self._how_to_go_on()) from None
         failures = find_failures(self._run, self._directory) if code else []
         if not self._request.quiet:
-            for line in describe_results(self._run, self._directory, failures):
+            went_on = before.pools_split > 0 and not self._request.force
+            for line in describe_results(self._run, self._directory, failures, went_on=went_on):
                 print(line)  # noqa: T201 the command's result
         return self._exit_code(code, failures)
 
@@ -221,8 +223,8 @@ class _Session:
             f" command{anew} goes on from there"
         )
 
-    def _announce(self, watcher: Watcher, gpus: int) -> None:
-        run, state = self._run, watcher.look()
+    def _announce(self, state: State, gpus: int) -> None:
+        run = self._run
         where = f"{gpus} GPU{'s' * (gpus != 1)}" if gpus else run.device
         self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
         if run.model.notes:

@@ -15,8 +15,11 @@ _LISTED = 10
 STAGES = ("split", *CHUNK_STAGES, "collect")
 
 
-def describe_results(run: Run, directory: Path, failures: Sequence[Failure]) -> Iterator[str]:
-    """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look."""
+def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, went_on: bool = False) -> Iterator[str]:
+    """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look.
+
+    `went_on` says that an earlier start did some of the work, whose time is then part of what is shown.
+    """
     failed = {failure.sample for failure in failures}
     warnings = [
         warning
@@ -42,7 +45,8 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure]) -> 
         yield f"and {len(records) - _LISTED} more samples"
     if len(records) > 1:
         yield f"all {len(records)} samples: {_counts(records)}"
-    yield f"time: {_times(run, directory)}"
+    of_what = " of the whole run, earlier starts included" if went_on else ""
+    yield f"time{of_what}: {_times(run, directory)}"
     where = directory / "results" / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
     yield f"results: {where}/contigs.tsv (every contig), viral.fna.gz (those called viral)"
     if notice := records[0]["model"].get("notice"):

@@ -66,7 +66,7 @@ def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     assert "empty: 0 contigs (none), 0 called viral" in text
     assert "all 2 samples: 3 contigs" in text
     for stage in ("split", "embed", "merge", "classify", "collect"):
-        assert f"{stage} " in text.partition("time: ")[2]
+        assert f"{stage} " in text.partition("\ntime: ")[2]
     assert "note: This model is for trying out" in text
     assert "2 of 2 samples done" in (out / "logs" / "snakemake.log").read_text()
     assert (out / "results" / "empty" / "contigs.tsv").read_text().count("\n") == 1
@@ -77,11 +77,13 @@ def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert "done     2 samples" in again.stderr
     assert "to do    0 samples" in again.stderr
+    assert "\ntime of the whole run, earlier starts included: split " in again.stdout
     assert mtimes == {path: path.stat().st_mtime_ns for path in mtimes}
 
     forced = virnucpro("predict", "--output-dir", out, "--force", "--verbose")
     assert forced.returncode == 0, forced.stdout + forced.stderr
     assert "rule embed" in forced.stderr
+    assert "\ntime: split " in forced.stdout
     assert all(path.stat().st_mtime_ns > mtime for path, mtime in mtimes.items())
     assert checksums(out) == before
 
