@@ -36,6 +36,7 @@ from virnucpro_kernels.run_record import (
 )
 from virnucpro_kernels.tables import Tables
 from virnucpro_kernels.thresholds import Thresholds
+from virnucpro_kernels.unusable import refuse_unusable
 from virnucpro_kernels.viral import write_viral
 
 RUN_RECORD = "run.json"
@@ -126,9 +127,10 @@ def collect(
 
     Raises:
         DamagedFileError: see `read_blocks`; or the windows are not of the model's length.
-        UsageError: the input has changed since it was split.
+        UsageError: the sample was left out when its pool was split, or its input has changed since.
     """
     clock = time.monotonic()
+    refuse_unusable(sources.manifest, sample, sources.inputs)
     chunks = read_manifest(sources.manifest)
     for geometry in sorted({chunk.geometry for chunk in chunks}):
         model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))

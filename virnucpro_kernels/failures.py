@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.job import read_job
 from virnucpro_kernels.manifest import read_manifest
@@ -91,10 +92,14 @@ def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
     """
     failures: list[Failure] = []
     for pool, samples in run.pools.items():
+        left_out = _left_out(run, directory, pool)
         of_pool = _unfinished_jobs(run, directory, pool)
         stopped = [job for job in of_pool if job.stopped]
         latest = max((job.last_sign for job in stopped), default=0.0)
         for sample in samples:
+            if sample.name in left_out:
+                failures.append(left_out[sample.name])
+                continue
             tables = [directory / path for path in run.result_paths(sample.name)]
             if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
                 continue
@@ -140,6 +145,17 @@ def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
         done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
         unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
     return unfinished
+
+
+def _left_out(run: Run, directory: Path, pool: str) -> dict[str, Failure]:
+    """Samples that the split of their pool found unusable. The record names them even where none was left to go on."""
+    split = _Job(run, directory, "split", pool)
+    record, code = split.record, str(UsageError.exit_code)
+    attempts = int(record.get("attempts", 1))
+    return {
+        sample: Failure(sample, "", split.stage, attempts, code, str(split.log), _one_line(error))
+        for sample, error in record.get("unusable", {}).items()
+    }
 
 
 def _one_line(text: str) -> str:

@@ -22,6 +22,7 @@ from virnucpro_kernels.progress import Bar, Clock, Display, Lines, State, Watche
 from virnucpro_kernels.run import FAILED, Run, load_run
 from virnucpro_kernels.run_folder import plan_run
 from virnucpro_kernels.summary import describe_failures, describe_results
+from virnucpro_kernels.unusable import forget_split_of_repaired
 
 _LOCAL_EXECUTORS = {None, "local", "touch", "dryrun"}
 
@@ -96,6 +97,9 @@ def predict(request: Request) -> int:
             with plan.written_for_now():
                 return session.execute(command, environment, gpus)
         plan.write()
+        for pool, samples in run.pools.items():
+            manifest = directory / run.split_dir(pool) / "chunks.tsv"
+            forget_split_of_repaired(manifest, {sample.name: sample.input for sample in samples})
         return session.execute(command, environment, gpus)
 
 

@@ -4,9 +4,11 @@ The first reading checks and surveys the input: it writes the table of windows a
 that the chunks can be planned. The second writes the table of contigs (some IDs may have to be renamed, which only the
 first can tell) and each frame to its chunk. In between, memory holds eight bytes a record, to find duplicate IDs, and
 for every block of the input how many frames of which length it has.
+
+A sample of several whose input cannot be used is left out, and the first reading begins anew without it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +24,21 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.formats import Block
 from virnucpro_kernels.manifest import Chunk, write_manifest
-from virnucpro_kernels.problems import Problem
+from virnucpro_kernels.problems import InputError, Problem
 from virnucpro_kernels.sample_input import DuplicateIds, SampleInput
 from virnucpro_kernels.shares import PlacedBlock, share_out
 from virnucpro_kernels.statuses import STATUSES
 from virnucpro_kernels.streams import needs_spooling, spool
 from virnucpro_kernels.survey import FrameCounts, survey
+from virnucpro_kernels.unusable import (
+    UNUSABLE,
+    NothingUsableError,
+    Stamp,
+    Unusable,
+    is_own_fault,
+    stamp,
+    write_unusable,
+)
 from virnucpro_kernels.windows import Geometry
 from virnucpro_kernels.workers import Workers
 
@@ -72,6 +83,7 @@ class PoolSummary:
         protein_tokens: exact.
         nucleotide_tokens: estimated.
         warnings: what is odd about the input.
+        unusable: samples that were left out.
     """
 
     contigs: int
@@ -82,6 +94,7 @@ class PoolSummary:
     protein_tokens: int
     nucleotide_tokens: int
     warnings: list[Problem]
+    unusable: list[Unusable]
 
 
 #: How much longer the second reading takes than the first; for estimates of the time left.
@@ -96,11 +109,12 @@ def split_pool(
 ) -> PoolSummary:
     """Split the contigs of `samples` (name and sequence file, `-` for standard input) into `directory`.
 
-    Writes contigs.parquet, windows.parquet, chunks/ and, last, the manifest chunks.tsv. The files depend on the input
-    and the options, not on the number of threads.
+    Writes contigs.parquet, windows.parquet, chunks/, unusable.tsv and, last, the manifest chunks.tsv. The files depend
+    on the input and the options, not on the number of threads. Samples whose file cannot be used stand in unusable.tsv
+    and nowhere else.
 
     Raises:
-        InputError: a file cannot be used.
+        InputError: no file can be used; NothingUsableError where there are several.
         UsageError: a file changed between the two readings.
         VirnucproError: a worker process died.
     """
@@ -109,26 +123,26 @@ def split_pool(
     manifest.unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
     copies = [directory / f".input-{number}" for number in range(len(samples))]
-    made = [directory / name for name in ("contigs.parquet", "windows.parquet", "chunks", "chunks.tsv")]
+    made = [directory / name for name in ("contigs.parquet", "windows.parquet", "chunks", UNUSABLE, "chunks.tsv")]
     remove_leftovers(*copies, *made)
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(options.threads))
         # While the processes start: Arrow takes as long to load.
-        from virnucpro_kernels.pool_tables import open_contigs, open_windows
+        from virnucpro_kernels.pool_tables import open_contigs
 
-        inputs = [_open(path, copy, options, exits) for (_, path), copy in zip(samples, copies, strict=True)]
-        splitter = _Splitter(inputs, workers, options, progress)
-        with open_windows(directory) as windows:
-            counts = splitter.survey(windows)
+        inputs = [_readable(*sample, copy, exits) for sample, copy in zip(samples, copies, strict=True)]
+        splitter, counts, windows, unusable = _survey_usable(inputs, directory, workers, options, progress)
+        left_out = {found.sample for found in unusable}
         plan = plan_chunks(_sum(counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
         with (
-            open_contigs(directory, [name for name, _ in samples]) as contigs,
+            open_contigs(directory, [name for name, _ in samples if name not in left_out]) as contigs,
             ChunkFiles(directory / "chunks", len(plan)) as files,
         ):
             splitter.share_out(counts, plan, contigs, files)
             if (contigs.contigs, files.rows) != (windows.contigs, np.diff(plan.borders).tolist()):
                 raise UsageError("an input file changed while it was being read: start again when it is complete")
         chunks = _describe(plan, files, options.geometry)
+        write_unusable(directory / UNUSABLE, unusable)
         write_manifest(manifest, chunks)
     return PoolSummary(
         contigs.contigs,
@@ -138,18 +152,60 @@ def split_pool(
         dict(zip(STATUSES, contigs.statuses.tolist(), strict=True)),
         sum(chunk.protein_tokens for chunk in chunks),
         sum(chunk.nucleotide_tokens for chunk in chunks),
-        [warning for records in inputs for warning in records.warnings],
+        splitter.warnings,
+        unusable,
     )
 
 
-def _open(path: Path, copy: Path, options: SplitOptions, exits: ExitStack) -> SampleInput:
-    """Open a sample's file; what can be read only once is copied to `copy` for the time being."""
+@dataclass(frozen=True)
+class _File:
+    """A sample's file: where it can be read, what messages call it, and its stamp before it was read."""
+
+    sample: str
+    path: Path
+    name: str
+    stamp: Stamp
+
+
+def _readable(sample: str, path: Path, copy: Path, exits: ExitStack) -> _File:
+    """Copy what can be read only once to `copy` for the time being."""
     name = "standard input" if str(path) == "-" else str(path)
+    before = stamp(path)
     if needs_spooling(path):
         exits.callback(copy.unlink, missing_ok=True)
         spool(path, copy)
         path = copy
-    return SampleInput(path, duplicate_ids=options.duplicate_ids, name=name)
+    return _File(sample, path, name, before)
+
+
+def _survey_usable(
+    files: Sequence[_File], directory: Path, workers: Workers, options: SplitOptions, progress: Progress
+) -> "tuple[_Splitter, list[FrameCounts], WindowTable, list[Unusable]]":
+    """The first reading, begun anew without each sample that turns out to be unusable."""
+    from virnucpro_kernels.pool_tables import open_windows
+
+    errors: dict[_File, InputError] = {}
+    while len(errors) < len(files):
+        left = [file for file in files if file not in errors]
+        try:
+            inputs = [SampleInput(file.path, duplicate_ids=options.duplicate_ids, name=file.name) for file in left]
+            splitter = _Splitter(inputs, workers, options, progress)
+            with open_windows(directory) as windows:
+                counts = splitter.survey(windows)
+        except InputError as error:
+            # Samples that share a file share its faults.
+            blamed = {file: error for file in left if file.name == error.problems[0].source}
+            if len(files) == 1 or not blamed or not is_own_fault(error):
+                raise
+            errors |= blamed
+            continue
+        return splitter, counts, windows, _unusable(files, errors)
+    raise NothingUsableError(_unusable(files, errors), dict.fromkeys(errors[file] for file in files))
+
+
+def _unusable(files: Sequence[_File], errors: Mapping[_File, InputError]) -> list[Unusable]:
+    """The files that have errors, in the order of the samples."""
+    return [Unusable(file.sample, *file.stamp, str(errors[file])) for file in files if file in errors]
 
 
 class _Splitter:
@@ -162,6 +218,11 @@ class _Splitter:
         self._geometry, self._min_length = options.geometry, options.min_length
         self._bytes_before = np.cumsum([0, *(records.bytes for records in inputs)]).tolist()
         self._bytes = self._bytes_before[-1]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What is odd about the inputs, after the first reading."""
+        return [warning for records in self._inputs for warning in records.warnings]
 
     def survey(self, table: "WindowTable") -> list[FrameCounts]:
         """The first reading. Returns the counts of each block, in order."""

@@ -17,6 +17,7 @@ from virnucpro_kernels.pools import POOLS, read_pools
 from virnucpro_kernels.run import GATHERED
 from virnucpro_kernels.scores import ChunkScores
 from virnucpro_kernels.store import verify as verify_embeddings
+from virnucpro_kernels.unusable import UNUSABLE, read_unusable
 
 _ALL_ROWS = 2**62
 
@@ -63,6 +64,7 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
     for table in (folder / "contigs.parquet", folder / "windows.parquet"):
         yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
+    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, (manifest, *samples))
     for name, chunk in chunks.items():
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)

@@ -15,6 +15,7 @@ from synthetic_pool import Pool, make_model, write_pool, write_scores
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.manifest import read_manifest, write_manifest
 from virnucpro_kernels.thresholds import Thresholds
+from virnucpro_kernels.unusable import UNUSABLE, Unusable, stamp, write_unusable
 
 
 def change_scores(pool: Pool, chunk: str, change: Any) -> None:
@@ -142,3 +143,19 @@ def test_an_input_that_changed_since_the_split_is_refused(
     path.write_text(change(path.read_text()))
     with pytest.raises(UsageError, match=message):
         run(pool, "first", tmp_path / "out", thresholds=Thresholds(viral=0.0))
+
+
+def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:
+    """Its tables would be empty, and look like those of an empty file."""
+    path = pool.inputs["first"]
+    write_unusable(pool.directory / UNUSABLE, [Unusable("first", *stamp(path), f"{path}:\nis damaged")])
+    with pytest.raises(UsageError, match=r"sample first was left out .*: is damaged"):
+        run(pool, "first", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run(pool, "last", tmp_path / "out")
+    path.write_text("repaired")
+    with pytest.raises(UsageError, match=r"has changed since .* remove .*chunks\.tsv and start again"):
+        run(pool, "first", tmp_path / "out")
+    (pool.directory / UNUSABLE).write_text("sample\n")
+    with pytest.raises(DamagedFileError, match=r"unusable\.tsv: damaged .*; remove it"):
+        run(pool, "last", tmp_path / "out")

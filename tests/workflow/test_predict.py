@@ -227,6 +227,7 @@ DAMAGED = [
     "work/500-original/first/chunks.tsv",
     "work/500-original/first/contigs.parquet",
     "work/500-original/first/windows.parquet",
+    "work/500-original/first/unusable.tsv",
     "work/500-original/first/chunks/00000.fna",
     "work/500-original/first/chunks/00001.faa",
     "work/500-original/first/*/00000.features.h5",

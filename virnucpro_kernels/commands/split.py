@@ -2,6 +2,7 @@
 
 import enum
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from virnucpro_kernels.durations import duration
 if TYPE_CHECKING:
     from virnucpro_kernels.job import Job
     from virnucpro_kernels.split import PoolSummary
+    from virnucpro_kernels.unusable import Unusable
 
 #: Protein tokens a second of ESM-2 3B in 16 bit, by GPU; the rest of the work is small beside it.
 _GPU_TOKENS_PER_SECOND = {"an H200": 100_000, "an RTX 4090": 18_000}
@@ -49,9 +51,13 @@ def split(
     min_chunks: Annotated[int, typer.Option(min=1, help="Chunks there shall be at least.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Processes that work.")] = 1,
 ) -> None:
-    """Write the tables, the chunks and the manifest of a pool, and say what work they are."""
+    """Write the tables, the chunks and the manifest of a pool, and say what work they are.
+
+    A sample of several whose file cannot be used is left out, and named in unusable.tsv.
+    """
     from virnucpro_kernels.job import Job
     from virnucpro_kernels.split import SplitOptions, split_pool
+    from virnucpro_kernels.unusable import NothingUsableError
     from virnucpro_kernels.windows import Geometry
 
     samples = _samples(inputs)
@@ -60,7 +66,11 @@ def split(
     )
     facts = {"geometry": str(options.geometry), "min_length": min_length, "samples": len(samples), "threads": threads}
     with Job(output_dir / "split.json", "split", facts) as job:
-        summary = split_pool(samples, output_dir, options, _Reporter(job).report)
+        try:
+            summary = split_pool(samples, output_dir, options, _Reporter(job).report)
+        except NothingUsableError as error:
+            job.facts["unusable"] = _messages(error.unusable)
+            raise
         job.facts |= {
             "contigs": summary.contigs,
             "status": summary.statuses,
@@ -70,11 +80,19 @@ def split(
             "protein_tokens": summary.protein_tokens,
             "nucleotide_tokens": summary.nucleotide_tokens,
             "warnings": [str(warning) for warning in summary.warnings],
+            "unusable": _messages(summary.unusable),
         }
+    for found in summary.unusable:
+        typer.echo(f"error: sample {found.sample} is left out: {found.error}", err=True)
     for warning in summary.warnings:
         typer.echo(f"warning: {warning}", err=True)
     for line in _describe(summary):
         typer.echo(line)
+
+
+def _messages(unusable: "Sequence[Unusable]") -> dict[str, str]:
+    """What is wrong with each sample, as the record of a job says why that failed."""
+    return {found.sample: f"InputError: {found.error}" for found in unusable}
 
 
 def _samples(inputs: list[str]) -> list[tuple[str, Path]]:

@@ -1,10 +1,12 @@
 rule collect:
-    """Scores of frames to windows and contigs: the tables of one sample."""
+    """Scores of frames to windows and contigs: the tables of one sample. It fails where the split left the sample out,
+    which the file beside the manifest says."""
     input:
         sequences=sample_input,
         contigs=of_pool("contigs.parquet"),
         windows=of_pool("windows.parquet"),
         manifest=of_pool("chunks.tsv"),
+        unusable=unusable_samples,
         gathered=sample_scores,
     output:
         contigs=report(

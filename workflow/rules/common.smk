@@ -90,6 +90,11 @@ def of_pool(name):
     return lambda wildcards: str(RUN.split_dir(POOL_OF[wildcards.sample]) / name)
 
 
+def unusable_samples(wildcards):
+    """The list of samples that were left out of the sample's pool. One more or less changes no table of the others."""
+    return ancient(of_pool("unusable.tsv")(wildcards))
+
+
 def pool_scores(wildcards):
     """The scores of all chunks of a pool, which are known once it is split."""
     manifest = checkpoints.split.get(geometry=wildcards.geometry, pool=wildcards.pool).output.manifest

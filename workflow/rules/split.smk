@@ -1,10 +1,12 @@
 checkpoint split:
-    """Contigs to windows, frames and length-sorted chunks; the manifest says what work follows."""
+    """Contigs to windows, frames and length-sorted chunks; the manifest says what work follows. A sample whose file
+    cannot be used does not keep the others of its pool from going on: it is left out, and its `collect` fails."""
     input:
         sequences=pool_sequences,
     output:
         contigs="work/{geometry}/{pool}/contigs.parquet",
         windows="work/{geometry}/{pool}/windows.parquet",
+        unusable="work/{geometry}/{pool}/unusable.tsv",
         manifest="work/{geometry}/{pool}/chunks.tsv",
     log:
         "logs/split/{geometry}/{pool}.log",
