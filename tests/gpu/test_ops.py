@@ -212,6 +212,7 @@ def test_reference_on_a_gpu_is_the_reference_on_a_cpu() -> None:
     arguments = case.arguments()
     host = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in arguments.items()}
     host["rope"] = tuple(table.cpu() for table in arguments["rope"])
+    host["batch"] = arguments["batch"].to("cpu")
     qkv = case.qkv(torch.float32)
     ours, theirs = varlen_attention_reference(qkv, **arguments), varlen_attention_reference(qkv.cpu(), **host)
     assert error(ours.cpu(), theirs) < 1e-5
