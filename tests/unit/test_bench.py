@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from virnucpro_kernels.bench.encoders import Workload, flop_a_token, make_batches, make_encoder
+from virnucpro_kernels.bench.options import precisions_of
 from virnucpro_kernels.bench.results import Rate, Results
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.bench.sample import SampleRate
@@ -70,10 +71,9 @@ def test_the_original_s_way_has_the_same_figures(tmp_path: Path) -> None:
     assert reference.count(" | 13.9 |") == 1
 
 
-def test_fp8_with_both_encoders_is_measured_of_esm2(tmp_path: Path) -> None:
-    encoders = ("--encoder", "esm2-8m", "--encoder", "dnabert-s")
-    results, _ = bench(tmp_path, *encoders, "--precision", "fp8", "--preset", "10")
-    assert [(rate["encoder"], rate["precision"]) for rate in results["rates"]] == [("esm2-8m", "fp8")]
+def test_of_fp16_and_fp8_an_encoder_is_measured_in_what_it_has() -> None:
+    assert precisions_of("esm2-8m", ["fp16", "fp8"]) == ["fp16", "fp8"]
+    assert precisions_of("dnabert-s", ["fp16", "fp8"]) == ["fp16"]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -29,6 +29,14 @@ def refusal(*options: str) -> str:
         ("--keep-fp16 0,6", "--keep-fp16 0,6: esm2-8m has layers 0 to 5"),
         ("--encoder esm3", "--encoder esm3: .*esm2-3b"),
         ("--encoder dnabert-s --precision fp8", "--precision fp8: dnabert-s .* fp32, bf16, fp16"),
+        (
+            "--preset 10 --precision fp8",
+            "--precision fp8: needs an NVIDIA GPU .*, not cpu; choose from fp32, bf16, fp16",
+        ),
+        (
+            "--preset 10 --precision fp32,fp8 --encoder dnabert-s --encoder esm2-8m",
+            "--precision fp8: needs an NVIDIA GPU",
+        ),
         ("--precision int8", "--precision int8: .* fp32, bf16, fp16, fp8"),
         ("--precision fp16,bf16", "--precision: .* bf16"),
         ("--preset 11", "--preset 11: choose from 10, 100, 1000, 10000"),

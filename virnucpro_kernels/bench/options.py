@@ -68,6 +68,11 @@ def find_precisions(text: str, encoders: Sequence[str], device: torch.device) ->
     if not any(precisions_of(name, precisions) for name in encoders):
         raise UsageError(f"--precision {text}: {_DNABERT} has no fp8; choose from {_WITHOUT_FP8}")
     if "fp8" in precisions:
+        if device.type != "cuda":
+            raise UsageError(
+                f"--precision fp8: needs an NVIDIA GPU of compute capability 8.9, not {device.type}; choose from"
+                f" {_WITHOUT_FP8}"
+            )
         check_fp8(device)
     return precisions
 
@@ -101,12 +106,10 @@ def protein_encoders(encoders: Sequence[str]) -> list[str]:
     return [name for name in encoders if name != _DNABERT]
 
 
-def check_whole(encoders: Sequence[str], precisions: Sequence[str], device: torch.device) -> None:
+def check_whole(encoders: Sequence[str]) -> None:
     """Refuse what the commands that --chunk and --sample run would refuse."""
     if not protein_encoders(encoders):
         raise UsageError(f"--encoder {_DNABERT}: --chunk and --sample take an ESM-2, and {_DNABERT} comes with it")
-    if "fp8" in precisions and device.type != "cuda":
-        raise UsageError(f"--precision fp8: --chunk and --sample need a GPU for it; choose from {_WITHOUT_FP8}")
 
 
 def find_gpus(wanted: Sequence[int] | None, device: torch.device) -> list[int]:

@@ -21,7 +21,10 @@ def bench(
         typer.Option(help="Tokens a sequence, `168` or `40-350`; may be given again."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="With commas: fp32, bf16, fp16, fp8 (ESM-2). Default: fp16,fp8 on a GPU, fp32 on a CPU.")
+        str,
+        typer.Option(
+            help="With commas: fp32, bf16, fp16, fp8 (ESM-2 on a GPU). Default: fp16,fp8 on a GPU, fp32 on a CPU."
+        ),
     ] = "",
     preset: Annotated[
         int, typer.Option(help=f"Only so many sequences, once: {', '.join(map(str, PRESETS))}. Fit for a CPU.")
@@ -114,7 +117,7 @@ def bench(
 
     if chunk or sample:
         place = options.check_folder(folder)
-        options.check_whole(encoders, precisions, where)
+        options.check_whole(encoders)
         sizes = [ChunkSize.parse(text) for text in chunk or ()]
         counts = options.find_gpus(gpus, where) if sample else []
         for name, kind in itertools.product(options.protein_encoders(encoders), precisions):
