@@ -1,26 +1,87 @@
-"""A benchmark beside an earlier one: what became slower."""
+"""A benchmark beside an earlier one: what became worse, and what was not measured again."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.bench.results import Results
 from virnucpro_kernels.errors import UsageError
 
-SLOWER = 0.05
-#: Of each list of the results: what a row is called, and its figures that are compared.
+WORSE = 0.05
+#: A rate has to be measured for so many seconds to be as sure as that.
+_LONG_ENOUGH = 1.0
+_RATE = "tokens/s"
+#: Of each list of the results: what a row is called, and its figures that are compared by what they are called.
 _COMPARED = {
-    "rates": ("{encoder} {precision} {workload} budget {token_budget}", ("tokens_per_second",)),
-    "chunks": ("chunk {frames}x{residues} {encoder} {precision}", ("tokens_per_second", "start_seconds")),
-    "samples": ("sample of {reads} reads {encoder} {precision} on {gpus} GPUs", ("seconds",)),
+    "rates": (
+        "{encoder} {precision} {workload} budget {token_budget}",
+        {"tokens_per_second": _RATE, "reserved_gigabytes": "reserved GB"},
+    ),
+    "layers": ("layer of {encoder} {precision} {workload} budget {token_budget}", {}),
+    "chunks": (
+        "chunk {frames}x{residues} {encoder} {precision}",
+        {"tokens_per_second": _RATE, "start_seconds": "start seconds", "reserved_gigabytes": "reserved GB"},
+    ),
+    "samples": (
+        "sample of {reads} reads {encoder} {precision} on {gpus} GPUs",
+        {"seconds": "seconds", "embed_seconds": "embedding seconds"},
+    ),
 }
-#: A figure by the name of its row and its own.
-Figures = dict[tuple[str, str], float]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What can be compared of a run.
+
+    Attributes:
+        values: by the name of the row and the figure's own.
+        short: rows whose rate was measured for less than a second.
+    """
+
+    values: Mapping[tuple[str, str], float]
+    short: frozenset[str]
+
+    def rows(self) -> str:
+        """Names of the rows."""
+        return ", ".join(dict.fromkeys(f"`{row}`" for row, _ in self.values)) or "nothing"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside an earlier one.
+
+    Attributes:
+        worse: what is more than 5 % worse, a line for each figure.
+        missing: what was not measured again, a line for each row.
+        short: rows whose rates are uncertain by more than 5 %, since they were measured for less than a second.
+        compared, earlier: how many figures were measured again, of how many that the earlier run has.
+    """
+
+    worse: list[str]
+    missing: list[str]
+    short: list[str]
+    compared: int
+    earlier: int
+
+    def lines(self, path: Path) -> list[str]:
+        """For people; `path` is the file of the earlier run."""
+        lines = [
+            f"{self.compared} of {self.earlier} earlier figures ({path}) were measured again: {len(self.worse)} are"
+            f" over {WORSE:.0%} worse"
+        ]
+        lines += [f"worse: {line}" for line in self.worse]
+        lines += [f"not measured again: {line}" for line in self.missing]
+        if self.short:
+            lines.append(
+                f"measured for less than a second, so these rates vary by more than {WORSE:.0%} (longer with --seconds"
+                f" or --rounds): {', '.join(self.short)}"
+            )
+        return lines
 
 
 def read_figures(path: Path) -> Figures:
@@ -32,41 +93,63 @@ def read_figures(path: Path) -> Figures:
         figures = _figures(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"--compare {path}: not the JSON of a benchmark ({error})") from error
-    if not figures:
+    if not figures.values:
         raise UsageError(f"--compare {path}: not the JSON of a benchmark, or of one that measured nothing")
     return figures
 
 
 def _figures(results: Mapping[str, Any]) -> Figures:
-    return {
-        (name.format(**row), figure): float(row[figure])
+    named = [
+        (name.format(**row), row, figures)
         for part, (name, figures) in _COMPARED.items()
         for row in results.get(part, ())
-        for figure in figures
-        if figure in row and 0 < row[figure] < math.inf
+    ]
+    values = {
+        (name, figure): float(value)
+        for name, row, figures in named
+        for figure, value in _values(row, figures)
+        if value is not None and 0 < value < math.inf
     }
+    # Earlier versions do not say for how long.
+    short = frozenset(name for name, row, _ in named if row.get("measured_seconds", _LONG_ENOUGH) < _LONG_ENOUGH)
+    return Figures(values, short)
 
 
-def compare(results: Results, before: Figures, path: Path) -> tuple[list[str], int, int]:
-    """Say what is more than 5 % slower than before, how many figures were compared, and how many there are now.
+def _values(row: Mapping[str, Any], figures: Mapping[str, str]) -> Iterator[tuple[str, float | None]]:
+    for field, figure in figures.items():
+        yield figure, row.get(field)
+    for part in row.get("parts", ()):
+        yield f"{part['name']}, ms", part["milliseconds"]
+
+
+def compare(results: Results, before: Figures, path: Path) -> Comparison:
+    """Say what is more than 5 % worse than before, and what was not measured again.
 
     :param path: the file that `before` was read from.
     :raises UsageError: the two runs have nothing in common.
     """
     now = _figures(asdict(results))
-    common = [key for key in now if key in before]
+    common = [key for key in before.values if key in now.values]
     if not common:
-        raise UsageError(f"--compare {path}: nothing to compare; it has {_rows(before)}, and this run {_rows(now)}")
-    slower = []
+        raise UsageError(f"--compare {path}: nothing to compare; it has {before.rows()}, and this run {now.rows()}")
+    worse = []
     for row, figure in common:
-        new, old = now[row, figure], before[row, figure]
+        new, old = now.values[row, figure], before.values[row, figure]
         change = new / old - 1
-        if figure == "tokens_per_second" and change < -SLOWER:
-            slower.append(f"{row}: {new:,.0f} tokens/s, {-change:.1%} less than {old:,.0f}")
-        elif figure != "tokens_per_second" and change > SLOWER:
-            slower.append(f"{row}: {figure.replace('_', ' ')} {new:,.1f}, {change:.1%} more than {old:,.1f}")
-    return slower, len(common), len(now)
+        if figure == _RATE and change < -WORSE:
+            worse.append(f"{row}: {new:,.0f} {figure}, {-change:.1%} less than {old:,.0f}")
+        elif figure != _RATE and change > WORSE:
+            worse.append(f"{row}: {figure} {new:,.4g}, {change:.1%} more than {old:,.4g}")
+    rates = [row for row, figure in common if figure == _RATE]
+    short = [row for row in rates if row in now.short | before.short]
+    return Comparison(worse, _missing(before, now), short, len(common), len(before.values))
 
 
-def _rows(figures: Figures) -> str:
-    return ", ".join(dict.fromkeys(f"`{row}`" for row, _ in figures)) or "nothing"
+def _missing(before: Figures, now: Figures) -> list[str]:
+    """Rows that are not there, and figures that rows do not have."""
+    rows: dict[str, list[str]] = {}
+    for row, figure in before.values:
+        if (row, figure) not in now.values:
+            rows.setdefault(row, []).append(figure)
+    there = {row for row, _ in now.values}
+    return [f"{row}: {'; '.join(figures)}" if row in there else row for row, figures in rows.items()]

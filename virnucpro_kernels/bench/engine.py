@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import torch
 
@@ -24,6 +25,7 @@ class Turns:
         batches: of the workload.
         memory: of the encoder with these batches.
         rates: tokens a second of each turn; padding does not count.
+        seconds: that all turns together have taken.
         tokens_a_call, sequences_a_call: of a batch, on average.
     """
 
@@ -43,6 +45,7 @@ class Turns:
         self.tokens_a_call = batches.tokens / len(batches.batches)
         self.sequences_a_call = batches.sequences / len(batches.batches)
         self.rates: list[float] = []
+        self.seconds = 0.0
         self._encoder, self._device = encoder, device
         self._at_least = len(batches.batches) if sequences else 1
         self._following = itertools.cycle(batches.batches)
@@ -62,7 +65,9 @@ class Turns:
 
     def take(self, seconds: float) -> None:
         """Measure once, for about `seconds`."""
+        started = time.perf_counter()
         calls = calls_a_second(self._embed, seconds, self._device, at_least=self._at_least)
+        self.seconds += time.perf_counter() - started
         self.rates.append(self.tokens_a_call * calls)
 
 

@@ -33,6 +33,7 @@ class Rate:
         reference_peak_gigabytes: of it, as `peak_gigabytes`.
         peak_gigabytes, reserved_gigabytes: of GPU memory, allocated and held, weights included; None on a CPU.
         rounds: tokens a second of each round, engine and ceiling.
+        measured_seconds: that the engine was measured for, all rounds together.
     """
 
     encoder: str
@@ -51,6 +52,7 @@ class Rate:
     peak_gigabytes: float | None
     reserved_gigabytes: float | None
     rounds: list[tuple[float, float]]
+    measured_seconds: float
 
 
 @dataclass(frozen=True)

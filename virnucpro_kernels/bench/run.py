@@ -188,6 +188,7 @@ def _measure(
             peak_gigabytes=one.memory.peak,
             reserved_gigabytes=one.memory.reserved,
             rounds=rounds,
+            measured_seconds=one.seconds,
         )
 
 
