@@ -54,7 +54,8 @@ for step in "$@"; do
       gpus=$(nvidia-smi --list-gpus | wc -l)
       several=$([ "$gpus" -gt 1 ] && echo "--gpus $gpus" || true)
       # So that no run has to compile the kernels.
-      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
+      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100 \
+        --no-reference --no-layers
       run_bench sample 1500 --encoder esm2-3b --precision fp16 --sample 1000000 $several --gpus 1 --folder "$folder" || status=$?
       rm -r "$folder" ;;
     *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;

@@ -1,6 +1,7 @@
 """The benchmark runs on a CPU and says what it measured."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from virnucpro_kernels.bench.subcommand import run_command
 from virnucpro_kernels.bench.tables import markdown
 from virnucpro_kernels.cli import app
 from virnucpro_kernels.encoders import default_budget
-from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.errors import UsageError, VirnucproError
 
 CPU = torch.device("cpu")
 
@@ -35,21 +36,48 @@ def bench(folder: Path, *options: str) -> tuple[dict[str, Any], str]:
 
 
 def test_a_preset_measures_engine_and_ceiling(tmp_path: Path) -> None:
-    results, table = bench(tmp_path, "--preset", "10")
+    results, table = bench(tmp_path, "--preset", "10", "--no-reference")
     (rate,) = results["rates"]
     assert (rate["encoder"], rate["precision"], rate["workload"]) == ("esm2-8m", "fp32", "9")
     assert rate["tokens_per_second"] == pytest.approx(9 * rate["sequences_per_second"])
     assert rate["of_ceiling"] == pytest.approx(rate["tokens_per_second"] / rate["ceiling_tokens_per_second"])
     assert rate["packing"] == pytest.approx(90 / default_budget("fp32", CPU))
     assert rate["peak_gigabytes"] is None
+    assert rate["reference_tokens_per_second"] is None
+    assert len(rate["rounds"]) == len(results["layers"]) == 1
     assert results["machine"]["torch"] == torch.__version__
     assert "| esm2-8m | fp32 | 9 |" in table
+
+
+def test_a_preset_takes_the_rounds_and_seconds_that_it_is_given(tmp_path: Path) -> None:
+    options = ("--preset", "10", "--rounds", "3", "--seconds", "0.2", "--no-reference", "--no-layers")
+    results, _ = bench(tmp_path, *options)
+    (rate,) = results["rates"]
+    assert len(rate["rounds"]) == 3
+    assert rate["measured_seconds"] >= 0.6
+    assert results["layers"] == []
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["installed", "missing"])
+def test_the_original_s_way_is_measured_where_it_can_be(
+    tmp_path: Path, installed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("esm.model.esm2")
+    if not installed:
+        for name in ("esm", "esm.model", "esm.model.esm2"):
+            monkeypatch.setitem(sys.modules, name, None)
+    results, _ = bench(tmp_path, "--preset", "10", "--no-layers")
+    assert (results["rates"][0]["reference_tokens_per_second"] is not None) == installed
+    assert ("pip install 'virnucpro[reference]'" in caplog.text) != installed
+    if not installed:
+        asked = CliRunner().invoke(app, ["bench", "--device", "cpu", "--preset", "10", "--reference"])
+        assert isinstance(asked.exception, UsageError)
 
 
 def test_fp32_is_not_measured_as_tf32(tmp_path: Path) -> None:
     torch.set_float32_matmul_precision("high")  # as by an environment variable
     try:
-        bench(tmp_path, "--preset", "10")
+        bench(tmp_path, "--preset", "10", "--no-reference")
         assert torch.get_float32_matmul_precision() == "highest"
     finally:
         torch.set_float32_matmul_precision("highest")
@@ -99,6 +127,11 @@ def test_a_sweep_names_the_fastest_budget(tmp_path: Path) -> None:
     assert all(len(of_budget) == 2 for of_budget in rates.values())
     best = max(rates, key=lambda budget: sum(rates[budget]))
     assert f"best token budget of esm2-8m in fp32: {best:,} " in result.output
+    assert "The original's way" not in result.output
+    assert "One layer of" not in result.output
+    options = ("--sweep-budget", "--token-budget", "64", "--preset", "10", "--workload", "9", "--layers")
+    result = CliRunner().invoke(app, ["bench", "--device", "cpu", *options])
+    assert result.output.count("One layer of") == 1
 
 
 def test_every_part_of_a_layer_is_timed_and_low_precision_compared(tmp_path: Path) -> None:

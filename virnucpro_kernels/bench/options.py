@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from virnucpro_kernels.bench.encoders import CONFIGS
 from virnucpro_kernels.bench.run import PRECISIONS
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.dispatch import check_fp8
+
+log = logging.getLogger(__name__)
 
 _DNABERT = "dnabert-s"
 _WITHOUT_FP8 = ", ".join(name for name in PRECISIONS if name != "fp8")
@@ -87,7 +91,17 @@ def workloads_of(encoder: str) -> list[str]:
     return ["110"] if encoder == _DNABERT else ["168", "52", "40-350"]
 
 
-def find_layers(text: str, encoders: Sequence[str]) -> list[int]:
+def find_reference(wanted: bool | None, encoder: str, *, sweep: bool) -> bool:
+    """Whether to measure the original's way: by default where it can be, but not beside a sweep."""
+    if wanted is not None or sweep:
+        return bool(wanted)
+    there = encoder == _DNABERT or importlib.util.find_spec("esm") is not None
+    if not there:
+        log.warning("%s: not the original's way, which needs fair-esm: pip install 'virnucpro[reference]'", encoder)
+    return there
+
+
+def find_layers(text: str, encoders: Sequence[str], precisions: Sequence[str]) -> list[int]:
     """Numbers of layers, with commas, from 0."""
     if not text:
         return []
@@ -98,6 +112,8 @@ def find_layers(text: str, encoders: Sequence[str]) -> list[int]:
     for name in protein_encoders(encoders):
         if max(layers) >= CONFIGS[name].layers:
             raise UsageError(f"--keep-fp16 {text}: {name} has layers 0 to {CONFIGS[name].layers - 1}")
+    if "fp8" not in precisions:
+        raise UsageError(f"--keep-fp16 {text}: goes with --precision fp8; leave it out")
     return layers
 
 

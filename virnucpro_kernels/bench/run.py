@@ -50,7 +50,8 @@ class Plan:
         token_budget: tokens of a batch, 0 for the default of each precision.
         sweep: measure token budgets from a quarter of this to three times it, until one does not fit into the memory.
         sequences: how many make up the batches; 0 for four full batches.
-        rounds, seconds: the engine on each workload and the ceiling in turn, so many times, so long each.
+        rounds, seconds: the engine on each workload and the ceiling in turn, so many times, so long each; with
+            `sequences` at least as long as all of them take.
         ceiling, reference, layers: what to measure beside the engine.
         accuracy: sequences of 1 to 1,100 residues whose vectors are compared with those in fp32; 0 for none.
         keep: layers (from 0) that stay fp16 in fp8.

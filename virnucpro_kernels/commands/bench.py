@@ -27,7 +27,7 @@ def bench(
         ),
     ] = "",
     preset: Annotated[
-        int, typer.Option(help=f"Only so many sequences, once: {', '.join(map(str, PRESETS))}. Fit for a CPU.")
+        int, typer.Option(help=f"Only so many sequences: {', '.join(map(str, PRESETS))}. Fit for a CPU.")
     ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.")] = 0,
@@ -35,12 +35,32 @@ def bench(
         bool,
         typer.Option("--sweep-budget", help="Find the best token budget, from a quarter of this to three times it."),
     ] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="Engine and ceiling in turn, so often.")] = 5,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Engine and ceiling in turn, so often; 5 by default, 1 with --preset."),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="Length of each turn; with --chunk, of each encoder alone.")
-    ] = 10.0,
-    reference: Annotated[bool, typer.Option(help="Also the original's way: fair-esm in fp32.")] = True,
-    layers: Annotated[bool, typer.Option(help="Also each operation of one layer.")] = True,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Length of each turn; with --chunk, of each encoder alone. 10 by default; with --preset 0, that is"
+            " every sequence once.",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool | None,
+        typer.Option(
+            "--reference/--no-reference",
+            help="Also the original's way: fair-esm in fp32. By default where fair-esm is installed, except with"
+            " --sweep-budget.",
+        ),
+    ] = None,
+    layers: Annotated[
+        bool | None,
+        typer.Option(
+            "--layers/--no-layers", help="Also each operation of one layer. By default, except with --sweep-budget."
+        ),
+    ] = None,
     accuracy: Annotated[int, typer.Option(min=0, help="Compare vectors of so many sequences with fp32.")] = 0,
     keep_fp16: Annotated[str, typer.Option(help="In fp8: layers that stay fp16, with commas, from 0.")] = "",
     chunk: Annotated[
@@ -70,8 +90,8 @@ def bench(
     compare: Annotated[
         Path | None,
         typer.Option(
-            help="JSON of an earlier run: exit 1 where a figure is over 5 % worse. What takes less than a second, as"
-            " small presets on a CPU do, varies by more: give those --seconds."
+            help="JSON of an earlier run: exit 1 where a figure is over 5 % worse. What takes less than a second on a"
+            " CPU varies by more: small presets (give them --seconds) and parts of a layer (--no-layers)."
         ),
     ] = None,
 ) -> None:
@@ -95,7 +115,11 @@ def bench(
         options.refuse("goes with --sample", gpus=gpus)
     if not chunk:
         options.refuse("goes with --chunk", threads=threads)
-    if chunk or sample:
+    if sample and not chunk:
+        options.refuse("is for --chunk and the encoders alone, not for --sample", seconds=seconds)
+    if not (chunk or sample):
+        options.refuse("goes with --chunk and --sample", folder=folder)
+    else:
         options.refuse(
             "is for the encoders alone, not for --chunk and --sample",
             workload=workload,
@@ -104,13 +128,21 @@ def bench(
             sweep_budget=sweep_budget,
             accuracy=accuracy,
             keep_fp16=keep_fp16,
+            rounds=rounds,
+            reference=reference,
+            no_reference=reference is False,
+            layers=layers,
+            no_layers=layers is False,
         )
     options.check_files(json, markdown)
     where = options.find_device(device)
     prepare(where)
     encoders = options.find_encoders(encoder, where)
     precisions = options.find_precisions(precision, encoders, where)
-    layers_kept = options.find_layers(keep_fp16, encoders)
+    layers_kept = options.find_layers(keep_fp16, encoders, precisions)
+    if not options.protein_encoders(encoders):
+        options.refuse("goes with an ESM-2, and there is none among --encoder", accuracy=accuracy)
+    turn = seconds if seconds is not None else 0.0 if preset else 10.0
     before = read_figures(compare) if compare else None
     logging.getLogger("virnucpro_kernels").setLevel(logging.INFO)
     results = Results(describe_machine(where), "virnucpro " + shlex.join(sys.argv[1:]))
@@ -125,7 +157,7 @@ def bench(
         sizes = [ChunkSize.parse(text) for text in chunk or ()]
         counts = options.find_gpus(gpus, where) if sample else []
         for name, kind in itertools.product(options.protein_encoders(encoders), precisions):
-            for of_chunk in measure_chunks(name, kind, sizes, where, place, threads=threads or 4, seconds=seconds):
+            for of_chunk in measure_chunks(name, kind, sizes, where, place, threads=threads or 4, seconds=turn):
                 results.chunks.append(of_chunk)
                 save()
             if sample:
@@ -141,11 +173,11 @@ def bench(
                 token_budget=token_budget,
                 sweep=sweep_budget,
                 sequences=preset,
-                rounds=1 if preset else rounds,
-                seconds=0.0 if preset else seconds,
+                rounds=rounds or (1 if preset else 5),
+                seconds=turn,
                 ceiling=True,
-                reference=reference and not preset and not sweep_budget,
-                layers=layers and not sweep_budget and not preset,
+                reference=options.find_reference(reference, name, sweep=sweep_budget),
+                layers=not sweep_budget if layers is None else layers,
                 accuracy=accuracy,
                 keep=layers_kept,
             )
