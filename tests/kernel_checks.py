@@ -58,13 +58,17 @@ def _code(values: torch.Tensor) -> torch.Tensor:
 def assert_within_one_code(result: RowScaled, reference: RowScaled) -> None:
     """Each value is the reference's fp8 number or a neighbour of it.
 
-    Triton's interpreter loses the carry where a number is rounded up to a power of two, and returns half of it.
+    Triton's interpreter loses the carry where a number is rounded up to a power of two, and returns half of it, which
+    is a power of two as well.
     """
     torch.testing.assert_close(result.scale, reference.scale, rtol=1e-5, atol=0)
-    ours, theirs = result.values.float(), reference.values.float()
-    near = (_code(result.values) - _code(reference.values)).abs() <= 1
+    theirs = _code(reference.values)
+    near = (_code(result.values) - theirs).abs() <= 1
     if DEVICE.type == "cpu":
-        near |= (theirs == 2 * ours) & (torch.frexp(theirs).mantissa.abs() == 0.5)
+        ours = result.values.float()
+        carried = (2 * ours).to(result.values.dtype)
+        power = (torch.frexp(ours).mantissa.abs() == 0.5) & (ours.abs() <= 128)  # there is no 512
+        near |= power & ((_code(carried) - theirs).abs() <= 1)
     assert near.all()
 
 

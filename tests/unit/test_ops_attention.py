@@ -40,13 +40,17 @@ def test_head_dimensions(dtype: torch.dtype, head_dim: int) -> None:
         check_attention(AttentionCase((5, 0, 65), head_dim=head_dim, alibi=alibi), dtype)
 
 
-@pytest.mark.parametrize("lengths", [(1,), (1, 0, 2, 0), (63, 64, 65), (128, 129, 192), (193, 385)], ids=str)
+@pytest.mark.parametrize(
+    "lengths", [(1,), (1, 0, 2, 0), (63, 64, 65), (127, 128, 129, 192), (191, 193, 385), (255, 319, 383)], ids=str
+)
 def test_lengths_with_the_tiles_of_a_gpu(lengths: tuple[int, ...]) -> None:
     check_attention(AttentionCase(lengths, heads=1), torch.float16)
 
 
-def test_a_sequence_of_more_than_1024_tokens() -> None:
-    check_attention(AttentionCase((1030, 7), heads=1), torch.float16)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+@pytest.mark.parametrize("alibi", [False, True], ids=["rope", "alibi"])
+def test_a_sequence_of_more_than_1024_tokens(dtype: torch.dtype, alibi: bool) -> None:
+    check_attention(AttentionCase((1030, 7), heads=1, alibi=alibi), dtype)
 
 
 @pytest.mark.parametrize("config", [UNROLLED, RESIDENT, STREAMED], ids=["unrolled", "resident", "streamed"])

@@ -30,6 +30,7 @@ def test_layernorm(width: int, dtype: torch.dtype) -> None:
     for rows in (1, 5):
         check_layernorm(rows, width, dtype, branch=False, bias=True)
         check_layernorm(rows, width, dtype, branch=True, bias=False)
+        check_layernorm(rows, width, dtype, branch=True, bias=True)
 
 
 @pytest.mark.parametrize("width", [320, 2560])
@@ -104,9 +105,9 @@ def test_glu(width: int, dtype: torch.dtype) -> None:
     check_glu(7, width, dtype, config=replace(HOPPER, activation=TileConfig(rows=2, columns=256, warps=4)))
 
 
-@pytest.mark.parametrize("width", [96, 3072])
-def test_activations_to_fp8(width: int) -> None:
-    check_activation_fp8(5, width, torch.float16)
+@pytest.mark.parametrize(("rows", "width"), [(5, 96), (3, 1024), (5, 3072)], ids=str)
+def test_activations_to_fp8(rows: int, width: int) -> None:
+    check_activation_fp8(rows, width, torch.float16)
 
 
 def test_gelu_over_the_whole_range() -> None:
@@ -133,6 +134,12 @@ def test_gelu_inside_a_product_over_the_whole_range() -> None:
 def test_pooling(dtype: torch.dtype, skip: int, max_tokens: int | None) -> None:
     for branch in (False, True):
         check_pooling((5, 1, 2, 0, 3, 20, 0), 480, dtype, skip=skip, max_tokens=max_tokens, branch=branch)
+
+
+@DTYPES
+def test_pooling_of_more_than_1024_residues(dtype: torch.dtype) -> None:
+    for skip, max_tokens in ((1, 1024), (0, None)):
+        check_pooling((1100, 7), 32, dtype, skip=skip, max_tokens=max_tokens, branch=True)
 
 
 def test_pooling_reference_takes_the_tokens_it_should() -> None:
