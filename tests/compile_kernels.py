@@ -60,6 +60,28 @@ QUANTIZING: list[tuple[Any, dict[str, Any]]] = [
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
     (activation_fp8_kernel, {**row_blocks(10240), "gated": False, "rows_a_program": 4, "stages": 1}),
 ]
+#: Pointers to different types, as a run has them: where the residual stream, of the type that is named first, meets
+#: what an fp8 product returns; where the first block of an fp8 run has no branch yet; where a batch is done again in
+#: fp32.
+FIRST_FP8 = {**LAYERNORM, "branch_ptr": None, "update_residual": False}
+FP16_NORM = {"weight_ptr": "fp16", "ln_bias_ptr": "fp16"}
+MIXED: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
+    (layernorm_kernel, {**LAYERNORM, "out_scale_ptr": None, "update_residual": True}, "fp16", {"branch_ptr": "bf16"}),
+    (
+        layernorm_kernel,
+        {**LAYERNORM, "out_scale_ptr": None, "update_residual": True},
+        "fp32",
+        {"branch_ptr": "bf16"} | FP16_NORM,
+    ),
+    (layernorm_mean_kernel, POOLING, "fp16", {"branch_ptr": "bf16"}),
+    (layernorm_mean_kernel, POOLING, "fp32", {"branch_ptr": "bf16"} | FP16_NORM),
+    (layernorm_mean_kernel, {**POOLING, "branch_ptr": None}, "fp32", FP16_NORM),
+]
+MIXED_QUANTIZING: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
+    (layernorm_kernel, {**LAYERNORM, "update_residual": True}, "fp16", {"branch_ptr": "bf16"}),
+    (layernorm_kernel, {**LAYERNORM, "update_residual": True}, "fp32", {"branch_ptr": "bf16"} | FP16_NORM),
+    (layernorm_kernel, FIRST_FP8, "fp16", {}),
+]
 
 
 def compile_for(
@@ -68,9 +90,13 @@ def compile_for(
     constants: dict[str, Any],
     element: str,
     tiles: dict[str, tuple[int, int]] | None = None,
+    given: dict[str, str] | None = None,
     **options: Any,
 ) -> None:
-    """Compile `kernel` to machine code; what is not in `constants` is an argument, a matrix in `tiles` of this size."""
+    """Compile `kernel` to machine code; what is not in `constants` is an argument, a matrix in `tiles` of this size.
+
+    Pointers are to `element`, but for those that `given` has another type for.
+    """
     if "overlapped" in kernel.arg_names:
         constants = constants | {"overlapped": capability >= OVERLAPPED_SINCE}
     output = "fp8e4nv" if "out_scale_ptr" in kernel.arg_names and "out_scale_ptr" not in constants else element
@@ -78,6 +104,8 @@ def compile_for(
     for name in kernel.arg_names:
         if name in constants:
             types[name] = "constexpr"
+        elif given and name in given:
+            types[name] = f"*{given[name]}"
         elif name in INTEGERS:
             types[name] = "i32"
         elif tiles and name in tiles:
@@ -104,7 +132,8 @@ def compile_for(
 def compile_longest(capability: int, head_dim: int, tiles: int, element: str) -> None:
     """What holds the most in shared memory: the longest resident sequences of heads of this size, cut as in a run."""
     cut = HOPPER.attention.resident[tiles - 1]
-    sizes = {"head_dim": head_dim, "block_half": head_dim // 2, "block_dim": head_dim}
+    padded = 1 << (head_dim - 1).bit_length()
+    sizes = {"head_dim": head_dim, "block_half": max(16, padded // 2), "block_dim": padded}
     constants = ROTARY | sizes | {"out_scale_ptr": None, "tiles": tiles, "queries": cut.queries}
     compile_for(
         capability, resident_kernel, constants, element, num_warps=cut.warps, maxnreg=cut.registers, launch_pdl=True
@@ -139,6 +168,8 @@ def main() -> None:
             compile_for(capability, kernel, constants | FP32_ATTENTION, "fp32")
         elif kernel is not resident_kernel:
             compile_for(capability, kernel, constants, "fp32")
+    for kernel, constants, element, given in MIXED + (MIXED_QUANTIZING if capability >= FP8_SINCE else []):
+        compile_for(capability, kernel, constants, element, given=given)
     for element in ("fp16", "bf16"):
         for kernel, constants in kernels:
             compile_for(capability, kernel, constants, element)
@@ -146,6 +177,9 @@ def main() -> None:
             compile_longest(capability, 64, 6, element)
             compile_longest(capability, 128, 3, element)
             compile_linear_gelu(capability, element)
+    if capability == 90:
+        for head_dim in (16, 24, 32):
+            compile_longest(capability, head_dim, 2, "fp16")
 
 
 if __name__ == "__main__":
