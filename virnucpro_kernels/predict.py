@@ -178,7 +178,8 @@ def _command(request: Request, profile: Path | None, gpus: int) -> list[str]:
     if request.force:
         options += ["--forceall"]
     if request.dry_run:
-        options += ["--dry-run"]
+        # How many jobs of which rule, and why; each with its command where the user wants to see more.
+        options += ["--dry-run"] if request.verbose else ["--dry-run", "--quiet", "rules"]
     return snakemake(*options)
 
 
@@ -245,6 +246,8 @@ class _Session:
         if state.pools_split and not self._request.force:
             chunks += "; and whatever was made from other input or parameters"
         self._say(f"  to do    {todo if not self._request.force else state.samples} samples{chunks}")
+        if not self._request.quiet:
+            self._shown = self._log.stat().st_size
 
     def _display(self) -> Display:
         if self._request.bar and sys.stderr.isatty() and not self._request.quiet and not self._request.verbose:

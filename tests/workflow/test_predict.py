@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,9 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "rule collect" in ended.stderr
+    assert re.search(r"^collect +1$", ended.stderr, re.MULTILINE)
+    assert "rule collect" not in ended.stderr
+    assert ended.stderr.count("to do    1 samples") == 1
     assert not (tmp_path / "out" / "results").exists()
 
 
