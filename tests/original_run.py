@@ -5,12 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from virnucpro_kernels.cli import app
-
-
-def run(*words: str | Path) -> None:
-    app([str(word) for word in words], standalone_mode=False)
+from stages import run
 
 
 def write_original(folder: Path, contigs: list[bytes], *, files: int = 2) -> tuple[Path, dict[str, Any]]:

@@ -19,7 +19,7 @@ from virnucpro_kernels.lanes import Embeds, is_out_of_memory
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
 from virnucpro_kernels.parts import Kind
-from virnucpro_kernels.precisions import check_precision, parse_precision
+from virnucpro_kernels.precisions import check_precision, no_original, parse_precision
 from virnucpro_kernels.provenance import EncoderRun
 from virnucpro_kernels.registry import EncoderInfo, Model
 from virnucpro_kernels.tokenizers import tokenize_proteins
@@ -83,10 +83,7 @@ def set_up(
     if precision == "auto":
         precision = "fp16" if on_gpu else "fp32"
     if precision == "original":
-        raise UsageError(
-            "precision original: stands for the original tool's embeddings, and this chunk has none; take them over"
-            " with `virnucpro import`, or choose another precision"
-        )
+        raise no_original("this chunk has none")
     asked = precision
     check_precision(asked, device.type, model.protein.layers)
     precision, fp16_layers = parse_precision(asked)

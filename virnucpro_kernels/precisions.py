@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from virnucpro_kernels.errors import UsageError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "reference")
-NO_FAIR_ESM = "precision reference needs fair-esm: pip install 'virnucpro[reference]'"
+NO_FAIR_ESM = "the reference needs fair-esm: pip install 'virnucpro[reference]'"
 _FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 
 
@@ -25,6 +25,29 @@ def parse_precision(precision: str) -> tuple[str, tuple[int, ...]]:
     return name, fp16_layers
 
 
+def has_fair_esm() -> bool:
+    """Whether the reference of ESM-2 is installed."""
+    return find_spec("esm") is not None
+
+
+def check_device(precision: str, device: str) -> None:
+    """Refuse a precision, of `PRECISIONS`, that no `device` of this kind has.
+
+    Raises:
+        UsageError: it needs another.
+    """
+    if precision == "fp8" and device != "cuda":
+        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32")
+
+
+def no_original(where: str) -> UsageError:
+    """The error that `where` has none of the embeddings that `precision: original` stands for."""
+    return UsageError(
+        f"precision original: stands for the original tool's embeddings, and {where}; take them over with `virnucpro"
+        " import`, or choose another precision"
+    )
+
+
 def check_precision(precision: str, device: str, layers: int) -> None:
     """Refuse a precision in which embeddings cannot be computed.
 
@@ -37,9 +60,8 @@ def check_precision(precision: str, device: str, layers: int) -> None:
         UsageError: it needs another device, a package that is not there, or layers that the model does not have.
     """
     name, fp16_layers = parse_precision(precision)
-    if name == "reference" and not find_spec("esm"):
-        raise UsageError(NO_FAIR_ESM)
-    if name == "fp8" and device != "cuda":
-        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32")
+    if name == "reference" and not has_fair_esm():
+        raise UsageError(f"precision {NO_FAIR_ESM}")
+    check_device(name, device)
     if max(fp16_layers, default=0) >= layers:
         raise UsageError(f"precision fp8: layer {max(fp16_layers)} is to stay fp16, but the last one is {layers - 1}")

@@ -17,7 +17,7 @@ from virnucpro_kernels.gpu import list_gpus, visible_units
 from virnucpro_kernels.installation import workflow_root
 from virnucpro_kernels.launch import run_lock, snakemake, unlock, watch
 from virnucpro_kernels.pools import POOLS
-from virnucpro_kernels.precisions import check_precision
+from virnucpro_kernels.precisions import check_precision, no_original
 from virnucpro_kernels.progress import Bar, Clock, Display, Lines, State, Watcher
 from virnucpro_kernels.run import FAILED, Run, load_run
 from virnucpro_kernels.run_folder import plan_run
@@ -135,10 +135,7 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
     if run.precision == "original":
         for pool in run.pools:
             if not (directory / run.embedding_dir(pool)).is_dir():
-                raise UsageError(
-                    f"precision original: stands for the original tool's embeddings, and {directory} has none for pool"
-                    f" {pool}; take them over with `virnucpro import`, or choose another precision"
-                )
+                raise no_original(f"{directory} has none for pool {pool}")
     elif not on_cluster:
         check_precision(run.precision, run.device, run.model.protein.layers)
 

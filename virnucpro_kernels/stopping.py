@@ -4,11 +4,12 @@ import signal
 from types import FrameType
 from typing import Self
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopRequest:
-    """Context manager, in the main thread: within the block SIGTERM and SIGINT are only noted; a second one acts.
+    """Context manager, in the main thread: within the block SIGTERM, SIGINT and SIGHUP are only noted; a second one
+    acts. A SIGHUP that is ignored stays so.
 
     Attributes:
         number: the signal that came; 0 as long as none has.
@@ -18,7 +19,11 @@ class StopRequest:
         self.number = 0
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in _SIGNALS
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # as under nohup
+        }
         return self
 
     def _note(self, number: int, _: FrameType | None) -> None:

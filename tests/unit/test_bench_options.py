@@ -31,11 +31,11 @@ def refusal(*options: str) -> str:
         ("--encoder dnabert-s --precision fp8", "--precision fp8: dnabert-s .* fp32, bf16, fp16"),
         (
             "--preset 10 --precision fp8",
-            "--precision fp8: needs an NVIDIA GPU .*, not cpu; choose from fp32, bf16, fp16",
+            "precision fp8 needs an NVIDIA GPU .*, not cpu; choose fp32",
         ),
         (
             "--preset 10 --precision fp32,fp8 --encoder dnabert-s --encoder esm2-8m",
-            "--precision fp8: needs an NVIDIA GPU",
+            "precision fp8 needs an NVIDIA GPU",
         ),
         ("--precision int8", "--precision int8: .* fp32, bf16, fp16, fp8"),
         ("--precision fp16,bf16", "--precision: .* bf16"),
@@ -60,7 +60,7 @@ def refusal(*options: str) -> str:
         ("--sample 40", "--folder"),
         ("--folder F --chunk 40", "--chunk 40: must be FRAMESxRESIDUES"),
         ("--folder F --sample 40 --gpus 2", "--gpus 2: leave it out on a CPU"),
-        ("--folder F --sample 40 --precision fp8", "--precision fp8: .* fp32, bf16, fp16"),
+        ("--folder F --sample 40 --precision fp8", "precision fp8 needs an NVIDIA GPU .*, not cpu; choose fp32"),
         ("--folder F --chunk 4x9 --encoder dnabert-s", "--encoder dnabert-s: .*ESM-2"),
     ],
 )

@@ -1,9 +1,6 @@
 """Split: a pool against the plain rendering of the original's rules, and what must not change its files."""
 
-import errno
 import gzip
-import hashlib
-import io
 import json
 import os
 import random
@@ -12,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 import pysam
@@ -21,51 +16,16 @@ import pytest
 from reference_frames import frames as reference_frames
 from reference_frames import has_codon
 from reference_frames import windows as reference_windows
-from typer.testing import CliRunner
+from split_runs import GEOMETRY, contents, random_contigs, run, split, write_fasta
 
 from virnucpro_kernels.chunks import Frames, read_frames
-from virnucpro_kernels.cli import app
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.frames import FRAME_NAMES
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.problems import InputError
-from virnucpro_kernels.split import PoolSummary, SplitOptions, split_pool
-from virnucpro_kernels.unusable import NothingUsableError, forget_split_of_repaired, read_unusable
+from virnucpro_kernels.split import SplitOptions, split_pool
 from virnucpro_kernels.windows import Geometry
-
-GEOMETRY = Geometry(60)
-ALPHABETS = ["ACGGCC", "ACGGCC", "ACGT", "ACGTNRY-*Uacgt", "acgc", "N", "TA"]
-
-Contig = tuple[str, str, str]
-
-
-def random_contigs(seed: int, number: int) -> list[Contig]:
-    """ID, description and sequence of contigs of every status, of 0 to 200 bases."""
-    rng = random.Random(seed)
-    contigs = []
-    for index in range(number):
-        sequence = "".join(rng.choices(rng.choice(ALPHABETS), k=rng.choice([0, 1, 2, 3, 50, 60, 61, 119, 200])))
-        contigs.append((f"c{seed}_{index}", rng.choice(["", "a description", 'é "x"; y']), sequence))
-    return contigs
-
-
-def write_fasta(path: Path, contigs: list[Contig]) -> Path:
-    text = "".join(f">{contig} {description}\n{sequence}\n" for contig, description, sequence in contigs)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def split(folder: Path, *inputs: Path, **options: object) -> PoolSummary:
-    samples = [(path.name.split(".")[0], path) for path in inputs]
-    chosen = SplitOptions(**{"geometry": GEOMETRY, "chunk_tokens": 3000, **options})  # type: ignore[arg-type]
-    return split_pool(samples, folder, chosen, lambda done, total: None)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Checksum of every file below `folder`."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def chunk_frames(folder: Path) -> list[Frames]:
@@ -280,111 +240,6 @@ def test_a_failed_split_leaves_no_manifest_and_the_next_one_cleans_up(tmp_path: 
     assert contents(tmp_path / "pool") == wanted
 
 
-def bad_files(folder: Path) -> dict[str, Path]:
-    """Files that are found unusable when they are opened, read, checked, and when all of their IDs are known."""
-    texts = {
-        "text": b"no sequences\n",
-        "cut": gzip.compress(b">a\nACGGCC\n" * 9999)[:-20],
-        "protein": b">a\nACGGCC\n>p\nMKLVEFQ\n",
-        "twice": b">x\nACGGCC\n>x\nACGGCC\n",
-    }
-    for name, text in texts.items():
-        (folder / f"{name}.fa").write_bytes(text)
-    return {name: folder / f"{name}.fa" for name in texts}
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_unusable_samples_are_left_out_of_a_pool(tmp_path: Path, threads: int) -> None:
-    """The rest is split as if they were not there, byte for byte."""
-    good = [write_fasta(tmp_path / f"{name}.fa", random_contigs(seed, 60)) for seed, name in enumerate(("a", "b"))]
-    bad = bad_files(tmp_path)
-    summary = split(
-        tmp_path / "pool", bad["text"], good[0], bad["cut"], bad["protein"], good[1], bad["twice"], threads=threads
-    )
-    split(tmp_path / "alone", *good, threads=threads)
-    files, alone = contents(tmp_path / "pool"), contents(tmp_path / "alone")
-    assert files.pop("unusable.tsv") != alone.pop("unusable.tsv")
-    assert files == alone
-    assert summary.contigs == 120
-    assert [found.sample for found in summary.unusable] == ["text", "cut", "protein", "twice"]
-    for found, fault in zip(summary.unusable, ["not a sequence file", "truncated", "holds 'L'", "'x'"], strict=True):
-        assert found.error.startswith(str(bad[found.sample]))
-        assert fault in found.error
-    table = read_unusable(tmp_path / "pool" / "unusable.tsv")
-    assert list(table) == ["text", "cut", "protein", "twice"]
-    for name, found in table.items():
-        assert not found.repaired(bad[name])
-    assert read_unusable(tmp_path / "alone" / "unusable.tsv") == {}
-
-
-def test_a_pool_without_any_usable_sample_fails_for_all_that_is_wrong(tmp_path: Path) -> None:
-    bad = bad_files(tmp_path)
-    with pytest.raises(NothingUsableError) as caught:
-        split(tmp_path / "pool", *bad.values())
-    assert [found.sample for found in caught.value.unusable] == list(bad)
-    assert all(str(path) in str(caught.value) for path in bad.values())
-    assert not (tmp_path / "pool" / "chunks.tsv").exists()
-    with pytest.raises(InputError) as alone:
-        split(tmp_path / "pool", bad["protein"])
-    assert not isinstance(alone.value, NothingUsableError)
-
-
-def test_two_samples_of_one_unusable_file_and_one_from_a_pipe(tmp_path: Path) -> None:
-    """What can be read only once is read once, however often the survey begins anew."""
-    bad, pipe = bad_files(tmp_path)["twice"], tmp_path / "pipe"
-    os.mkfifo(pipe)
-    Thread(target=pipe.write_text, args=(">a\nACGGCC\n",)).start()
-    samples = [("one", bad), ("pipe", pipe), ("two", bad)]
-    summary = split_pool(samples, tmp_path / "pool", SplitOptions(GEOMETRY), lambda *_: None)
-    assert [found.sample for found in summary.unusable] == ["one", "two"]
-    assert pd.read_parquet(tmp_path / "pool" / "contigs.parquet")["sample"].tolist() == ["pipe"]
-
-
-def test_a_failing_disk_is_no_fault_of_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = [write_fasta(tmp_path / f"{name}.fa", random_contigs(seed, 5)) for seed, name in enumerate(("a", "b"))]
-    opened = Path.open
-
-    def failing(path: Path, *arguments: Any, **options: Any) -> Any:
-        if path == good[1]:
-            raise OSError(errno.EIO, "Input/output error")
-        return opened(path, *arguments, **options)
-
-    monkeypatch.setattr(Path, "open", failing)
-    with pytest.raises(InputError, match="Input/output error"):
-        split(tmp_path / "pool", *good)
-    assert not (tmp_path / "pool" / "chunks.tsv").exists()
-
-
-def test_a_file_is_repaired_when_it_is_another_one(tmp_path: Path) -> None:
-    bad, good = bad_files(tmp_path), write_fasta(tmp_path / "a.fa", random_contigs(1, 5))
-    summary = split(tmp_path / "pool", good, bad["twice"])
-    [found] = summary.unusable
-    manifest = tmp_path / "pool" / "chunks.tsv"
-    forget_split_of_repaired(manifest, {"a": good, "twice": bad["twice"]})
-    assert manifest.exists()
-    state = bad["twice"].stat()
-    bad["twice"].write_bytes(b">x\nACGGCC\n>y\nACGGCC\n")
-    os.utime(bad["twice"], ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert bad["twice"].stat().st_size == state.st_size
-    assert found.repaired(bad["twice"])
-    forget_split_of_repaired(manifest, {"a": good, "twice": bad["twice"]})
-    assert not manifest.exists()
-
-
-def test_the_command_names_samples_that_it_leaves_out(tmp_path: Path) -> None:
-    good, bad = write_fasta(tmp_path / "a.fa", random_contigs(1, 5)), bad_files(tmp_path)
-    pool = tmp_path / "pool"
-    options = ("--window-length", "60", "--output-dir", str(pool))
-    result = run(*options, str(good), f"spoilt={bad['twice']}")
-    assert result.code == 0, result.error
-    assert f"error: sample spoilt is left out: {bad['twice']}" in result.output
-    record = json.loads((pool / "split.json").read_text())
-    assert record["state"] == "complete"
-    assert list(record["unusable"]) == ["spoilt"]
-    assert run(*options, str(bad["twice"]), str(bad["cut"])).code != 0
-    assert list(json.loads((pool / "split.json").read_text())["unusable"]) == ["twice", "cut"]
-
-
 def test_input_that_changes_between_the_readings_is_refused(tmp_path: Path) -> None:
     path = write_fasta(tmp_path / "a.fa", random_contigs(8, 20))
     calls = []
@@ -407,11 +262,6 @@ def test_progress_goes_from_start_to_end(large: Path, tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.5
     assert shares[-1] == 1
-
-
-def run(*arguments: str, stdin: bytes = b"") -> SimpleNamespace:
-    result = CliRunner().invoke(app, ["split", *arguments], input=io.BytesIO(stdin).read())
-    return SimpleNamespace(code=result.exit_code, output=result.output, error=result.exception)
 
 
 def test_the_command(tmp_path: Path) -> None:

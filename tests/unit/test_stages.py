@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from stages import run, score_chunk
 
-from virnucpro_kernels.cli import app
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.manifest import read_manifest
 from virnucpro_kernels.registry import Model
@@ -23,10 +23,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny-300", window_length=300)
 
 
-def run(*arguments: object) -> None:
-    app([str(argument) for argument in arguments], standalone_mode=False)
-
-
 def all_stages(directory: Path, model: Model, samples: dict[str, Path], *, chunk_tokens: int) -> None:
     pool = directory / "pool"
     inputs = [f"{name}={path}" for name, path in samples.items()]
@@ -34,14 +30,11 @@ def all_stages(directory: Path, model: Model, samples: dict[str, Path], *, chunk
     vectors = pool / model.encoders_id("fp32")
     scores = vectors / model.model_id
     for chunk in read_manifest(pool / "chunks.tsv"):
-        files = [vectors / f"{chunk.chunk}.{kind}.h5" for kind in ("nucleotide", "protein")]
-        run(
-            *("embed", pool / "chunks.tsv", "--chunk", chunk.chunk, "--model", model.directory, "--device", "cpu"),
-            *("--precision", "fp32", "--nucleotide", files[0], "--protein", files[1]),
+        score_chunk(
+            *(pool / "chunks.tsv", chunk.chunk, model.directory, "--device", "cpu", "--precision", "fp32"),
+            vectors=vectors,
+            scores=scores / f"{chunk.chunk}.parquet",
         )
-        features = vectors / f"{chunk.chunk}.features.h5"
-        run("merge", *files, "--output", features)
-        run("classify", features, "--model", model.directory, "--output", scores / f"{chunk.chunk}.parquet")
     for name, path in samples.items():
         tables = [pool / file for file in ("contigs.parquet", "windows.parquet", "chunks.tsv")]
         run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from virnucpro_kernels.bench.encoders import CONFIGS
 from virnucpro_kernels.bench.run import PRECISIONS
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.dispatch import check_fp8
+from virnucpro_kernels.precisions import NO_FAIR_ESM, check_device, has_fair_esm
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,9 @@ def find_precisions(text: str, encoders: Sequence[str], device: torch.device) ->
         raise UsageError("--precision: measure bf16 in a run of its own, or together with fp32")
     if not any(precisions_of(name, precisions) for name in encoders):
         raise UsageError(f"--precision {text}: {_DNABERT} has no fp8; choose from {_WITHOUT_FP8}")
+    for name in precisions:
+        check_device(name, device.type)
     if "fp8" in precisions:
-        if device.type != "cuda":
-            raise UsageError(
-                f"--precision fp8: needs an NVIDIA GPU of compute capability 8.9, not {device.type}; choose from"
-                f" {_WITHOUT_FP8}"
-            )
         check_fp8(device)
     return precisions
 
@@ -95,9 +92,9 @@ def find_reference(wanted: bool | None, encoder: str, *, sweep: bool) -> bool:
     """Whether to measure the original's way: by default where it can be, but not beside a sweep."""
     if wanted is not None or sweep:
         return bool(wanted)
-    there = encoder == _DNABERT or importlib.util.find_spec("esm") is not None
+    there = encoder == _DNABERT or has_fair_esm()
     if not there:
-        log.warning("%s: not the original's way, which needs fair-esm: pip install 'virnucpro[reference]'", encoder)
+        log.warning("%s: the original's way is not measured: %s", encoder, NO_FAIR_ESM)
     return there
 
 

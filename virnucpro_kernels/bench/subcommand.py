@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from virnucpro_kernels.errors import StoppedError, VirnucproError
+from virnucpro_kernels.stopping import StopRequest
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_SECONDS = 0.5
 #: How long a command may take to end once it is told so; `predict` has its own jobs to end first.
 _GRACE_SECONDS = 60.0
@@ -21,12 +19,11 @@ def run_command(*words: object) -> None:
     """Run `virnucpro WORDS…` to its end. A signal that ends this process ends the command first.
 
     :raises VirnucproError: it failed; says the last of what it said.
-    :raises KeyboardInterrupt: SIGINT came.
-    :raises StoppedError: SIGTERM or SIGHUP came.
+    :raises StoppedError: a signal came.
     """
     command = [sys.executable, "-m", "virnucpro_kernels", *map(str, words)]
     with (
-        _noted() as signals,
+        StopRequest() as stop,
         # In a session of its own it is told by us alone, and once: a second signal would have it end at once.
         subprocess.Popen(
             command,
@@ -37,20 +34,18 @@ def run_command(*words: object) -> None:
             start_new_session=True,
         ) as process,
     ):
-        said = _wait(process, signals)
-    if signal.SIGINT in signals:
-        raise KeyboardInterrupt
-    if signals:
-        raise StoppedError(
-            f"stopped by {signals[0].name}, and virnucpro {words[0]} with it; run the same command again"
-        )
+        said = _wait(process, stop)
+    if stop.stopped():
+        error = StoppedError(f"stopped, and virnucpro {words[0]} with it; run the same command again")
+        error.exit_code = 128 + stop.number
+        raise error
     if process.returncode:
         raise VirnucproError(f"virnucpro {words[0]} ended with exit code {process.returncode}: {said[-2000:]}")
 
 
-def _wait(process: subprocess.Popen[str], signals: list[signal.Signals]) -> str:
-    """Wait for the end, or bring it about once there are `signals`; return what was said on standard error."""
-    while not signals:
+def _wait(process: subprocess.Popen[str], stop: StopRequest) -> str:
+    """Wait for the end, or bring it about once there is a signal; return what was said on standard error."""
+    while not stop.stopped():
         try:
             return process.communicate(timeout=_POLL_SECONDS)[1]
         except subprocess.TimeoutExpired:
@@ -61,18 +56,3 @@ def _wait(process: subprocess.Popen[str], signals: list[signal.Signals]) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.communicate()[1]
-
-
-@contextmanager
-def _noted() -> Iterator[list[signal.Signals]]:
-    """Yield a list to which signals are only added, so that none comes between a process and what waits for it."""
-    found: list[signal.Signals] = []
-    earlier = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in earlier.items():
-        if handler != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda number, _: found.append(signal.Signals(number)))
-    try:
-        yield found
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)

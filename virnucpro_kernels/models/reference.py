@@ -43,7 +43,7 @@ class ReferenceEsm2(_OneByOne):
         try:
             from esm.model.esm2 import ESM2
         except ImportError:
-            raise UsageError(NO_FAIR_ESM) from None
+            raise UsageError(f"precision {NO_FAIR_ESM}") from None
         config = encoder.config
         if config.feed_forward != 4 * config.hidden:
             raise UsageError(f"fair-esm has no ESM-2 of {config.hidden} channels with {config.feed_forward} between")
