@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from virnucpro_kernels.chunks import read_frames
-from virnucpro_kernels.classify import softmax
-from virnucpro_kernels.manifest import read_manifest
-from virnucpro_kernels.registry import Model, find_model
+from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.score.classify import softmax
+from virnucpro_kernels.split.chunk_plan import read_frames
+from virnucpro_kernels.weights.registry import Model, find_model
 
 _BASES = 150
 # The process says its own peak: what the system reports of a child includes that of its parent before the start.
 _PROGRAM = """
 import atexit, pathlib, sys
-from virnucpro_kernels.cli import main
+from virnucpro_kernels.cli.main import main
 status, answer = pathlib.Path("/proc/self/status"), pathlib.Path(sys.argv.pop(1))
 atexit.register(lambda: answer.write_text(next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))))
 main()

@@ -37,7 +37,7 @@ def trace(request: Any) -> list[dict[str, Any]]:
     """Embed a chunk in this process; return what ran on the GPU: name, `ts` and `dur` in microseconds."""
     import torch
 
-    from virnucpro_kernels.embed import embed
+    from virnucpro_kernels.embed.embed import embed
 
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities, acc_events=True) as profile:
@@ -79,8 +79,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     options = parser.parse_args()
 
-    from virnucpro_kernels.embed import Request
-    from virnucpro_kernels.registry import find_model
+    from virnucpro_kernels.embed.embed import Request
+    from virnucpro_kernels.weights.registry import find_model
 
     with tempfile.TemporaryDirectory() as folder:
         nucleotide, protein = Path(folder) / "nucleotide.h5", Path(folder) / "protein.h5"

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from virnucpro_kernels.frames import cut_frames, find_frames
-from virnucpro_kernels.records import read_batches
-from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.windows import place_windows
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.records import read_batches
+from virnucpro_kernels.split.frames import cut_frames, find_frames
+from virnucpro_kernels.split.windows import place_windows
 
 _RATE_BASES = 1 << 23
 _ROUNDS = 5

@@ -19,15 +19,15 @@ from sklearn.metrics import roc_auc_score
 
 from training.features import Encoders, find_frames
 from training.genomes import Genomes, Pieces
-from virnucpro_kernels.classify import logits
 from virnucpro_kernels.models.classifier import Classifier
-from virnucpro_kernels.registry import Model, find_model
-from virnucpro_kernels.weights import (
+from virnucpro_kernels.score.classify import logits
+from virnucpro_kernels.weights.load import (
     load_classifier,
     load_dna_tokenizer,
     load_nucleotide_encoder,
     load_protein_encoder,
 )
+from virnucpro_kernels.weights.registry import Model, find_model
 
 Floats = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]

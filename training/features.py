@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from virnucpro_kernels.frames import cut_frames
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Esm2
-from virnucpro_kernels.packing import TokenArray, pack, plan_batches
-from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.tokenizers import DnaTokenizer, tokenize_proteins
-from virnucpro_kernels.windows import Windows, place_windows
+from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
+from virnucpro_kernels.ops.packing import TokenArray, pack, plan_batches
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.split.frames import cut_frames
+from virnucpro_kernels.split.windows import Windows, place_windows
 
 _TOKEN_BUDGET = 8192
 

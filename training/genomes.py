@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.records import read_records
-from virnucpro_kernels.sequences import SequenceArray
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.records import read_records
 
 _UNAMBIGUOUS = b"ACGTacgt"
 

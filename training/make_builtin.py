@@ -17,7 +17,8 @@ from training.features import Encoders, find_frames
 from training.genomes import Genomes
 from training.head import train_classifier
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
-from virnucpro_kernels.model_directory import (
+from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.weights.directory import (
     Description,
     NewClassifier,
     NewEncoder,
@@ -25,7 +26,6 @@ from virnucpro_kernels.model_directory import (
     tensors_of,
     write_model_directory,
 )
-from virnucpro_kernels.tokenizers import DnaTokenizer
 
 SEED = 2024
 _HELD_OUT_WINDOWS = 4_000  # of each class

@@ -1,5 +1,5 @@
 """`python -m virnucpro_kernels` is the `virnucpro` command."""
 
-from virnucpro_kernels.cli import main
+from virnucpro_kernels.cli.main import main
 
 main()

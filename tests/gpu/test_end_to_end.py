@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from precision_runs import PrecisionRuns, Scores, check_scores
+
+from tests.helpers.precision_runs import PrecisionRuns, Scores, check_scores
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from engine_runs import embed, proteins_by, read, stop_after, with_outliers
 
-from virnucpro_kernels.cli import app
-from virnucpro_kernels.encoders import loading, set_up
-from virnucpro_kernels.engine import Encoder, Engine
+from tests.helpers import tiny
+from tests.helpers.engine_runs import embed, proteins_by, read, stop_after, with_outliers
+from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.embed.encoders import loading, set_up
+from virnucpro_kernels.embed.engine import Encoder, Engine
+from virnucpro_kernels.embed.gpu import GpuMonitor, lease, list_gpus, visible_units
 from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
-from virnucpro_kernels.gpu import GpuMonitor, lease, list_gpus, visible_units
-from virnucpro_kernels.job import read_job
-from virnucpro_kernels.sequences import SequenceArray
-from virnucpro_kernels.store import verify
-from virnucpro_kernels.tokenizers import DnaTokenizer
+from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.pool.embedding_file import verify
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.sequences.arrays import SequenceArray
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
@@ -197,7 +197,7 @@ def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pool_files import write_pool
+    from tests.helpers.pool_files import write_pool
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     model = tiny.write_model(tmp_path / "tiny-500")
@@ -219,7 +219,7 @@ def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeyp
 
 
 def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pool_files import write_pool
+    from tests.helpers.pool_files import write_pool
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     model = tiny.write_model(tmp_path / "tiny-500")

@@ -11,7 +11,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.upcast import fp32_activations
-from virnucpro_kernels.packing import PackedBatch, TokenArray, pack
+from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from kernel_checks import (
+
+from tests.helpers.kernel_checks import (
     DEVICE,
     AttentionCase,
     assert_as_good,
@@ -20,7 +21,6 @@ from kernel_checks import (
     error,
     random,
 )
-
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig, kernel_config

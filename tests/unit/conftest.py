@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from collect_runs import ODD, plain
-from original_models import Originals, write_originals
-from synthetic_pool import Pool, write_pool
+
+from tests.helpers.collect_runs import ODD, plain
+from tests.helpers.original_models import Originals, write_originals
+from tests.helpers.synthetic_pool import Pool, write_pool
 
 
 @pytest.fixture

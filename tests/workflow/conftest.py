@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from runs import contigs, snakemake, write_run
+
+from tests.helpers.runs import contigs, snakemake, write_run
 
 
 @pytest.fixture(scope="session")

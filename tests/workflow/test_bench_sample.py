@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from runs import virnucpro
+
+from tests.helpers.runs import virnucpro
 
 
 def test_a_sample_is_measured_from_fasta_to_tables(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from runs import MODEL, call, checksums, contigs, planned, snakemake
 
+from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake
 from virnucpro_kernels.files import sha256
-from virnucpro_kernels.manifest import read_manifest
-from virnucpro_kernels.registry import find_model, write_model
+from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.weights.registry import find_model, write_model
 
 
 def configure(directory: Path, **keys: str) -> None:
@@ -136,7 +136,7 @@ def test_small_samples_share_a_pool_and_a_new_one_joins_the_last(tmp_path: Path)
 
 
 def snakefile() -> Path:
-    from runs import ROOT
+    from tests.helpers.runs import ROOT
 
     return ROOT / "Snakefile"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from runs import MODEL, ROOT, call
 
-from virnucpro_kernels.run import CHUNK_STAGES
+from tests.helpers.runs import MODEL, ROOT, call
+from virnucpro_kernels.run.run import CHUNK_STAGES
 
 #: Names on conda-forge and bioconda that differ from those on PyPI.
 PYPI_NAMES = {"pytorch": "torch", "python-zstandard": "zstandard"}
@@ -120,7 +120,7 @@ def note():
         print(*{owner for name in names & sys.modules.keys() for owner in owners.get(name, ())}, file=file)
 
 atexit.register(note)
-from virnucpro_kernels.cli import main
+from virnucpro_kernels.cli.main import main
 main()
 """
 

@@ -4,9 +4,9 @@ import csv
 import sys
 from pathlib import Path
 
-import tiny
-from original_run import write_original
-from runs import call
+from tests.helpers import tiny
+from tests.helpers.original_run import write_original
+from tests.helpers.runs import call
 
 
 def test_a_run_of_the_original_goes_on_to_the_tables(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import MODEL, ROOT, call, checksums, contigs, virnucpro
 
-from virnucpro_kernels.run import ORIGINAL_FILES, TABLES
+from tests.helpers.runs import MODEL, ROOT, call, checksums, contigs, virnucpro
+from virnucpro_kernels.run.run import ORIGINAL_FILES, TABLES
 
 BROKEN = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"
 

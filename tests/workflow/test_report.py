@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runs import snakemake
+from tests.helpers.runs import snakemake
 
 
 def test_the_report_shows_the_tables_with_captions(finished: Path, tmp_path: Path) -> None:

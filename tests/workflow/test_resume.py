@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
-from runs import MODEL, checksums, contigs, virnucpro
 
-from virnucpro_kernels.job import read_job
+from tests.helpers.runs import MODEL, checksums, contigs, virnucpro
+from virnucpro_kernels.pool.job_record import read_job
 
 SAMPLES = ("first", "second")
 OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")

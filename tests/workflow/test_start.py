@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import DEMO, ROOT, call, contigs, planned, snakemake, write_run
+
+from tests.helpers.runs import DEMO, ROOT, call, contigs, planned, snakemake, write_run
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from runs import MODEL, checksums, contigs, snakemake, virnucpro
 
-from virnucpro_kernels.pools import read_pools
+from tests.helpers.runs import MODEL, checksums, contigs, snakemake, virnucpro
+from virnucpro_kernels.run.pools import read_pools
 
 PROTEIN = ">p\nMKLVEFQPIMKLVEFQPIMKLVEFQPI\n"
 DUPLICATES = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"

@@ -14,7 +14,7 @@ from torch import nn
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Block, Esm2, Esm2Config
-from virnucpro_kernels.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
+from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
 
 CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
     "esm2-8m": Esm2Config(6, 320, 20, 1280),

@@ -9,7 +9,7 @@ import torch
 
 from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.bench.timing import calls_a_second, measure_memory
-from virnucpro_kernels.encoders import default_budget
+from virnucpro_kernels.embed.encoders import default_budget
 
 
 def count_sequences(workload: Workload, budget: int) -> int:

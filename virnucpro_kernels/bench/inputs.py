@@ -11,8 +11,9 @@ from tokenizers import Tokenizer, models, processors, trainers
 
 from virnucpro_kernels.bench.encoders import CONFIGS, make_encoder
 from virnucpro_kernels.files import atomic_path, sha256
-from virnucpro_kernels.manifest import Chunk, write_manifest
-from virnucpro_kernels.model_directory import (
+from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.weights.directory import (
     Description,
     NewClassifier,
     NewEncoder,
@@ -20,7 +21,6 @@ from virnucpro_kernels.model_directory import (
     tensors_of,
     write_model_directory,
 )
-from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 
 _WINDOW_LENGTH = 500
 _FRAMES_AT_ONCE = 10_000

@@ -17,7 +17,7 @@ from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.linear import Operand, linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, one_kernel
-from virnucpro_kernels.packing import PackedBatch
+from virnucpro_kernels.ops.packing import PackedBatch
 
 
 @dataclass(frozen=True)

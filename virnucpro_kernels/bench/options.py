@@ -11,8 +11,8 @@ import torch
 from virnucpro_kernels.bench.encoders import CONFIGS
 from virnucpro_kernels.bench.run import PRECISIONS
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models.precisions import NO_FAIR_ESM, check_device, has_fair_esm
 from virnucpro_kernels.ops.dispatch import check_fp8
-from virnucpro_kernels.precisions import NO_FAIR_ESM, check_device, has_fair_esm
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def find_gpus(wanted: Sequence[int] | None, device: torch.device) -> list[int]:
         if wanted:
             raise UsageError(f"--gpus {wanted[0]}: leave it out on a CPU")
         return [0]
-    from virnucpro_kernels.run import count_gpus  # only samples need what the workflow is made of
+    from virnucpro_kernels.run.run import count_gpus  # only samples need what the workflow is made of
 
     there = count_gpus()
     for number in wanted or ():

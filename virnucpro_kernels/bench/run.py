@@ -26,9 +26,9 @@ from virnucpro_kernels.bench.layer import layer_parts, profile_kernels
 from virnucpro_kernels.bench.reference import ReferenceRate, measure_reference
 from virnucpro_kernels.bench.results import Layer, Rate, Results
 from virnucpro_kernels.bench.timing import calls_a_second, copy_bandwidth
-from virnucpro_kernels.encoders import default_budget
+from virnucpro_kernels.embed.device import is_out_of_memory
+from virnucpro_kernels.embed.encoders import default_budget
 from virnucpro_kernels.errors import GpuMemoryError
-from virnucpro_kernels.lanes import is_out_of_memory
 from virnucpro_kernels.models.esm2 import Esm2
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 
+from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import StoppedError, VirnucproError
-from virnucpro_kernels.stopping import StopRequest
 
 _POLL_SECONDS = 0.5
 #: How long a command may take to end once it is told so; `predict` has its own jobs to end first.

@@ -18,8 +18,8 @@ from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import glu
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
+from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.pooling import layernorm_mean
-from virnucpro_kernels.packing import PackedBatch
 
 EPS = 1e-12
 

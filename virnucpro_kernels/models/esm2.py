@@ -24,9 +24,9 @@ from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import Operand, linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
+from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import attention_factors
-from virnucpro_kernels.packing import PackedBatch
 
 #: ESM-2 was trained with 12 % of the tokens zeroed on average, and rescales the others for it at inference too.
 EMBEDDING_SCALE = 1 - 0.15 * 0.8

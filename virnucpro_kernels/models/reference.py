@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models import dnabert_s, esm2
-from virnucpro_kernels.packing import PackedBatch
-from virnucpro_kernels.precisions import NO_FAIR_ESM
+from virnucpro_kernels.models.precisions import NO_FAIR_ESM
+from virnucpro_kernels.ops.packing import PackedBatch
 
 
 class _OneByOne(nn.Module):

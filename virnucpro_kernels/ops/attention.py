@@ -12,9 +12,9 @@ from torch.nn import functional
 from virnucpro_kernels.ops import attention_kernels, dispatch
 from virnucpro_kernels.ops.configs import AttentionConfig, KernelConfig, kernel_config
 from virnucpro_kernels.ops.flash import bundled_flash_attention, flash_attn_attention
+from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
 from virnucpro_kernels.ops.rotary import Rope, rotate
-from virnucpro_kernels.packing import PackedBatch
 
 #: Shared memory has room for so many channels of a head; of larger heads fewer tiles are resident.
 _RESIDENT_CHANNELS = 64

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.rotary import Rope, rotate
-from virnucpro_kernels.packing import PackedBatch
 
 
 def _rotated(qkv: torch.Tensor, batch: PackedBatch, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""All tests, and `helpers`, which they share."""

@@ -1,0 +1,1 @@
+"""What tests of several rooms share: real inputs, runs of stages, checks of vectors."""

@@ -1,0 +1,76 @@
+"""Running the engine on tiny encoders: what the tests on the CPU and on a GPU share."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tests.helpers import tiny
+from virnucpro_kernels.embed.device import Embeds
+from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
+from virnucpro_kernels.embed.resume import Kind, open_parts
+from virnucpro_kernels.models.esm2 import Esm2
+from virnucpro_kernels.models.tokenizers import tokenize_proteins
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader
+from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.split.chunk_plan import Frames
+
+BUDGET = 256
+
+
+def proteins_by(module: Embeds) -> Encoder:
+    return Encoder("protein", module, tokenize_proteins)
+
+
+def with_outliers(factor: float) -> Esm2:
+    """An encoder two channels of which grow so large within a layer that fp16 cannot hold them, one of them upwards.
+
+    Both are needed: of what is far below zero GELU may make zeros before it is rounded.
+    """
+    encoder = tiny.protein_encoder()
+    block = encoder.blocks[0]
+    block.feed_forward.up.weight[3] *= factor
+    block.feed_forward.up.weight[4] = -block.feed_forward.up.weight[3]
+    block.feed_forward.down.weight[:, 3:5] /= factor / 100  # not less, or fp16 has few digits for them
+    return encoder
+
+
+def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Kind, Provenance]:
+    base = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
+    run = EncoderRun("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
+    return {
+        "protein": replace(base, protein=run),
+        "nucleotide": replace(base, nucleotide=replace(run, dimension=tiny.NUCLEOTIDE_DIMENSION)),
+    }
+
+
+def embed(
+    folder: Path,
+    frames: Frames,
+    *encoders: Encoder,
+    budget: int = BUDGET,
+    precision: str = "fp32",
+    engine: Engine | None = None,
+) -> dict[Kind, Measures]:
+    """Embed into `folder`, with the parts beside the files."""
+    engine = engine or Engine(torch.device("cpu"), torch.float32)
+    outputs: dict[Kind, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
+    makers = {each.kind: partial(Encoder, each.kind, each.module, each.tokenize) for each in encoders}
+    with open_parts(folder / "parts") as parts:
+        return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, parts)
+
+
+def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    with EmbeddingReader(path) as reader:
+        return reader.rows, reader.read(0, len(reader))
+
+
+def stop_after(batches: int) -> Callable[[], bool]:
+    """A question that is answered no for so many batches, and yes from then on."""
+    asked = count()
+    return lambda: next(asked) >= batches

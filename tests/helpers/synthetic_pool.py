@@ -1,0 +1,136 @@
+"""A small pool with made-up scores in the real files' layout, as `split` and `classify` leave it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, read_model, write_model
+
+
+@dataclass(frozen=True)
+class Contig:
+    """An input record: for each of its windows, start, end, and the logit of each frame by its number 0 to 5."""
+
+    name: str
+    length: int
+    windows: Sequence[tuple[int, int, Mapping[int, float]]] = ()
+    description: str = ""
+    status: str | None = None
+
+    @property
+    def final_status(self) -> str:
+        if self.status:
+            return self.status
+        return "scored" if any(frames for _, _, frames in self.windows) else "no_open_frame"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where the files are."""
+
+    directory: Path
+    model: Model
+    inputs: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def scores(self) -> Path:
+        return self.directory / "encoders" / self.model.model_id
+
+
+def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 300, purpose: str = "trial") -> Model:
+    """A model of which only the description counts."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for file in ("nucleotide", "tokenizer", "protein", "classifier"):
+        (directory / file).write_bytes(b"x")
+
+    def info(file: str) -> dict[str, str | int]:
+        return {"file": file, "sha256": "0" * 64, "bytes": 1, "source": "made up", "source_sha256": ""}
+
+    sizes = {"architecture": "esm2", "layers": 1, "hidden": 64, "heads": 1, "feed_forward": 1, "vocabulary": 1}
+    write_model(
+        Model(
+            name=name,
+            directory=directory,
+            window_length=window_length,
+            purpose=purpose,
+            source="made up",
+            licence="MIT",
+            notes="",
+            nucleotide=EncoderInfo(**info("nucleotide"), name="n", **sizes),
+            tokenizer=FileInfo(**info("tokenizer")),
+            protein=EncoderInfo(**info("protein"), name="p", **sizes),
+            classifier=ClassifierInfo(**info("classifier"), dimension=2, hidden=2),
+        )
+    )
+    return read_model(directory)
+
+
+def softmax(logits: Sequence[float]) -> np.ndarray:
+    """float32 (n, 2), as the original computes its scores."""
+    difference = torch.tensor(logits, dtype=torch.float32)
+    return torch.softmax(torch.stack([torch.zeros_like(difference), difference], dim=1), dim=1).numpy()
+
+
+def write_scores(path: Path, rows: Sequence[int], logits: Sequence[float], model_id: str) -> None:
+    """A score file, of row groups so small that reading it takes several."""
+    scores = softmax(logits)
+    table = pa.table(
+        {
+            "row": pa.array(rows, pa.int64()),
+            "logit": pa.array(logits, pa.float32()),
+            "p_other": scores[:, 0],
+            "p_virus": scores[:, 1],
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata({"model_id": model_id}), path, row_group_size=7)
+
+
+def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chunks: int = 3, seed: int = 0) -> Pool:
+    """Write tables, manifest, scores scattered over chunks, and input files."""
+    model = make_model(directory / "model")
+    contigs = [(sample, contig) for sample, members in samples.items() for contig in members]
+    windows = [(index, *window) for index, (_, contig) in enumerate(contigs) for window in contig.windows]
+    frames = [len(found) for *_, found in windows]
+    directory.mkdir(parents=True, exist_ok=True)
+    contig_table = {
+        "sample": pa.array([sample for sample, _ in contigs], pa.string()).dictionary_encode(),
+        "contig": pa.array([contig.name for _, contig in contigs], pa.string()),
+        "description": pa.array([contig.description for _, contig in contigs], pa.string()),
+        "length": pa.array([contig.length for _, contig in contigs], pa.int64()),
+        "status": pa.array([contig.final_status for _, contig in contigs], pa.string()).dictionary_encode(),
+        "windows": pa.array([len(contig.windows) for _, contig in contigs], pa.int32()),
+    }
+    pq.write_table(pa.table(contig_table), directory / "contigs.parquet", row_group_size=5)
+    window_table = {
+        "contig": pa.array([index for index, *_ in windows], pa.int64()),
+        "start": pa.array([start for _, start, _, _ in windows], pa.int64()),
+        "end": pa.array([end for _, _, end, _ in windows], pa.int64()),
+        "frames": pa.array([sum(1 << frame for frame in found) for *_, found in windows], pa.uint8()),
+        "first_row": pa.array([sum(frames[:place]) for place in range(len(windows))], pa.int64()),
+    }
+    pq.write_table(pa.table(window_table), directory / "windows.parquet", row_group_size=5)
+
+    logits = np.array([found[frame] for *_, found in windows for frame in sorted(found)], np.float32)
+    chunk_of_row = np.random.default_rng(seed).integers(0, chunks, len(logits))
+    pool = Pool(directory, model)
+    manifest = []
+    for number in range(chunks):
+        rows = np.flatnonzero(chunk_of_row == number)
+        if len(rows):
+            name = f"{number:05d}"
+            write_scores(pool.scores / f"{name}.parquet", rows, logits[rows], model.model_id)
+            manifest.append(Chunk(name, len(rows), 10, 10, 5, 9, "a" * 64, "b" * 64, "300-original"))
+    write_manifest(directory / "chunks.tsv", manifest)
+    bases = np.random.default_rng(1).choice(list("ACGTacgtN"), 5000)
+    for sample, members in samples.items():
+        pool.inputs[sample] = directory / f"{sample}.fa"
+        records = [f">{contig.name} {contig.description}\n{''.join(bases[: contig.length])}\n" for contig in members]
+        pool.inputs[sample].write_text("".join(records), encoding="utf-8")
+    return pool

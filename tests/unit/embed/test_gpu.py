@@ -1,0 +1,200 @@
+"""Choosing and leasing GPUs, and sampling gauges. Locks are real ones, between real processes."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from virnucpro_kernels.embed.gpu import Gpu, GpuMonitor, Sampler, lease, list_gpus, summarise, visible_units
+from virnucpro_kernels.errors import UsageError
+
+WHOLE = [Gpu("GPU-aaaa-1", "A"), Gpu("GPU-aabb-2", "A"), Gpu("GPU-cccc-3", "A")]
+DIVIDED = [Gpu("GPU-aaaa-1", "A", ("MIG-1111", "MIG-1122")), Gpu("GPU-bbbb-2", "A")]
+
+
+@pytest.fixture(autouse=True)
+def _no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "as before")  # restored after each test
+
+
+@pytest.mark.parametrize(
+    ("gpus", "setting", "units"),
+    [
+        (WHOLE, None, ["GPU-aaaa-1", "GPU-aabb-2", "GPU-cccc-3"]),
+        (WHOLE, "", []),
+        (WHOLE, "-1", []),
+        (WHOLE, "2,0", ["GPU-cccc-3", "GPU-aaaa-1"]),
+        (WHOLE, "1,-1,0", ["GPU-aabb-2"]),
+        (WHOLE, "GPU-aab, GPU-cccc-3", ["GPU-aabb-2", "GPU-cccc-3"]),
+        (WHOLE, "0,0", ["GPU-aaaa-1"]),
+        (DIVIDED, None, ["MIG-1111", "MIG-1122", "GPU-bbbb-2"]),
+        (DIVIDED, "0", ["MIG-1111", "MIG-1122"]),
+        (DIVIDED, "MIG-1122", ["MIG-1122"]),
+        ([], None, []),
+    ],
+)
+def test_visible_units(gpus: list[Gpu], setting: str | None, units: list[str]) -> None:
+    assert visible_units(gpus, setting) == units
+
+
+@pytest.mark.parametrize(("gpus", "setting"), [(WHOLE, "3"), (WHOLE, "GPU-a"), (DIVIDED, "MIG-2"), ([], "0")])
+def test_a_gpu_that_is_not_there_is_an_error(gpus: list[Gpu], setting: str) -> None:
+    with pytest.raises(UsageError, match=f"CUDA_VISIBLE_DEVICES={setting}"):
+        visible_units(gpus, setting)
+
+
+def test_the_machine_can_be_asked() -> None:
+    for gpu in list_gpus():
+        assert gpu.uuid.startswith("GPU-")
+        assert gpu.name
+
+
+def test_a_driver_that_does_not_work_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mismatch() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
+    with pytest.raises(UsageError, match=r"the NVIDIA driver does not answer .* the machine has to be restarted"):
+        list_gpus()
+
+
+@pytest.mark.parametrize(
+    ("error", "units", "second"),
+    [
+        (pynvml.NVML_ERROR_GPU_IS_LOST, ["GPU-0", "GPU-2"], []),  # it keeps its number
+        (pynvml.NVML_ERROR_NO_PERMISSION, ["GPU-0", "GPU-2"], ["GPU-2"]),  # CUDA does not count it
+    ],
+)
+def test_a_gpu_that_does_not_answer_keeps_nobody_from_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: int, units: list[str], second: list[str]
+) -> None:
+    def handle(index: int) -> int:
+        if index == 1:
+            raise pynvml.NVMLError(error)
+        return index
+
+    def no_parts(_: int) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    answers = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: 3,
+        "nvmlDeviceGetHandleByIndex": handle,
+        "nvmlDeviceGetUUID": lambda handle: f"GPU-{handle}",
+        "nvmlDeviceGetName": lambda handle: "A",
+        "nvmlDeviceGetMigMode": no_parts,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(pynvml, name, answer)
+    assert visible_units(list_gpus(), None) == units
+    assert visible_units(list_gpus(), "1") == second
+
+
+def test_no_gpu_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--device cpu"), lease([], tmp_path):
+        pass
+
+
+def test_a_single_gpu_is_taken_without_a_lock(tmp_path: Path) -> None:
+    with lease(["GPU-a"], tmp_path) as first, lease(["GPU-a"], tmp_path) as second:
+        assert first == second == os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-a"
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_locks_can_be_made_the_way_on_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="set CUDA_VISIBLE_DEVICES"), lease(["a", "b"], tmp_path / "file" / "leases"):
+        pass
+
+
+def test_the_lock_of_a_gpu_is_for_every_user(tmp_path: Path) -> None:
+    mask = os.umask(0o077)
+    try:
+        with lease(["GPU-a", "GPU-b"], tmp_path / "leases") as unit:
+            assert (tmp_path / "leases" / f"{unit}.lock").stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(mask)
+
+
+def hold(units: list[str], directory: Path, pipe: Connection) -> None:
+    with lease(units, directory) as unit:
+        pipe.send((unit, os.environ["CUDA_VISIBLE_DEVICES"]))
+        pipe.recv()
+
+
+class Holder:
+    """A process that takes a lease, says which, and keeps it until released or killed."""
+
+    def __init__(self, units: list[str], directory: Path) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("spawn").Process(target=hold, args=(units, directory, theirs))
+        self.process.start()
+
+    def unit(self) -> str:
+        unit, visible = self.pipe.recv()
+        assert unit == visible
+        return str(unit)
+
+
+@pytest.fixture
+def holders(tmp_path: Path) -> Iterator[list[Holder]]:
+    holders = [Holder(["GPU-a", "MIG-b"], tmp_path / "leases") for _ in range(3)]
+    yield holders
+    for holder in holders:
+        holder.process.kill()
+        holder.process.join()
+
+
+def test_no_two_processes_have_the_same_gpu_and_a_killed_one_frees_its_own(holders: list[Holder]) -> None:
+    waiting = multiprocessing.connection.wait
+    while len(ready := waiting([holder.pipe for holder in holders])) < 2:
+        time.sleep(0.05)
+    leased = {holder: holder.unit() for holder in holders if holder.pipe in ready}
+    assert set(leased.values()) == {"GPU-a", "MIG-b"}
+    (last,) = set(holders) - set(leased)
+    assert not last.pipe.poll(0.2)
+    killed, unit = leased.popitem()
+    killed.process.kill()
+    assert last.unit() == unit
+
+
+def test_a_gpu_that_is_lost_while_it_is_watched_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    for name in ("Init", "DeviceGetHandleByUUID", "DeviceIsMigDeviceHandle"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lambda *_: None)
+    for name in ("DeviceGetUtilizationRates", "DeviceGetMemoryInfo", "DeviceGetTemperature", "DeviceGetPowerUsage"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lost)
+    for name in ("DeviceGetTotalEnergyConsumption", "DeviceGetName", "SystemGetDriverVersion", "Shutdown"):
+        monkeypatch.setattr(pynvml, f"nvml{name}", lost)
+    monitor = GpuMonitor("GPU-a", 0.01)
+    with pytest.raises(ZeroDivisionError), monitor:
+        raise ZeroDivisionError
+    assert monitor.summary() == {"gpu": None, "gpu_uuid": "GPU-a", "driver": None}
+
+
+def test_samples_are_taken_at_the_start_while_it_runs_and_at_the_end() -> None:
+    clock = iter(range(1000))
+
+    def read() -> dict[str, float]:
+        tick = float(next(clock))
+        return {"energy": 10 * tick, "power": tick % 2} | ({"memory": tick} if tick != 1 else {})
+
+    with Sampler(read, 0.01) as sampler:
+        while len(sampler.samples) < 4:
+            time.sleep(0.01)
+    last = len(sampler.samples) - 1
+    assert sampler.values("energy") == [10.0 * tick for tick in range(last + 1)]
+    assert len(sampler.values("memory")) == last
+    summary = summarise(sampler)
+    assert summary["gpu_energy_joules"] == 10 * last
+    assert summary["gpu_memory_peak_bytes"] == last
+    assert 0 < summary["gpu_power_mean_watts"] < 1
+    assert "gpu_utilisation_percent" not in summary

@@ -1,0 +1,82 @@
+"""Merging: the vectors of both encoders side by side, and no two files together that do not belong together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.embed.merge import merge
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+
+BASE = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
+NUCLEOTIDE = replace(BASE, nucleotide=EncoderRun("dnabert-s", "cc" * 32, 6, "fp16", "triton", 33_792, "ee" * 32))
+PROTEIN = replace(BASE, protein=EncoderRun("esm2-3b", "dd" * 32, 10, "fp16", "triton", 16_896))
+ROWS = np.arange(3000) * 2 + 7
+
+
+def vectors(provenance: Provenance, dtype: str) -> npt.NDArray[np.float32]:
+    rng = np.random.default_rng(provenance.dimension)
+    return rng.normal(size=(len(ROWS), provenance.dimension)).astype(dtype)
+
+
+def write(path: Path, provenance: Provenance, rows: npt.NDArray[np.int64] = ROWS, dtype: str = "float16") -> Path:
+    with EmbeddingWriter(path, len(rows), dtype, provenance) as writer:
+        writer.write(rows, vectors(provenance, dtype)[: len(rows)])
+    return path
+
+
+@pytest.mark.parametrize(("one", "other"), [("float16", "float16"), ("float32", "float32"), ("float16", "float32")])
+def test_vectors_are_joined_bit_for_bit(tmp_path: Path, one: str, other: str) -> None:
+    left = write(tmp_path / "n.h5", NUCLEOTIDE, dtype=one)
+    right = write(tmp_path / "p.h5", PROTEIN, dtype=other)
+    merge(left, right, tmp_path / "f.h5")
+    with EmbeddingReader(tmp_path / "f.h5") as reader:
+        found = reader.read(0, len(reader))
+        np.testing.assert_array_equal(reader.rows, ROWS)
+        assert reader.provenance == replace(NUCLEOTIDE, protein=PROTEIN.protein)
+    np.testing.assert_array_equal(found[:, :6], vectors(NUCLEOTIDE, one))
+    np.testing.assert_array_equal(found[:, 6:], vectors(PROTEIN, other))
+    assert found.dtype == other
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.delete(ROWS, 1500), "row 3007 is in one of them only"),
+        (np.append(ROWS[:-1], ROWS[-1] + 1), "row 6005 is in one of them only"),
+    ],
+)
+def test_other_rows_are_refused(tmp_path: Path, rows: npt.NDArray[np.int64], message: str) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN, rows)
+    with pytest.raises(DamagedFileError, match=message):
+        merge(left, right, tmp_path / "f.h5")
+    assert not (tmp_path / "f.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("pool", "x"), ("chunk", "00001"), ("geometry", "300-original"), ("protein_fasta_sha256", "ff" * 32)],
+)
+def test_files_of_different_work_are_refused(tmp_path: Path, field: str, value: str) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", replace(PROTEIN, **{field: value}))
+    with pytest.raises(DamagedFileError, match=f"{field} .* differ"):
+        merge(left, right, tmp_path / "f.h5")
+
+
+def test_files_in_the_wrong_places_are_refused(tmp_path: Path) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    with pytest.raises(DamagedFileError, match="give nucleotide, then protein"):
+        merge(right, left, tmp_path / "f.h5")
+
+
+def test_the_command_keeps_a_record_beside_its_output(tmp_path: Path) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    app(["merge", str(left), str(right), "--output", str(tmp_path / "00000.features.h5")], standalone_mode=False)
+    record = read_job(tmp_path / "00000.merge.json")
+    assert (record["state"], record["done"], record["total"]) == ("complete", 3000, 3000)

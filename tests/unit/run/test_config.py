@@ -1,0 +1,88 @@
+"""The configuration: refusals that help, defaults, and a page that documents every key."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.run.config import complete_config, read_config, schema
+from virnucpro_kernels.run.installation import workflow_root
+
+
+def test_missing_keys_take_their_defaults() -> None:
+    config = complete_config({"model": "builtin-300"})
+    assert config["model"] == "builtin-300"
+    assert config["chunk_tokens"] == 32_000_000
+    assert config["keep"] == []
+    assert set(config) == set(schema("config")["properties"])
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"modle": "builtin-500"}, "unknown key 'modle'; did you mean 'model'"),
+        ({"zzzz": 1}, "unknown key 'zzzz'; known are samples"),
+        ({"min_length": "3"}, "min_length: '3' is not of type 'integer'"),
+        ({"min_length": True}, "min_length: True is not of type 'integer'"),
+        ({"layout": "evne"}, "layout: 'evne' is not one of"),
+        ({"keep": "embeddings"}, "keep: 'embeddings' is not of type 'array'"),
+        ({"precision": "fp7"}, "precision: 'fp7' is not allowed; choose auto, fp32, fp16, bf16, fp8,"),
+        ({"chunk_tokens": 0}, "chunk_tokens: 0 is less than the minimum"),
+        ({"viral_threshold": 1.5}, "viral_threshold: 1.5 is greater than the maximum"),
+    ],
+)
+def test_refuses_what_the_schema_does_not_know(config: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        complete_config(config)
+
+
+def test_names_all_problems_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        complete_config({"modle": "x", "layout": "y"}, "my.yaml")
+    assert "my.yaml: unknown key 'modle'" in str(caught.value)
+    assert "my.yaml: layout" in str(caught.value)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(UsageError, match="must hold `key: value` lines"):
+        read_config(path)
+    path.write_text("a: [\n")
+    with pytest.raises(UsageError, match="not readable as YAML"):
+        read_config(path)
+    with pytest.raises(UsageError, match="no such configuration file"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    page = (workflow_root() / "config" / "README.md").read_text()
+    table = page.partition("## Keys")[2].partition("\n## ")[0]
+    documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", table, flags=re.MULTILINE))
+    defaults = {key: rule["default"] for key, rule in schema("config")["properties"].items()}
+    assert {key: yaml.safe_load(value) for key, value in documented.items()} == defaults
+
+
+def test_every_key_is_described_and_its_default_valid() -> None:
+    assert complete_config({}) == complete_config(complete_config({}))
+    for rule in schema("config")["properties"].values():
+        assert rule["description"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ["config", "samples"])
+def test_every_pattern_is_said_in_words_too(name: str) -> None:
+    for rule in schema(name)["properties"].values():
+        assert ("pattern" in rule) == ("allowed" in rule)
+
+
+def test_the_sheet_columns_are_documented() -> None:
+    page = (workflow_root() / "config" / "README.md").read_text()
+    table = page.partition("## Sample sheet")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(schema("samples")["properties"])
+
+
+def test_the_configuration_that_comes_with_the_workflow_is_valid() -> None:
+    for folder in (workflow_root() / "config", workflow_root() / ".test" / "config"):
+        complete_config(read_config(folder / "config.yaml"))

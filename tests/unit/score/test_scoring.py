@@ -1,0 +1,179 @@
+"""Scores of windows and contigs, against the definitions written out one window at a time."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.helpers.synthetic_pool import softmax
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.scoring import CALLS, TIERS, score_contigs, score_windows, sigmoid
+from virnucpro_kernels.score.thresholds import Thresholds
+
+Window = tuple[int, int, dict[int, float]]
+
+
+def make_block(contigs: Sequence[tuple[int, Sequence[Window]]]) -> Block:
+    windows = [window for _, members in contigs for window in members]
+    logits = [frames[frame] for *_, frames in windows for frame in sorted(frames)]
+    return Block(
+        contig=pa.array([f"c{index}" for index in range(len(contigs))], pa.string()),
+        description=pa.array([""] * len(contigs), pa.string()),
+        length=np.array([length for length, _ in contigs], np.int64),
+        status=pa.array(["scored"] * len(contigs), pa.string()),
+        windows=np.array([len(members) for _, members in contigs], np.int64),
+        start=np.array([start for start, _, _ in windows], np.int64),
+        end=np.array([end for _, end, _ in windows], np.int64),
+        mask=np.array([sum(1 << frame for frame in frames) for *_, frames in windows], np.uint8),
+        logit=np.array(logits, np.float32),
+        scores=softmax(logits).reshape(-1, 2),
+    )
+
+
+def random_block(seed: int) -> Block:
+    generator = np.random.default_rng(seed)
+    contigs = []
+    for _ in range(40):
+        length = int(generator.integers(0, 2000))
+        windows = []
+        for start in range(0, length, 250):
+            frames = generator.choice(6, generator.integers(0, 7), replace=False)
+            window: Window = (
+                start,
+                min(length, start + 300),
+                {
+                    int(frame): float(generator.choice([-3, -0.5, 0, 0.5, 2, generator.normal() * 9]))
+                    for frame in frames
+                },
+            )
+            windows.append(window)
+        contigs.append((length, windows))
+    return make_block(contigs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_are_those_of_the_definitions(seed: int) -> None:
+    block, thresholds = random_block(seed), Thresholds()
+    windows = score_windows(block)
+    contigs = score_contigs(block, windows, thresholds)
+    row = place = 0
+    for index, count in enumerate(block.windows):
+        weighted = weight = 0.0
+        covered: set[int] = set()
+        kinds = [0, 0, 0]
+        best_window, best_p = 0, -1.0
+        for number in range(1, count + 1):
+            frames = [frame for frame in range(6) if block.mask[place] >> frame & 1]
+            logits, scores = block.logit[row : row + len(frames)], block.scores[row : row + len(frames)]
+            row += len(frames)
+            assert windows.scored[place] == bool(frames)
+            if frames:
+                middle = (float(max(logits)) + float(min(logits))) / 2
+                p = round(1 / (1 + math.exp(-middle)), 6)
+                assert windows.p_virus[place] == pytest.approx(p, abs=1e-12)
+                assert windows.best_frame[place] == frames[int(np.argmax(logits))]
+                assert windows.is_virus[place] == (max(scores[:, 1]) >= max(scores[:, 0]))
+                assert windows.margin[place] == pytest.approx(max(scores[:, 1]) - max(scores[:, 0]), abs=1e-6)
+                size = int(block.end[place] - block.start[place])
+                weighted, weight = weighted + middle * size, weight + size
+                covered.update(range(block.start[place], block.end[place]))
+                kinds[0 if p < 0.3 else 1 if p < 0.7 else 2] += 1
+                if p > best_p:
+                    best_window, best_p = number, p
+            else:
+                assert np.isnan(windows.p_virus[place])
+                assert windows.best_frame[place] == -1
+            place += 1
+        assert contigs.scored_windows[index] == sum(kinds)
+        assert contigs.window_calls[index].tolist() == kinds
+        assert contigs.best_window[index] == best_window
+        if block.length[index]:
+            assert contigs.covered[index] == pytest.approx(len(covered) / block.length[index], abs=1e-6)
+        else:
+            assert np.isnan(contigs.covered[index])
+        call = CALLS[contigs.call[index]]
+        if not weight:
+            assert np.isnan(contigs.p_virus[index])
+            assert (call, contigs.tier[index]) == ("none", -1)
+            continue
+        p_virus = contigs.p_virus[index]
+        assert p_virus == pytest.approx(1 / (1 + math.exp(-weighted / weight)), abs=1e-6)
+        assert call == ("viral" if p_virus >= 0.5 else "host")
+        tier = "high" if p_virus >= 0.9 else "medium" if p_virus >= 0.7 else "low"
+        assert (TIERS[contigs.tier[index]] if contigs.tier[index] >= 0 else None) == (tier if p_virus >= 0.5 else None)
+
+
+def test_a_tie_is_a_virus_as_in_the_original() -> None:
+    windows = score_windows(make_block([(300, [(0, 300, {0: 1.5, 4: -1.5}), (0, 300, {2: 0.0})])]))
+    assert windows.is_virus.tolist() == [True, True]
+    assert windows.p_virus.tolist() == [0.5, 0.5]
+    assert windows.margin.tolist() == [0, 0]
+    assert windows.best_frame.tolist() == [0, 2]
+
+
+def test_a_tie_by_saturation_is_decided_as_in_the_original_but_scored_by_logits() -> None:
+    windows = score_windows(make_block([(300, [(0, 300, {0: 25.0, 1: -40.0})])]))
+    assert windows.is_virus.tolist() == [True]
+    assert windows.p_virus[0] == pytest.approx(1 / (1 + math.exp(7.5)), abs=1e-6)
+
+
+def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() -> None:
+    generator = np.random.default_rng(3)
+    windows = score_windows(
+        make_block(
+            [
+                (300, [(0, 300, {f: float(generator.normal() * 4) for f in range(generator.integers(1, 7))})])
+                for _ in range(3000)
+            ]
+        )
+    )
+    clear = np.abs(windows.p_virus - 0.5) > 1e-5
+    assert clear.sum() > 2900
+    assert ((windows.p_virus >= 0.5) == windows.is_virus)[clear].all()
+
+
+def test_the_longer_window_weighs_more() -> None:
+    block = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
+    contigs = score_contigs(block, score_windows(block), Thresholds())
+    assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-1)), 6)]
+
+
+def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
+    generator = np.random.default_rng(4)
+    members: list[list[Window]] = [[(0, 150, {0: float(generator.normal() * 5), 3: 0.1})] for _ in range(2000)]
+    block = make_block([(150, windows) for windows in members])
+    windows = score_windows(block)
+    np.testing.assert_array_equal(score_contigs(block, windows, Thresholds()).p_virus, windows.p_virus)
+
+
+def test_thresholds_move_calls_tiers_and_bands() -> None:
+    block = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
+    windows = score_windows(block)
+    strict = score_contigs(block, windows, Thresholds(viral=0.67, ambiguous=(0.1, 0.2)))
+    assert CALLS[strict.call[0]] == "host"
+    assert strict.window_calls.tolist() == [[0, 0, 1]]
+    loose = score_contigs(block, windows, Thresholds(viral=0.1, medium=0.5, high=0.6, ambiguous=(0.6, 0.9)))
+    assert (CALLS[loose.call[0]], TIERS[loose.tier[0]]) == ("viral", "high")
+    assert loose.window_calls.tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"viral": 1.5}, "viral: 1.5 is not a probability"),
+        ({"viral": float("nan")}, "not a probability"),
+        ({"ambiguous": (0.8, 0.2)}, "0.8 is above 0.2"),
+        ({"ambiguous": (-0.1, 0.2)}, "ambiguous, lower"),
+        ({"medium": 0.95}, "medium .0.95. is above high"),
+    ],
+)
+def test_bad_thresholds_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Thresholds(**values)
+
+
+def test_sigmoid_does_not_overflow() -> None:
+    assert sigmoid([-1e4, 0, 1e4]).tolist() == [0, 0.5, 1]

@@ -1,0 +1,35 @@
+"""`virnucpro compare`: two results side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Result directory, result table, or .pt or .h5 of vectors.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of scores, or of values of vectors, that counts as equal.")
+    ] = 1e-5,
+    mismatches: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all that differs to this table.")
+    ] = None,
+) -> None:
+    """Compare two results by ID: labels, scores or vectors, and what only one of them has.
+
+    Exit code 0: equal within the tolerance; 1: different; 3: not comparable.
+    """
+    from virnucpro_kernels.tools.compare import compare_paths, write_mismatches
+
+    comparisons = compare_paths(a, b, tolerance)
+    for comparison in comparisons:
+        for line in comparison.lines():
+            typer.echo(line)
+    if mismatches is not None:
+        write_mismatches(mismatches, comparisons)
+    differing = sum(len(comparison.mismatches) for comparison in comparisons)
+    if differing:
+        typer.echo(f"different: {differing:,} mismatches at a tolerance of {tolerance:g}")
+        raise typer.Exit(1)
+    typer.echo(f"equal within a tolerance of {tolerance:g}")

@@ -1,0 +1,1 @@
+"""Stages `embed` and `merge`: the frames of a chunk become vectors."""

@@ -1,0 +1,81 @@
+"""Identical sequences are embedded once: the distinct ones of a chunk, and their vectors handed out to all rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences.arrays import SequenceArray
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The distinct sequences among n sequences.
+
+    Attributes:
+        sequences: the distinct ones, u of them, in the order of their first occurrence.
+        first: int64 (u,), ascending: where each distinct sequence occurs first.
+        of_row: int64 (n,), which distinct sequence each sequence is; `of_row[first]` is 0, 1, 2, …
+    """
+
+    sequences: SequenceArray
+    first: Int64s
+    of_row: Int64s
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def find_distinct(sequences: SequenceArray) -> Distinct:
+    """Return the distinct ones of `sequences`."""
+    encoded = sequences.to_arrow().dictionary_encode()
+    of_row = encoded.indices.to_numpy().astype(np.int64)
+    # Numbers are given in the order of first occurrence: a sequence is new where its number is higher than all before.
+    first = np.flatnonzero(np.diff(np.maximum.accumulate(of_row), prepend=-1) > 0)
+    _, offsets, data = encoded.dictionary.buffers()
+    if not len(first):
+        return Distinct(SequenceArray.from_list([]), first, of_row)
+    borders = np.frombuffer(offsets, np.int64, len(first) + 1)
+    return Distinct(SequenceArray(np.frombuffer(data, np.uint8, borders[-1]), borders), first, of_row)
+
+
+class FanOut:
+    """Takes the vectors of the distinct sequences in their order; gives the vectors of all sequences in theirs.
+
+    A vector is kept only where its sequence occurs more than once.
+    """
+
+    def __init__(self, distinct: Distinct, dimension: int, dtype: npt.DTypeLike) -> None:
+        """Prepare for vectors of `dimension` values of `dtype`."""
+        self._distinct = distinct
+        repeated = np.bincount(distinct.of_row, minlength=len(distinct)) > 1
+        self._place = np.where(repeated, np.cumsum(repeated) - 1, -1)
+        self._kept = np.empty((int(repeated.sum()), dimension), dtype)
+        # Once distinct sequence i has its vector, so have all sequences before the first occurrence of i + 1.
+        self._ends = np.append(distinct.first[1:], len(distinct.of_row))
+        self.taken = self.given = 0
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory for the vectors of repeated sequences."""
+        return self._kept.nbytes
+
+    def take(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the vectors (k, d) of the next k sequences, as many as are known with the next `vectors` (m, d)."""
+        if len(vectors) == 0:
+            return vectors
+        before, self.taken = self.taken, self.taken + len(vectors)
+        start, self.given = self.given, int(self._ends[self.taken - 1])
+        places = self._place[before : self.taken]
+        self._kept[places[places >= 0]] = vectors[places >= 0]
+        wanted = self._distinct.of_row[start : self.given]
+        if len(wanted) == len(vectors):  # each the first of its kind
+            return vectors
+        out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
+        new = wanted >= before
+        out[new] = vectors[wanted[new] - before]
+        out[~new] = self._kept[self._place[wanted[~new]]]
+        return out

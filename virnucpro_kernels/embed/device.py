@@ -1,0 +1,254 @@
+"""Where batches are computed: on the CPU at once, or on a GPU between two copies that run beside the computing.
+
+A batch that comes out with a value that is not finite is computed again with fp32 activations, which gives the vectors
+that were not finite. The device finds out by itself and sends a flag along with the vectors; the host looks at it when
+they have arrived, and never waits for it.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from virnucpro_kernels.embed.loader import Slot, Work, with_room
+from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.models.upcast import fp32_activations
+from virnucpro_kernels.ops.packing import PackedBatch
+from virnucpro_kernels.pool.embedding_file import Vectors
+
+#: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own. cuBLAS takes memory
+#: of its own at the first product, and on a full GPU calls the lack of it "not initialised".
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "DefaultCPUAllocator",
+    "Cannot allocate memory",
+)
+
+
+class Embeds(Protocol):
+    """What an encoder can do."""
+
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        """One vector a sequence, fp32 (B, d)."""
+
+
+class OutOfMemoryError(Exception):
+    """A batch did not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A batch under way, and where its result will be: vectors and flag, (B * d + 1,) on the host."""
+
+    work: Work
+    result: torch.Tensor
+
+    def vectors(self) -> Vectors:
+        """A copy of the vectors (B, d): the memory of `result` goes to another batch."""
+        vectors: Vectors = self.result[:-1].view(len(self.work.lengths), -1).numpy().copy()
+        return vectors
+
+
+_Result = TypeVar("_Result")
+
+
+class Lane(ABC):
+    """Computes batches in the order of `submit`; `finish` waits for one and returns its vectors.
+
+    Attributes:
+        ahead: batches to submit beyond the one whose result is waited for.
+        redone: batches that were computed again with fp32 activations, for the sake of some of their sequences.
+        busy_seconds: what the device has spent on finished batches.
+    """
+
+    ahead = 0
+
+    def __init__(self, encoder: Embeds, dtype: torch.dtype) -> None:
+        """`encoder` is on the lane's device; `dtype` is that of the vectors to return."""
+        self.encoder, self.dtype = encoder, dtype
+        self.redone = 0
+        self.busy_seconds = 0.0
+
+    def submit(self, work: Work) -> Submitted:
+        """Begin with a batch.
+
+        Raises:
+            OutOfMemoryError: it does not fit; the batches before it are not affected.
+        """
+        return _noticing_memory(lambda: self._submit(work))
+
+    def finish(self, submitted: Submitted) -> Vectors:
+        """Vectors (B, d) of a batch.
+
+        Raises:
+            OutOfMemoryError: they were not finite, and with fp32 activations the batch does not fit.
+            VirnucproError: they are not finite even with fp32 activations.
+        """
+        self._wait(submitted)
+        vectors = submitted.vectors()
+        if not submitted.result[-1]:
+            self.redone += 1
+            exact = _noticing_memory(lambda: self._redo(submitted.work))
+            if not exact.result[-1]:
+                sequence = submitted.work.first + int(np.argmin(_finite(exact.vectors())))
+                raise VirnucproError(
+                    f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
+                    " not the weights of a working encoder (check them with `virnucpro weights verify`)"
+                )
+            # The others stay: what comes out for a sequence must not depend on those that share its batch.
+            broken = ~_finite(vectors)
+            vectors[broken] = exact.vectors()[broken]
+        return vectors
+
+    def _redo(self, work: Work) -> Submitted:
+        with self._computing(), fp32_activations(cast("nn.Module", self.encoder)):
+            submitted = self._submit(work)
+            self._wait(submitted)
+        return submitted
+
+    @torch.inference_mode()
+    def _embed(self, batch: PackedBatch) -> torch.Tensor:
+        """Vectors and flag in one piece, (B * d + 1,)."""
+        vectors = self.encoder.embed(batch)
+        return torch.cat((vectors.flatten(), vectors.isfinite().all().view(1))).to(self.dtype)
+
+    @abstractmethod
+    def _submit(self, work: Work) -> Submitted: ...
+
+    @abstractmethod
+    def _wait(self, submitted: Submitted) -> None: ...
+
+    @abstractmethod
+    def _computing(self) -> AbstractContextManager[object]:
+        """Context in which whatever touches the weights must be."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Give unused memory back, once nothing is under way."""
+
+
+class CpuLane(Lane):
+    """Computes at once."""
+
+    def _submit(self, work: Work) -> Submitted:
+        started = time.perf_counter()
+        result = self._embed(work.packed(work.flat))
+        self.busy_seconds += time.perf_counter() - started
+        return Submitted(work, result)
+
+    def _wait(self, submitted: Submitted) -> None:
+        pass
+
+    def _computing(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def reset(self) -> None:
+        """Nothing to do: the allocator keeps nothing."""
+
+
+@dataclass(frozen=True)
+class _OnGpu(Submitted):
+    started: torch.cuda.Event
+    computed: torch.cuda.Event
+    returned: torch.cuda.Event
+
+
+class CudaLane(Lane):
+    """Computes on a GPU: one copy in, the encoder, one copy out, each on a stream of its own.
+
+    The memory of a slot, here and on the host, belongs to one batch from `submit` until `finish` has returned. Within
+    that time events order copy, computing and copy; so no buffer is ever written while somebody reads it.
+    """
+
+    ahead = 2
+
+    def __init__(self, encoder: Embeds, dtype: torch.dtype, device: torch.device) -> None:
+        """`encoder` is on `device`, and all work on its weights is queued on the current stream."""
+        super().__init__(encoder, dtype)
+        self._device = device
+        self._in, self._compute, self._out = (
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            for _ in range(3)
+        )
+        self._compute.wait_stream(torch.cuda.current_stream(device))
+        self._buffers: dict[Slot, torch.Tensor] = {}
+
+    def _buffer(self, slot: Slot, size: int) -> torch.Tensor:
+        """Memory on the device for the batch of a slot, int32 (size,)."""
+        buffer = self._buffers.get(slot)
+        if buffer is None or len(buffer) < size:
+            buffer = self._buffers[slot] = torch.empty(with_room(size), dtype=torch.int32, device=self._device)
+        return buffer[:size]
+
+    def _submit(self, work: Work) -> _OnGpu:
+        arrived, started, computed, returned = (
+            torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            for _ in range(4)
+        )
+        with torch.cuda.stream(self._in):
+            flat = self._buffer(work.slot, len(work.flat))
+            flat.copy_(work.flat, non_blocking=True)
+            arrived.record()
+        with torch.cuda.stream(self._compute):
+            arrived.wait()
+            started.record()
+            result = self._embed(work.packed(flat))
+            computed.record()
+        with torch.cuda.stream(self._out):
+            computed.wait()
+            on_host = work.slot.result_buffer(len(result), result.dtype)
+            on_host.copy_(result, non_blocking=True)
+            # The allocator must not hand this memory to the next batch before it is copied.
+            result.record_stream(self._out)
+            returned.record()
+        return _OnGpu(work, on_host, started, computed, returned)
+
+    def _wait(self, submitted: Submitted) -> None:
+        on_gpu = cast("_OnGpu", submitted)
+        on_gpu.returned.synchronize()
+        self.busy_seconds += on_gpu.started.elapsed_time(on_gpu.computed) / 1e3
+
+    def _computing(self) -> AbstractContextManager[object]:
+        return torch.cuda.stream(self._compute)
+
+    def reset(self) -> None:
+        """Give cached memory back to the driver."""
+        torch.cuda.synchronize(self._device)
+        self._buffers.clear()
+        torch.cuda.empty_cache()
+
+
+def make_lane(encoder: Embeds, dtype: torch.dtype, device: torch.device) -> Lane:
+    """Return the lane for `device`."""
+    return CudaLane(encoder, dtype, device) if device.type == "cuda" else CpuLane(encoder, dtype)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out, on a GPU or on the host."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def _finite(vectors: Vectors) -> npt.NDArray[np.bool_]:
+    """Which vectors of (B, d) are finite, (B,)."""
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+    return finite
+
+
+def _noticing_memory(compute: Callable[[], _Result]) -> _Result:
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = str(error)
+    # Raised here, not above: the first exception's traceback holds the tensors of the batch that failed.
+    raise OutOfMemoryError(message.splitlines()[0])

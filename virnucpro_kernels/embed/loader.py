@@ -1,0 +1,202 @@
+"""Batches ahead of the device: a thread tokenises, plans and packs them into buffers that are used again and again."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches
+from virnucpro_kernels.sequences.arrays import SequenceArray
+
+Tokenize = Callable[[SequenceArray], TokenArray]
+_TOKENIZED_AT_ONCE = 4096
+
+
+def with_room(size: int) -> int:
+    """What to allocate for `size`: batches differ a little, and a new allocation may stop the GPU."""
+    return size + size // 4
+
+
+@dataclass(eq=False)
+class Slot:
+    """Host memory of one batch, page-locked for a GPU, so that a copy to it or from it runs beside the host's work.
+
+    Attributes:
+        pinned: whether the memory is page-locked.
+        batch: int32, the batch as one piece; see `lay_out`.
+        result: what came back: the vectors and the flag.
+    """
+
+    pinned: bool
+    batch: torch.Tensor = field(init=False)
+    result: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch = torch.empty(0, dtype=torch.int32)
+        self.result = torch.empty(0)
+
+    def batch_buffer(self, size: int) -> torch.Tensor:
+        """Memory for a batch of `size` integers, int32 (size,)."""
+        if len(self.batch) < size:
+            self.batch = torch.empty(with_room(size), dtype=torch.int32, pin_memory=self.pinned)
+        return self.batch[:size]
+
+    def result_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
+        """Memory for a result of `size` values, (size,)."""
+        if len(self.result) < size or self.result.dtype != dtype:
+            self.result = torch.empty(with_room(size), dtype=dtype, pin_memory=self.pinned)
+        return self.result[:size]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch on the host.
+
+    Attributes:
+        first: number of its first sequence.
+        lengths: int64 (B,), tokens of each sequence.
+        padded_tokens: tokens with the padding, T.
+        flat: int32 (2T + 3B + 1,): tokens, positions, borders, spans. One piece: one copy brings it to the device.
+        slot: to whom `flat` belongs.
+    """
+
+    first: int
+    lengths: npt.NDArray[np.int64]
+    padded_tokens: int
+    flat: torch.Tensor
+    slot: Slot
+
+    @property
+    def tokens(self) -> int:
+        """Tokens without the padding."""
+        return int(self.lengths.sum())
+
+    @property
+    def stop(self) -> int:
+        """Number of the sequence behind its last one."""
+        return self.first + len(self.lengths)
+
+    def packed(self, flat: torch.Tensor) -> PackedBatch:
+        """The batch as views of `flat`, which is that of this work or a copy of it on a device."""
+        size, count = self.padded_tokens, len(self.lengths)
+        tokens, positions, cu_seqlens, spans = torch.split(flat, [size, size, count + 1, 2 * count])
+        return PackedBatch(tokens, cu_seqlens, positions, spans.view(count, 2), self.lengths)
+
+
+def lay_out(first: int, batch: PackedBatch, slot: Slot) -> Work:
+    """Copy a packed batch into the memory of `slot`."""
+    size = len(batch.tokens)
+    flat = slot.batch_buffer(2 * size + 3 * len(batch.lengths) + 1)
+    work = Work(first, batch.lengths, size, flat, slot)
+    into = work.packed(flat)
+    into.tokens.copy_(batch.tokens)
+    into.positions.copy_(batch.positions)
+    into.cu_seqlens.copy_(batch.cu_seqlens)
+    into.spans.copy_(batch.spans)
+    return work
+
+
+class Loader:
+    """Context manager and iterator over the batches of `sequences` from number `start` on, prepared ahead.
+
+    The one who takes a batch gives its slot back with `release` when neither batch nor result are needed any more.
+    """
+
+    def __init__(
+        self,
+        sequences: SequenceArray,
+        tokenize: Tokenize,
+        *,
+        start: int,
+        budget: int,
+        padded: Callable[[int], int],
+        slots: int,
+        pinned: bool,
+    ) -> None:
+        """Prepare to load.
+
+        Args:
+            sequences: all sequences of the chunk.
+            tokenize: makes tokens of some of them.
+            start: the first that is wanted.
+            budget: tokens of a batch, see `plan_batches`.
+            padded: to how many tokens a batch of so many is padded.
+            slots: batches in memory at most, taken or ahead.
+            pinned: whether to use page-locked memory.
+        """
+        self._sequences, self._tokenize = sequences, tokenize
+        self._start, self._budget, self._padded = start, budget, padded
+        self._free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        for _ in range(slots):
+            self._free.put(Slot(pinned))
+        self._ready: queue.SimpleQueue[Work | BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __iter__(self) -> Iterator[Work]:
+        while (work := self._ready.get()) is not None:
+            if isinstance(work, BaseException):
+                raise work
+            yield work
+
+    def release(self, slot: Slot) -> None:
+        """Give the memory of a batch back."""
+        self._free.put(slot)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._free.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for first, tokens, batch in self._planned():
+                slot = self._free.get()
+                if slot is None:  # the block ended before the sequences did
+                    return
+                total = self._padded(int(tokens.offsets[batch.stop] - tokens.offsets[batch.start]))
+                self._ready.put(lay_out(first + batch.start, pack(tokens, batch, total_tokens=total), slot))
+            self._ready.put(None)
+        except BaseException as error:  # handed to the one who waits for batches
+            self._ready.put(error)
+
+    def _planned(self) -> Iterator[tuple[int, TokenArray, slice]]:
+        """Yield (number of the first of these tokenised sequences, tokenised sequences, a batch of them).
+
+        Tokens come a slab at a time; the last batch of a slab waits for the next one, so that the batches are those of
+        all sequences planned at once.
+        """
+        count = len(self._sequences)
+        first, waiting = self._start, TokenArray(np.empty(0, np.uint8), np.zeros(1, np.int64))
+        for start in range(self._start, count, _TOKENIZED_AT_ONCE):
+            stop = min(start + _TOKENIZED_AT_ONCE, count)
+            tokens = _joined(waiting, self._tokenize(self._sequences.slice(start, stop)))
+            batches = plan_batches(tokens.lengths, self._budget)
+            last = batches.pop() if stop < count else None
+            for batch in batches:
+                yield first, tokens, batch
+            if last is not None:
+                waiting = TokenArray(
+                    tokens.tokens[tokens.offsets[last.start] :],
+                    tokens.offsets[last.start :] - tokens.offsets[last.start],
+                )
+                first += last.start
+
+
+def _joined(one: TokenArray, other: TokenArray) -> TokenArray:
+    if not len(one):
+        return other
+    return TokenArray(
+        np.concatenate([one.tokens, other.tokens]),
+        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
+    )

@@ -1,0 +1,60 @@
+"""The merge stage: the vectors of both encoders side by side, row by row, nucleotide before protein."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
+from virnucpro_kernels.pool.provenance import Provenance
+
+
+def merge(
+    nucleotide: Path, protein: Path, output: Path, progress: Callable[[int, int], None] = lambda *_: None
+) -> Provenance:
+    """Write the features of a chunk from its two embedding files, a block at a time.
+
+    Args:
+        nucleotide: vectors of the nucleotide encoder, (n, 768).
+        protein: vectors of the protein encoder, (n, 2560).
+        output: gets both, (n, 3328), in the wider of the two types.
+        progress: told rows done and rows in all.
+
+    Returns:
+        The provenance of the features: that of both files.
+
+    Raises:
+        DamagedFileError: a file is damaged, or they do not belong together: other rows, chunk, content or geometry.
+    """
+    remove_leftovers(output)
+    with EmbeddingReader(nucleotide) as left, EmbeddingReader(protein) as right:
+        provenance = _joined(left, right)
+        rows = left.rows
+        dtype = np.result_type(left.dtype, right.dtype)
+        with EmbeddingWriter(output, len(rows), dtype, provenance) as writer:
+            done = 0
+            for block, vectors in right.blocks():
+                stop = done + len(block)
+                writer.write(block, np.hstack([left.read(done, stop), vectors]))
+                progress(stop, len(rows))
+                done = stop
+    return provenance
+
+
+def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
+    remedy = "delete both, and the next start makes them again"
+    for reader, kind in ((left, "nucleotide"), (right, "protein")):
+        if getattr(reader.provenance, kind) is None:
+            raise DamagedFileError(f"{reader.path}: not the vectors of a {kind} encoder; give nucleotide, then protein")
+    for field in ("pool", "chunk", "geometry", "nucleotide_fasta_sha256", "protein_fasta_sha256"):
+        one, other = getattr(left.provenance, field), getattr(right.provenance, field)
+        if one != other:
+            raise DamagedFileError(f"{left.path} and {right.path}: {field} {one!r} and {other!r} differ; {remedy}")
+    if not np.array_equal(left.rows, right.rows):
+        only = np.setxor1d(left.rows, right.rows)
+        what = f"row {only[0]} is in one of them only" if len(only) else "other order"
+        raise DamagedFileError(f"{left.path} and {right.path}: not the same rows ({what}); {remedy}")
+    return replace(left.provenance, protein=right.provenance.protein)

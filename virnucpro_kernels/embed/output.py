@@ -1,0 +1,98 @@
+"""The way of the vectors from the device to the disk, in a thread of its own."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from virnucpro_kernels.embed.deduplicate import FanOut
+from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
+
+#: Results that may wait for the disk before the one who brings more has to wait.
+_MOST_WAITING = 16
+#: Unsaved vectors are saved when they are so many bytes, though it is not time yet: the more there are, the longer does
+#: whoever brings results wait for the disk.
+_MOST_UNSAVED_BYTES = 1 << 25
+
+
+class Delivery:
+    """Context manager that takes the vectors of distinct sequences in order, writes those of all rows, and saves parts.
+
+    Attributes:
+        busy_seconds: time spent writing and saving.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        fan_out: FanOut,
+        writer: EmbeddingWriter,
+        save: Callable[[int, Vectors], None],
+        save_seconds: float,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            rows: all rows of the chunk.
+            fan_out: knows which sequence each row has.
+            writer: gets the vectors of the rows.
+            save: keeps the vectors of distinct sequences, given the number of the first.
+            save_seconds: how often to save at least.
+        """
+        self._rows, self._fan_out, self._writer = rows, fan_out, writer
+        self._save, self._save_seconds = save, save_seconds
+        self._unsaved: list[Vectors] = []
+        self._saved_at = time.monotonic()
+        self._waiting: deque[Future[None]] = deque()
+        self.busy_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="delivery")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=error is not None)
+        if error is None:
+            self._wait_until(0)
+
+    def deliver(self, vectors: Vectors, *, saved: bool = False) -> None:
+        """Take the next vectors (m, d). Those from the parts are `saved` already.
+
+        Raises whatever went wrong with earlier ones.
+        """
+        self._waiting.append(self._thread.submit(self._deliver, vectors, saved))
+        self._wait_until(_MOST_WAITING)
+
+    def save(self) -> None:
+        """Save what is not saved yet; return when it is done."""
+        self._waiting.append(self._thread.submit(self._save_all))
+        self._wait_until(0)
+
+    def _wait_until(self, most: int) -> None:
+        while len(self._waiting) > most:
+            self._waiting.popleft().result()
+
+    def _deliver(self, vectors: Vectors, saved: bool) -> None:
+        started = time.perf_counter()
+        first = self._fan_out.given
+        given = self._fan_out.take(vectors)
+        self._writer.write(self._rows[first : self._fan_out.given], given)
+        if not saved:
+            self._unsaved.append(vectors)
+            due = time.monotonic() - self._saved_at >= self._save_seconds
+            if due or sum(each.nbytes for each in self._unsaved) >= _MOST_UNSAVED_BYTES:
+                self._save_all()
+        self.busy_seconds += time.perf_counter() - started
+
+    def _save_all(self) -> None:
+        if self._unsaved:
+            vectors = np.concatenate(self._unsaved)
+            self._save(self._fan_out.taken - len(vectors), vectors)
+            self._unsaved.clear()
+        self._saved_at = time.monotonic()

@@ -1,0 +1,266 @@
+"""The HDF5 files of embeddings and features: written whole, with checksums, and never trusted when read.
+
+A file holds `row` int64 (n,), strictly ascending, and `embedding` (n, d) float16 or float32, in blocks of about 4 MiB,
+each with a Fletcher32 checksum; HDF5's own structures are checksummed too (format 1.10), and the attributes lie in
+them. Nothing in a file depends on when or where it was written: the same work gives the same bytes.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.errors import DamagedFileError, VirnucproError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.provenance import Provenance
+
+SCHEMA_VERSION = 1
+_BLOCK_BYTES = 1 << 22
+#: Blocks that a reader keeps, so that reading parts of them does not decode and check each several times.
+_CACHE_BYTES = 4 * _BLOCK_BYTES
+#: Sent to the disk at once; so the end of a large file does not have to wait for all of it.
+_SYNC_BYTES = 1 << 28
+_REMEDY = "delete it, and the next start makes it again"
+
+Rows = npt.NDArray[np.int64]
+Vectors = npt.NDArray[np.floating[Any]]
+
+
+class EmbeddingWriter:
+    """Context manager that writes one file, atomically: it appears under its name when complete, or not at all."""
+
+    def __init__(self, path: Path, rows: int, dtype: npt.DTypeLike, provenance: Provenance) -> None:
+        """Prepare to write `rows` vectors.
+
+        Args:
+            path: the file.
+            rows: how many vectors will come.
+            dtype: float16 or float32, of the stored vectors.
+            provenance: becomes the attributes; may be replaced (`self.provenance`) until the block ends.
+        """
+        self.path, self.rows, self.provenance = path, rows, provenance
+        self._dtype = np.dtype(dtype)
+        dimension = provenance.dimension
+        self._block = _block_rows(rows, dimension, self._dtype)
+        self._buffer = np.empty((self._block, dimension), self._dtype)
+        self._buffer_rows = np.empty(self._block, np.int64)
+        self._buffered = self._written = self._unsynced = 0
+        self._last_row = -1
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        try:
+            self._file = self._stack.enter_context(h5py.File(temporary, "w", libver=("v110", "v110"), locking=False))
+            for name, dtype, width in (("row", np.dtype(np.int64), ()), ("embedding", self._dtype, (self._dimension,))):
+                self._file.create_dataset(
+                    name,
+                    shape=(self.rows, *width),
+                    dtype=dtype,
+                    chunks=(self._block, *width),
+                    fletcher32=True,
+                    fillvalue=0,
+                    track_times=False,
+                )
+        except BaseException as error:
+            self._stack.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    @property
+    def _dimension(self) -> int:
+        return int(self._buffer.shape[1])
+
+    def write(self, rows: Rows, vectors: Vectors) -> None:
+        """Append vectors.
+
+        Args:
+            rows: int64 (m,), ascending, behind all rows so far.
+            vectors: (m, d).
+
+        Raises:
+            ValueError: rows out of order, or arrays of the wrong shape.
+            VirnucproError: a value that is not finite in the stored type.
+        """
+        if vectors.shape != (len(rows), self._dimension):
+            raise ValueError(f"{len(rows)} rows and vectors {vectors.shape} do not fit (n, {self._dimension})")
+        if not _ascending(rows, after=self._last_row):
+            raise ValueError("rows must be strictly ascending")
+        with np.errstate(over="ignore"):
+            stored = vectors.astype(self._dtype, copy=False)
+        if (bad := _first_not_finite(stored)) is not None:
+            raise VirnucproError(
+                f"{self.path.name}: the vector of row {rows[bad]} is not finite in {self._dtype};"
+                " nothing was written. Use a higher precision (fp32, embeddings stored as float32)"
+            )
+        if len(rows):
+            self._last_row = int(rows[-1])
+        taken = 0
+        while taken < len(rows):
+            count = min(len(rows) - taken, self._block - self._buffered)
+            self._buffer[self._buffered : self._buffered + count] = stored[taken : taken + count]
+            self._buffer_rows[self._buffered : self._buffered + count] = rows[taken : taken + count]
+            taken += count
+            self._buffered += count
+            if self._buffered == self._block:
+                self._flush()
+
+    def _flush(self) -> None:
+        stop = self._written + self._buffered
+        if stop > self.rows:
+            raise ValueError(f"more than the {self.rows} rows announced")
+        if self._buffered:
+            self._file["embedding"][self._written : stop] = self._buffer[: self._buffered]
+            self._file["row"][self._written : stop] = self._buffer_rows[: self._buffered]
+            self._unsynced += self._buffer.nbytes
+        self._written, self._buffered = stop, 0
+        if self._unsynced >= _SYNC_BYTES:
+            self._file.flush()
+            os.fdatasync(self._file.id.get_vfd_handle())
+            self._unsynced = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._stack.__exit__(kind, error, traceback)
+            return
+        with self._stack:
+            self._flush()
+            if self._written != self.rows:
+                raise ValueError(f"{self._written} rows written, {self.rows} announced")
+            _write_attributes(self._file, {"schema_version": SCHEMA_VERSION, **self.provenance.attributes()})
+
+
+class EmbeddingReader:
+    """Context manager that reads one file and checks all that it reads.
+
+    Opening checks attributes, shapes and rows; `blocks` checks the vectors as it yields them.
+
+    Attributes:
+        path: the file.
+        provenance: its attributes.
+        rows: int64 (n,), strictly ascending.
+        dtype: of the vectors.
+
+    Every method raises DamagedFileError where the file is damaged or not one of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Self:
+        if not self.path.is_file():
+            raise DamagedFileError(f"{self.path}: no such file; run the stage that makes it")
+        with damage(self.path):
+            self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
+        try:
+            with damage(self.path):
+                self._read_head()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def _read_head(self) -> None:
+        flat = _read_attributes(self._file)
+        version = flat.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise DamagedFileError(f"{self.path}: file format {version}, not {SCHEMA_VERSION}; {_REMEDY}")
+        self.provenance = Provenance.from_attributes(flat)
+        rows, vectors = self._file["row"], self._file["embedding"]
+        if rows.ndim != 1 or rows.dtype != np.int64 or vectors.shape != (len(rows), self.provenance.dimension):
+            raise DamagedFileError(
+                f"{self.path}: rows {rows.shape} and vectors {vectors.shape} are not (n,) and"
+                f" (n, {self.provenance.dimension}); {_REMEDY}"
+            )
+        if vectors.dtype not in (np.float16, np.float32):
+            raise DamagedFileError(f"{self.path}: vectors of {vectors.dtype}, not float16 or float32; {_REMEDY}")
+        self.dtype: np.dtype[Any] = vectors.dtype
+        self.rows: Rows = rows[:]
+        if not _ascending(self.rows, after=-1):
+            raise DamagedFileError(f"{self.path}: rows are not unique and ascending; {_REMEDY}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def blocks(self) -> Iterator[tuple[Rows, Vectors]]:
+        """Yield (rows (m,), vectors (m, d)) from first to last, a stored block at a time."""
+        step = _block_rows(len(self), self.provenance.dimension, self.dtype)
+        for start in range(0, len(self), step):
+            yield self.rows[start : start + step], self.read(start, min(start + step, len(self)))
+
+    def read(self, start: int, stop: int) -> Vectors:
+        """Vectors (stop - start, d) of the rows at positions `start` to `stop`."""
+        with damage(self.path):
+            vectors: Vectors = self._file["embedding"][start:stop]
+        if (bad := _first_not_finite(vectors)) is not None:
+            raise DamagedFileError(f"{self.path}: the vector of row {self.rows[start + bad]} is not finite; {_REMEDY}")
+        return vectors
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def verify(path: Path) -> Provenance:
+    """Read and check a whole file.
+
+    Raises:
+        DamagedFileError: where anything is wrong with it.
+    """
+    with EmbeddingReader(path) as reader:
+        for _ in reader.blocks():
+            pass
+        return reader.provenance
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on a broken file into DamagedFileError."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise DamagedFileError(f"{path}: not a whole embedding file ({error}); {_REMEDY}") from error
+
+
+def _block_rows(rows: int, dimension: int, dtype: np.dtype[Any]) -> int:
+    return max(1, min(rows, _BLOCK_BYTES // (dimension * dtype.itemsize)))
+
+
+def _first_not_finite(vectors: Vectors) -> int | None:
+    """Position of the first of the vectors (n, d) with an infinity or NaN."""
+    if vectors.dtype != np.float16:
+        finite = np.isfinite(vectors)
+    else:
+        # These, and no other, have an exponent of all ones. numpy's own test of float16 takes twenty times as long.
+        exponents = vectors.view(np.uint16) & 0x7C00
+        if exponents.max(initial=0) < 0x7C00:
+            return None
+        finite = exponents < 0x7C00
+    return None if finite.all() else int(np.argmin(finite.all(axis=1)))
+
+
+def _ascending(rows: Rows, *, after: int) -> bool:
+    return len(rows) == 0 or bool(rows[0] > after and (np.diff(rows) > 0).all())
+
+
+def _write_attributes(file: h5py.File, attributes: dict[str, str | int]) -> None:
+    # Strings of fixed length lie in the checksummed object header; those of variable length would not.
+    for name, value in attributes.items():
+        if isinstance(value, int):
+            file.attrs.create(name, value, dtype=np.int64)
+        else:
+            encoded = value.encode()
+            file.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+
+
+def _read_attributes(file: h5py.File) -> dict[str, str | int]:
+    return {
+        name: value.decode() if isinstance(value, bytes) else int(value) for name, value in dict(file.attrs).items()
+    }

@@ -1,0 +1,136 @@
+"""Samples that `split` leaves out of a pool, because their input cannot be used: `unusable.tsv` beside the manifest."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.sequences.problems import InputError
+
+UNUSABLE = "unusable.tsv"
+
+#: Size and time of change of a file, (0, 0) for what is none.
+Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A sample that was left out.
+
+    Attributes:
+        sample: its name.
+        bytes, changed_ns: stamp of its file when that was found unusable.
+        error: what is wrong, with the file's name.
+    """
+
+    sample: str
+    bytes: int
+    changed_ns: int
+    error: str
+
+    def repaired(self, path: Path) -> bool:
+        """Whether `path`, the sample's file, is not any more what was found unusable."""
+        return path.is_file() and stamp(path) != (self.bytes, self.changed_ns)
+
+
+class NothingUsableError(InputError):
+    """No sample of a pool of several can be used. Exit code 5.
+
+    Attributes:
+        unusable: all of them.
+    """
+
+    def __init__(self, unusable: Sequence[Unusable], errors: Iterable[InputError]) -> None:
+        super().__init__(*(problem for error in errors for problem in error.problems))
+        self.unusable = unusable
+
+
+_COLUMNS = [field.name for field in fields(Unusable)]
+
+
+def stamp(path: Path) -> Stamp:
+    """Return the stamp of `path`.
+
+    The time is that of the inode: it tells a file that was restored with its old date, or made readable.
+    """
+    if not path.is_file():
+        return 0, 0
+    state = path.stat()
+    return state.st_size, state.st_ctime_ns
+
+
+def is_own_fault(error: InputError) -> bool:
+    """Whether an input is to blame, or whoever may not read it; not a disk or a network, which may be well again soon.
+
+    Decompressors raise OSError as well, but only the system's have a number.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, PermissionError):
+            return False
+        cause = cause.__cause__
+    return True
+
+
+def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
+    """Write the table, a line a sample; only the header where all samples are usable."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(astuple(replace(one, error=" ".join(one.error.split()))) for one in unusable)
+
+
+def read_unusable(path: Path) -> dict[str, Unusable]:
+    """Return the samples of a table by name.
+
+    Raises:
+        DamagedFileError: the file is not such a table.
+        FileNotFoundError: there is none.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    try:
+        if rows[0] != _COLUMNS:
+            raise ValueError(f"columns {rows[0]}")
+        return {sample: Unusable(sample, int(size), int(changed), error) for sample, size, changed, error in rows[1:]}
+    except (IndexError, ValueError) as error:
+        raise DamagedFileError(
+            f"{path}: damaged ({error}); remove it, and the next start splits the pool again"
+        ) from error
+
+
+def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None:
+    """Raise UsageError where `sample` was left out when the pool of `manifest` was split.
+
+    Args:
+        manifest: of the pool.
+        sample: one of the pool.
+        inputs: its sequence files.
+    """
+    path = manifest.with_name(UNUSABLE)
+    found = read_unusable(path).get(sample) if path.exists() else None
+    if found is None:
+        return
+    if any(map(found.repaired, inputs)):
+        raise UsageError(
+            f"the input of sample {sample} has changed since it was found unusable ({found.error});"
+            f" remove {manifest} and start again, and the pool is split again"
+        )
+    raise UsageError(f"sample {sample} was left out when its pool was split: {found.error}")
+
+
+def forget_split_of_repaired(manifest: Path, inputs: Mapping[str, Path]) -> None:
+    """Remove `manifest`, so that the next start splits its pool again, where an unusable file was changed since.
+
+    A file that is restored with its old date is no newer than what was made of it: Snakemake would not notice.
+
+    Args:
+        manifest: of the pool.
+        inputs: the sequence file of each sample.
+    """
+    path = manifest.with_name(UNUSABLE)
+    unusable = read_unusable(path) if path.exists() else {}
+    if any(found.repaired(inputs[name]) for name, found in unusable.items() if name in inputs):
+        manifest.unlink(missing_ok=True)

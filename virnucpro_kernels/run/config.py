@@ -1,0 +1,95 @@
+"""The configuration of a run: read, checked against its schema, completed with defaults, written."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.score.thresholds import Thresholds
+
+Config = dict[str, Any]
+
+
+@cache
+def schema(name: str) -> Mapping[str, Any]:
+    """Return the schema `workflow/schemas/{name}.schema.yaml`."""
+    path = workflow_root() / "workflow" / "schemas" / f"{name}.schema.yaml"
+    loaded: Mapping[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def read_config(path: Path) -> Config:
+    """Return the keys that a configuration file sets, unchecked.
+
+    Raises:
+        UsageError: the file is not there, or holds no YAML mapping.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such configuration file; `virnucpro init` writes one") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not readable as YAML: {error}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path}: must hold `key: value` lines, not {type(loaded).__name__}")
+    return loaded
+
+
+def complete_config(config: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Return `config` with the defaults of the keys that it does not set.
+
+    Raises:
+        UsageError: unknown keys or wrong values, all of them; `where` says whose.
+    """
+    rules = schema("config")
+    problems = problems_with(config, rules)
+    if problems:
+        raise UsageError(
+            "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
+        )
+    complete = {key: config.get(key, rule["default"]) for key, rule in rules["properties"].items()}
+    lower, upper = complete["ambiguous_band"]
+    try:
+        Thresholds(complete["viral_threshold"], (lower, upper), complete["tier_medium"], complete["tier_high"])
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return complete
+
+
+def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
+    """Describe what in `values` breaks the schema `rules`; an unknown key comes with the nearest known one."""
+    known = list(rules["properties"])
+    found = []
+    for error in sorted(jsonschema.Draft202012Validator(rules).iter_errors(values), key=lambda error: list(error.path)):
+        if error.validator in {"additionalProperties", "required"}:
+            continue
+        place = ".".join(map(str, error.path))
+        # A pattern is for machines; beside it the schema says in words what it allows.
+        message = error.message
+        if error.validator == "pattern":
+            message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"
+        found.append(f"{place}: {message}" if place else message)
+    found += [f"no {key!r}" for key in rules.get("required", ()) if key not in values]
+    found += [f"unknown key {str(key)!r}; {hint(str(key), known)}" for key in values if key not in known]
+    return found
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """What to do about a name that is not among `known`: the nearest of them, or all."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Write the keys of `config` as YAML."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,171 @@
+"""What failed in a run: `results/failed.tsv`, worked out from missing files and the records that the stages keep."""
+
+import csv
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import atomic_path, remove_leftovers
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.run.run import CHUNK_STAGES, FAILED, Run
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a sample has no tables, or those of an earlier run only.
+
+    Attributes:
+        sample: its name.
+        chunk: name of the chunk that failed; empty for split and collect.
+        stage: `split`, `embed`, `merge`, `classify` or `collect`.
+        attempts: how often it was started; 0 for a job that never was.
+        exit_code: of the last attempt, as a number; `killed` for a process that could not say; empty if not started.
+        log: of the last attempt.
+        error: its message.
+    """
+
+    sample: str
+    chunk: str
+    stage: str
+    attempts: int
+    exit_code: str
+    log: str
+    error: str
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A job of a run, and what it left behind. `unit` is a sample for `collect` and a pool for all others."""
+
+    run: Run
+    directory: Path
+    stage: str
+    unit: str
+    chunk: str = ""
+
+    @property
+    def log(self) -> Path:
+        return self.run.log_path(self.stage, self.unit, self.chunk)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return read_job(self._record_path)
+
+    @property
+    def _record_path(self) -> Path:
+        return self.directory / self.run.record_path(self.stage, self.unit, self.chunk)
+
+    @property
+    def last_sign(self) -> float:
+        """When it last wrote its record or its log; 0 if it was never started."""
+        traces = (self._record_path, self.directory / self.log)
+        return max((path.stat().st_mtime for path in traces if path.exists()), default=0.0)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was started and did not complete."""
+        return self.last_sign > 0 and self.record.get("state") != "complete"
+
+    def failure(self, sample: str) -> Failure:
+        if not self.stopped:
+            return Failure(sample, self.chunk, self.stage, 0, "", "", "not started")
+        record = self.record
+        said = record.get("error") or _last_line(self.directory / self.log)
+        could_not_say = bool(record) or not said
+        return Failure(
+            sample,
+            self.chunk,
+            self.stage,
+            int(record.get("attempts", 1)),
+            str(record.get("exit_code", "killed" if could_not_say else "")),
+            str(self.log),
+            _one_line(str(said or "ended without a word")),
+        )
+
+
+def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
+    """Return the failures of a run that has ended, at least one for each sample without all of its files.
+
+    Tables that are older than a failure before them are of an earlier run, of other input or parameters.
+    """
+    failures: list[Failure] = []
+    for pool, samples in run.pools.items():
+        left_out = _left_out(run, directory, pool)
+        of_pool = _unfinished_jobs(run, directory, pool)
+        stopped = [job for job in of_pool if job.stopped]
+        latest = max((job.last_sign for job in stopped), default=0.0)
+        for sample in samples:
+            if sample.name in left_out:
+                failures.append(left_out[sample.name])
+                continue
+            tables = [directory / path for path in run.result_paths(sample.name)]
+            if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
+                continue
+            collect = _Job(run, directory, "collect", sample.name)
+            jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
+            failures += [job.failure(sample.name) for job in jobs]
+    return failures
+
+
+def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True) -> None:
+    """Write `results/failed.tsv`; where nothing failed, remove it.
+
+    `unstarted` says whether a job that was never started counts: not where a part of the workflow was all that was
+    asked for.
+    """
+    failures = [failure for failure in find_failures(run, directory) if unstarted or failure.attempts]
+    path = directory / FAILED
+    remove_leftovers(path)
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(field.name for field in fields(Failure))
+        writer.writerows(map(astuple, failures))
+
+
+def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
+    """The jobs that keep the samples of a pool from being collected: one for each chunk without scores."""
+    manifest = directory / run.split_dir(pool) / "chunks.tsv"
+    if not manifest.exists():
+        # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
+        chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))
+        damaged = [job for chunk in chunks if (job := _Job(run, directory, "embed", pool, chunk)).stopped]
+        return damaged or [_Job(run, directory, "split", pool)]
+    unfinished = []
+    for chunk in read_manifest(manifest):
+        if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
+            continue
+        # The latest sign of life tells: an earlier run may have left a record of a later stage.
+        jobs = [_Job(run, directory, stage, pool, chunk.chunk) for stage in CHUNK_STAGES]
+        latest = max(range(len(jobs)), key=lambda stage: (jobs[stage].last_sign, -stage))
+        done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
+        unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
+    return unfinished
+
+
+def _left_out(run: Run, directory: Path, pool: str) -> dict[str, Failure]:
+    """Samples that the split of their pool found unusable. The record names them even where none was left to go on."""
+    split = _Job(run, directory, "split", pool)
+    record, code = split.record, str(UsageError.exit_code)
+    attempts = int(record.get("attempts", 1))
+    return {
+        sample: Failure(sample, "", split.stage, attempts, code, str(split.log), _one_line(error))
+        for sample, error in record.get("unusable", {}).items()
+    }
+
+
+def _one_line(text: str) -> str:
+    """The lines of a message as clauses of one."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return " ".join([*(line if line[-1] in ".:;," else f"{line};" for line in lines[:-1]), lines[-1]])
+
+
+def _last_line(log: Path) -> str:
+    if not log.exists():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,31 @@
+"""Where the workflow lies: beside the package in a clone, inside it in a wheel."""
+
+from pathlib import Path
+
+from virnucpro_kernels.errors import VirnucproError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def workflow_root() -> Path:
+    """Return the folder that holds `Snakefile`, `workflow/`, `config/`, `profiles/` and `envs/`."""
+    for root in (PACKAGE / "pipeline", PACKAGE.parent):
+        if (root / "workflow" / "Snakefile").is_file():
+            return root
+    raise VirnucproError(f"this installation has no workflow: neither {PACKAGE}/pipeline nor {PACKAGE.parent}/workflow")
+
+
+def python_path(directory: Path) -> Path:
+    """Return a folder for PYTHONPATH that makes this package importable and shadows nothing of a job's environment.
+
+    A clone is such a folder. An installed package lies among all its dependencies, which must not reach an environment
+    of another Python; there the folder is one made under `directory`, holding a link to the package and nothing else.
+    """
+    if workflow_root() == PACKAGE.parent:
+        return PACKAGE.parent
+    link = directory.resolve() / ".snakemake" / "virnucpro" / PACKAGE.name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink() or link.readlink() != PACKAGE:
+        link.unlink(missing_ok=True)
+        link.symlink_to(PACKAGE)
+    return link.parent

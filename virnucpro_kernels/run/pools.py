@@ -1,0 +1,104 @@
+"""Pools: which samples share their chunks, so that many small ones do not each load the model.
+
+An assignment once made is kept in a table that is only ever appended to; so a sample added at the end of the sheet
+touches the last pool and no other.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.run.samples import Sample
+
+POOLS = Path("work", "pools.tsv")
+
+#: Bases that make one protein token, roughly: stop-free frames of 150 to 500 bp windows of real sequence.
+BASES_PER_TOKEN = 3
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_COMPRESSION_RATIO = 4
+_COLUMNS = ["sample", "pool", "bases"]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A sample, its pool, and about how many bases it has (0 where the sheet named the pool)."""
+
+    sample: str
+    pool: str
+    bases: int
+
+
+def assign(
+    samples: Sequence[Sample], known: Mapping[str, Assignment], bases: Mapping[str, int], pool_bases: int
+) -> list[Assignment]:
+    """Return the assignments that `known` lacks, in the order of the samples.
+
+    A sample whose sheet names a pool is not assigned. Any other goes into the pool of the last assignment as long as
+    that one stays within `pool_bases`, else into a new pool that takes the sample's name.
+
+    Args:
+        samples: all samples of the run.
+        known: earlier assignments by sample, in the order they were made.
+        bases: about how many bases each sample without a known pool has.
+        pool_bases: bases that fill about one chunk.
+    """
+    filled: dict[str, int] = {}
+    last = ""
+    for assignment in known.values():
+        last = assignment.pool
+        filled[last] = filled.get(last, 0) + assignment.bases
+    taken = set(filled) | {sample.pool for sample in samples}
+    new = []
+    for sample in samples:
+        if sample.pool or sample.name in known:
+            continue
+        size = bases[sample.name]
+        if not last or filled[last] + size > pool_bases:
+            last = sample.name
+            while last in taken:
+                last += "_"
+            taken.add(last)
+        filled[last] = filled.get(last, 0) + size
+        new.append(Assignment(sample.name, last, size))
+    return new
+
+
+def estimate_bases(path: Path) -> int:
+    """About how many bases a sequence file holds, from its size, its compression and its format."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(_COMPRESSED):
+        return size * _COMPRESSION_RATIO
+    return size // 2 if start.startswith(b"@") else size
+
+
+def read_pools(path: Path) -> dict[str, Assignment]:
+    """Return the kept assignments by sample, in their order; none where there is no file.
+
+    Raises:
+        DamagedFileError: the file is not such a table.
+    """
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file, delimiter="\t"))
+    try:
+        if rows[0] != _COLUMNS:
+            raise ValueError(f"columns {rows[0]}")
+        return {sample: Assignment(sample, pool, int(bases)) for sample, pool, bases in rows[1:]}
+    except (IndexError, ValueError) as error:
+        raise DamagedFileError(f"{path}: damaged ({error}); remove it, and samples are pooled anew") from error
+
+
+def keep_pools(assignments: Sequence[Assignment], path: Path = POOLS) -> None:
+    """Write the table, unless it says the same already: earlier assignments first, as they were."""
+    if list(assignments) == list(read_pools(path).values()):
+        return
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(map(astuple, assignments))

@@ -1,0 +1,221 @@
+"""How far a run is: read off its files, shown on a terminal or as lines, with an estimate of the time left."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from virnucpro_kernels.pool.durations import duration
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.run.pools import BASES_PER_TOKEN, estimate_bases
+from virnucpro_kernels.run.run import Run
+
+_LINE_EVERY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run is.
+
+    Attributes:
+        samples, samples_done: all, and those whose tables are complete.
+        pools, pools_split: all, and those whose chunks are known.
+        chunks, chunks_done: those known so far, and those that are scored.
+        embedded: chunks that are embedded, scored or not.
+        tokens: protein tokens of all pools; estimated from file sizes for those not yet split.
+        tokens_done: those embedded, running jobs included.
+    """
+
+    samples: int
+    samples_done: int
+    pools: int
+    pools_split: int
+    chunks: int
+    chunks_done: int
+    embedded: int
+    tokens: int
+    tokens_done: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tables are there."""
+        return self.samples_done == self.samples
+
+
+class Watcher:
+    """Reads how far a run is; remembers what cannot change any more, so that a look costs a few directory listings."""
+
+    def __init__(self, run: Run, directory: Path) -> None:
+        self._run, self._directory = run, directory
+        self._pools = run.pools
+        self._guesses = {
+            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_TOKEN
+            for pool, samples in self._pools.items()
+        }
+        self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
+
+    def look(self) -> State:
+        """Return the present state."""
+        run = self._run
+        split = chunks = done = embedded = tokens = tokens_done = 0
+        for pool in self._pools:
+            known = self._manifest(pool)
+            if known is None:
+                tokens += self._guesses[pool]
+                continue
+            split += 1
+            chunks += len(known)
+            scored = _names(self._directory / run.score_dir(pool), ".parquet")
+            listing = _listing(self._directory / run.embedding_dir(pool))
+            for chunk in known:
+                tokens += chunk.protein_tokens
+                share = 1.0
+                if chunk.chunk in scored:
+                    done += 1
+                elif f"{chunk.chunk}.embed.json" in listing:
+                    record = read_job(self._directory / run.record_path("embed", pool, chunk.chunk))
+                    share = _share(record)
+                else:
+                    share = 0.0
+                embedded += share == 1.0
+                tokens_done += round(share * chunk.protein_tokens)
+        samples_done = sum(
+            all((self._directory / path).exists() for path in run.result_paths(sample.name)) for sample in run.samples
+        )
+        return State(
+            len(run.samples), samples_done, len(self._pools), split, chunks, done, embedded, tokens, tokens_done
+        )
+
+    def _manifest(self, pool: str) -> list[Chunk] | None:
+        path = self._directory / self._run.split_dir(pool) / "chunks.tsv"
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        if pool not in self._chunks or self._chunks[pool][0] != changed:
+            self._chunks[pool] = changed, read_manifest(path)
+        return self._chunks[pool][1]
+
+
+def _share(record: dict[str, object]) -> float:
+    """Share of an embedding job's work that is done: 1 only where it is complete."""
+    match record:
+        case {"state": "complete"}:
+            return 1.0
+        case {"state": "running", "done": int(done), "total": int(total)} if total:
+            return min(done / total, 0.999)
+    return 0.0
+
+
+def _listing(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
+def _names(folder: Path, suffix: str) -> set[str]:
+    return {name.removesuffix(suffix) for name in _listing(folder) if name.endswith(suffix)}
+
+
+class Clock:
+    """Estimates the time left from the tokens embedded since it was made."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._first: tuple[float, int] | None = None
+
+    def seconds_left(self, state: State) -> float | None:
+        """Seconds until all is embedded at the mean rate so far; None until there is a rate, 0 at the end."""
+        if state.complete or state.tokens_done >= state.tokens:
+            return 0.0
+        if self._first is None:
+            self._first = self._now(), state.tokens_done
+            return None
+        since, tokens = self._first
+        gained = state.tokens_done - tokens
+        return (state.tokens - state.tokens_done) * (self._now() - since) / gained if gained > 0 else None
+
+
+def describe(state: State, left: float | None) -> str:
+    """One line: what is done, and how long the rest will take."""
+    known = "" if state.pools_split == state.pools else f"{state.pools_split} of {state.pools} pools split, "
+    percent = 100 * state.tokens_done / state.tokens if state.tokens else 100.0
+    line = (
+        f"{known}{state.chunks_done} of {state.chunks} chunks scored, {percent:.0f} % embedded, "
+        f"{state.samples_done} of {state.samples} samples done"
+    )
+    if state.complete:
+        return line
+    if state.tokens_done >= state.tokens and state.pools_split == state.pools:
+        return f"{line}, writing tables"
+    return f"{line}, {'time left unknown yet' if left is None else 'about ' + duration(left) + ' left'}"
+
+
+class Display(Protocol):
+    """Something that shows the state of a run; a context manager."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+    def show(self, state: State, left: float | None) -> None:
+        """Show the state, if it is time to."""
+
+
+class Lines:
+    """Writes a line now and then: at the start, at the end, and each half minute in which something was finished."""
+
+    def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._now = write, now
+        self._last: tuple[float, State] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, state: State, left: float | None) -> None:
+        """Write a line if it is time to."""
+        if self._last is not None:
+            since, shown = self._last
+            if state == shown or (self._now() - since < _LINE_EVERY_SECONDS and not state.complete):
+                return
+        self._last = self._now(), state
+        self._write(describe(state, left))
+
+
+class Bar:
+    """A bar on standard error, for a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, state: State, left: float | None) -> None:
+        """Update the bar."""
+        self._progress.update(
+            self._task, total=max(state.tokens, 1), completed=state.tokens_done, description=describe(state, left)
+        )

@@ -1,0 +1,173 @@
+"""A run: its samples, pools and model, and where each of its files lies. The workflow and the commands share it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virnucpro_kernels.embed.gpu import list_gpus, visible_units
+from virnucpro_kernels.run.config import complete_config
+from virnucpro_kernels.run.pools import BASES_PER_TOKEN, POOLS, Assignment, assign, estimate_bases, read_pools
+from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
+from virnucpro_kernels.weights.registry import Model, find_model
+
+FAILED = Path("results", "failed.tsv")
+
+#: The checksums of all that a pool's tables are made from, beside its scores; written once all of it is there.
+GATHERED = "gathered.sha256"
+
+#: The stages that every chunk goes through, in order.
+CHUNK_STAGES = ("embed", "merge", "classify")
+
+#: What `collect` always writes of a sample; `original_files` adds the other two.
+TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "viral.fna.gz", "run.json")
+ORIGINAL_FILES = ("prediction_results.txt", "prediction_results_highestscore.csv")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a configuration comes to. All paths are relative to the working directory of the workflow.
+
+    Attributes:
+        config: the complete configuration.
+        samples: in the order of the sheet.
+        assignments: pool of each sample whose sheet names none, earlier ones first.
+        model: window length, encoders, classifier.
+        device: `cpu` or `cuda`.
+        precision: never `auto`.
+    """
+
+    config: Mapping[str, Any]
+    samples: tuple[Sample, ...]
+    assignments: tuple[Assignment, ...]
+    model: Model
+    device: str
+    precision: str
+
+    @property
+    def geometry(self) -> str:
+        """Window length and layout, as in `500-original`."""
+        return f"{self.model.window_length}-{self.config['layout']}"
+
+    @property
+    def encoders(self) -> str:
+        """Both encoders and the precision, as they stand in paths."""
+        return self.model.encoders_id(self.precision)
+
+    @property
+    def pools(self) -> dict[str, list[Sample]]:
+        """The samples of each pool, both in the order of the sheet."""
+        automatic = {assignment.sample: assignment.pool for assignment in self.assignments}
+        pools: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            pools.setdefault(sample.pool or automatic[sample.name], []).append(sample)
+        return pools
+
+    @property
+    def bytes_per_value(self) -> int:
+        """Size of one value of a stored embedding."""
+        dtype = self.config["embedding_dtype"]
+        if dtype == "auto":
+            dtype = "float32" if self.precision in {"fp32", "reference", "original"} else "float16"
+        return 4 if dtype == "float32" else 2
+
+    def split_dir(self, pool: str) -> Path:
+        """Folder of a pool's manifest, tables and chunks."""
+        return Path("work", self.geometry, pool)
+
+    def embedding_dir(self, pool: str) -> Path:
+        """Folder of a pool's embeddings and features."""
+        return self.split_dir(pool) / self.encoders
+
+    def score_dir(self, pool: str) -> Path:
+        """Folder of a pool's scores."""
+        return self.embedding_dir(pool) / self.model.model_id
+
+    def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
+        """The record that a job keeps of itself. `unit` is a sample for `collect` and a pool for all others."""
+        match stage:
+            case "split":
+                return self.split_dir(unit) / "split.json"
+            case "embed" | "merge":
+                return self.embedding_dir(unit) / f"{chunk}.{stage}.json"
+            case "classify":
+                return self.score_dir(unit) / f"{chunk}.{stage}.json"
+            case "collect":
+                return Path("results", unit, "collect.json")
+        raise ValueError(stage)
+
+    def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
+        """The log of a job, as its rule declares it."""
+        match stage:
+            case "split":
+                return Path("logs", stage, self.geometry, f"{unit}.log")
+            case "embed" | "merge":
+                return Path("logs", stage, self.geometry, unit, self.encoders, f"{chunk}.log")
+            case "classify":
+                return Path("logs", stage, self.geometry, unit, self.encoders, self.model.model_id, f"{chunk}.log")
+            case "collect":
+                return Path("logs", stage, f"{unit}.log")
+        raise ValueError(stage)
+
+    @property
+    def result_names(self) -> tuple[str, ...]:
+        """Names of the files of each sample."""
+        return TABLES if self.config["original_files"] == "none" else TABLES + ORIGINAL_FILES
+
+    def result_paths(self, sample: str) -> list[Path]:
+        """The files of a sample."""
+        return [Path("results", sample, name) for name in self.result_names]
+
+
+def load_run(
+    config: Mapping[str, Any],
+    *,
+    samples: Sequence[Sample] | None = None,
+    sheet_folders: Sequence[Path] = (Path(),),
+    pools: Path = POOLS,
+    on_cluster: bool = False,
+) -> Run:
+    """Work out the run that a configuration describes, in the present working directory.
+
+    Args:
+        config: keys as in config/README.md; missing ones take their defaults.
+        samples: those of the run; else those of its sheet.
+        sheet_folders: where a relative path of a sample sheet is looked up, in this order.
+        pools: the table of kept assignments of samples to pools.
+        on_cluster: jobs run elsewhere, so that the GPUs of this machine say nothing.
+
+    Raises:
+        UsageError: the configuration, the sheet or the model's name is wrong.
+        DamagedFileError: the model or the table of pools is damaged.
+    """
+    config = complete_config(config)
+    if samples is None:
+        samples = _configured_samples(config, sheet_folders)
+    models_dir = Path(config["models_dir"]).expanduser() if config["models_dir"] else None
+    model = find_model(config["model"], models_dir)
+    device = config["device"]
+    if device == "auto":
+        device = "cuda" if on_cluster or count_gpus() else "cpu"
+    precision = config["precision"]
+    if precision == "auto":
+        precision = "fp16" if device == "cuda" else "fp32"
+    known = read_pools(pools)
+    unknown = {
+        sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
+    }
+    new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_TOKEN)
+    return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)
+
+
+def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]) -> list[Sample]:
+    if config["input"]:
+        return name_samples([Path(config["input"])])
+    places = [folder / config["samples"] for folder in sheet_folders]
+    return read_sheet(next((place for place in places if place.exists()), places[0]))
+
+
+def count_gpus() -> int:
+    """How many GPUs, or parts of divided ones, this process may use; none on a machine without a driver."""
+    gpus = list_gpus()
+    return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0

@@ -1,0 +1,105 @@
+"""What a run came to, in a few lines for a person: counts, times, failures, and where to look."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.run.failures import Failure
+from virnucpro_kernels.run.run import CHUNK_STAGES, Run
+
+_LISTED = 10
+STAGES = ("split", *CHUNK_STAGES, "collect")
+
+
+def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, went_on: bool = False) -> Iterator[str]:
+    """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look.
+
+    `went_on` says that an earlier start did some of the work, whose time is then part of what is shown.
+    """
+    failed = {failure.sample for failure in failures}
+    warnings = [
+        warning
+        for pool in run.pools
+        for warning in read_job(directory / run.record_path("split", pool)).get("warnings", ())
+    ]
+    for warning in warnings[:_LISTED]:
+        yield f"warning: {warning}"
+    if len(warnings) > _LISTED:
+        yield f"and {len(warnings) - _LISTED} more warnings: `virnucpro check` lists them"
+    records = [
+        record
+        for sample in run.samples
+        if sample.name not in failed
+        and all((directory / path).exists() for path in run.result_paths(sample.name))
+        and (record := _read(directory / "results" / sample.name / "run.json"))
+    ]
+    if not records:
+        return
+    for record in records[:_LISTED]:
+        yield f"{record['sample']}: {_counts([record])}"
+    if len(records) > _LISTED:
+        yield f"and {len(records) - _LISTED} more samples"
+    if len(records) > 1:
+        yield f"all {len(records)} samples: {_counts(records)}"
+    of_what = " of the whole run, earlier starts included" if went_on else ""
+    yield f"time{of_what}: {_times(run, directory)}"
+    where = directory / "results" / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
+    yield f"results: {where}/contigs.tsv (every contig), viral.fna.gz (those called viral)"
+    if notice := records[0]["model"].get("notice"):
+        yield f"note: {notice}"
+
+
+def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[str]:
+    """Yield a line for each of the first failures."""
+    samples = {failure.sample for failure in failures}
+    old = [name for name in sorted(samples) if (directory / "results" / name / "run.json").exists()]
+    yield f"{len(samples)} sample{'s' * (len(samples) != 1)} without results"
+    if old:
+        more = ", …" * (len(old) > _LISTED)
+        yield f"  the tables of an earlier run are still there: {', '.join(old[:_LISTED])}{more}"
+    for failure in failures[:_LISTED]:
+        unit = f"sample {failure.sample}" + (f", chunk {failure.chunk}" if failure.chunk else "")
+        code = f" (exit code {failure.exit_code})" if failure.exit_code.isdigit() else ""
+        log = f"; log: {directory / failure.log}" if failure.log else ""
+        yield f"  {unit}: {failure.stage}{code}: {failure.error}{log}"
+    if len(failures) > _LISTED:
+        yield f"  and {len(failures) - _LISTED} more"
+
+
+def _counts(records: Sequence[dict[str, Any]]) -> str:
+    statuses: Counter[str] = Counter()
+    viral = 0
+    for record in records:
+        statuses.update(record["counts"]["status"])
+        viral += record["counts"]["call"]["viral"]
+    by_status = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common() if count)
+    return f"{sum(statuses.values()):,} contigs ({by_status or 'none'}), {viral:,} called viral"
+
+
+def _times(run: Run, directory: Path) -> str:
+    seconds = dict.fromkeys(STAGES, 0.0)
+    for path, stage in _records(run, directory):
+        seconds[stage] += float(read_job(path).get("seconds", 0))
+    total = sum(seconds.values()) or 1.0
+    return ", ".join(f"{stage} {seconds[stage]:.1f} s ({100 * seconds[stage] / total:.0f} %)" for stage in STAGES)
+
+
+def _records(run: Run, directory: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the record of every job of the run, and its stage."""
+    for pool in run.pools:
+        yield directory / run.record_path("split", pool), "split"
+        manifest = directory / run.split_dir(pool) / "chunks.tsv"
+        for chunk in read_manifest(manifest) if manifest.exists() else ():
+            for stage in CHUNK_STAGES:
+                yield directory / run.record_path(stage, pool, chunk.chunk), stage
+    for sample in run.samples:
+        yield directory / run.record_path("collect", sample.name), "collect"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record

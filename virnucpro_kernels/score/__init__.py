@@ -1,0 +1,1 @@
+"""Stages `classify` and `collect`: vectors become scores, and scores the tables of a sample."""

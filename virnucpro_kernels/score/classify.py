@@ -1,0 +1,140 @@
+"""The classify stage: one logit and its two probabilities for each frame, from its features."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from virnucpro_kernels import __version__
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import atomic_path, remove_leftovers
+from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
+from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.weights.registry import EncoderInfo, Model
+
+#: Frames scored at once. Always so many, the last ones filled up with zeros: so a score never depends on the others.
+_BATCH = 1024
+_ROW_GROUP = 1 << 16
+
+_SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in ("logit", "p_other", "p_virus"))])
+
+
+def classify(
+    features: Path,
+    model: Model,
+    classifier: Classifier,
+    output: Path,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Provenance:
+    """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
+
+    Args:
+        features: as `merge` writes them.
+        model: whose window length and encoders they must be of.
+        classifier: of that model, fp32 on the CPU.
+        output: Parquet; its metadata says what made it.
+        progress: told rows done and rows in all.
+
+    Returns:
+        The provenance of the features.
+
+    Raises:
+        DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
+    """
+    remove_leftovers(output)
+    with EmbeddingReader(features) as reader:
+        provenance = reader.provenance
+        check_features(provenance, model, features)
+        rows = reader.rows
+        found = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _BATCH):
+            stop = min(start + _BATCH, len(rows))
+            found[start:stop] = logits(classifier, reader.read(start, stop))
+            progress(stop, len(rows))
+    finite = np.isfinite(found)
+    if not finite.all():
+        raise DamagedFileError(
+            f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the model"
+            " with `virnucpro weights verify`"
+        )
+    schema = _SCHEMA.with_metadata(_metadata(provenance, model))
+    table = pa.table([rows, found, *softmax(found).T], schema=schema)
+    with atomic_path(output) as temporary:
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
+    return provenance
+
+
+def check_features(provenance: Provenance, model: Model, path: Path) -> None:
+    """Refuse features that `model` was not made for.
+
+    Raises:
+        DamagedFileError: other windows, other encoders or another width; `path` is named.
+    """
+    model.check_window_length(provenance.window_length, str(path))
+    for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
+        if run is None:
+            raise DamagedFileError(f"{path}: lacks the vectors of {info.name}; give the features that merge writes")
+        if not _is_made_by(run, info):
+            raise DamagedFileError(
+                f"{path}: vectors of {run.encoder} ({run.sha256[:8]}), but model {model.name} is for {info.name}"
+                f" ({info.sha256[:8]}); embed with the encoders of this model, or choose the model that fits"
+            )
+    tokenizer = provenance.nucleotide.tokenizer_sha256 if provenance.nucleotide else ""
+    if tokenizer not in (model.tokenizer.sha256, UNRECORDED):
+        raise DamagedFileError(f"{path}: another tokenizer than that of model {model.name}; embed with this model")
+    if provenance.dimension != model.classifier.dimension:
+        raise DamagedFileError(
+            f"{path}: {provenance.dimension} values a frame, but the classifier of model {model.name} takes"
+            f" {model.classifier.dimension}; embed with the encoders of this model"
+        )
+
+
+def _is_made_by(run: EncoderRun, info: EncoderInfo) -> bool:
+    if run.sha256 == UNRECORDED:
+        return run.encoder == info.name
+    return run.sha256 == info.sha256
+
+
+@torch.inference_mode()
+def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
+    """Logit of each frame, fp32 (n,): virus minus other.
+
+    Args:
+        classifier: fp32, on the CPU.
+        vectors: (n, d) float16 or float32.
+    """
+    found = torch.empty(len(vectors))
+    batch = torch.zeros(_BATCH, vectors.shape[1])
+    for start in range(0, len(vectors), _BATCH):
+        part = torch.from_numpy(vectors[start : start + _BATCH])
+        batch[: len(part)] = part
+        batch[len(part) :] = 0
+        found[start : start + len(part)] = classifier.logit(batch)[: len(part)]
+    return found.numpy()
+
+
+def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The original's score1 (other) and score2 (virus), float32 (n, 2), from the difference of its two logits (n,).
+
+    The softmax subtracts the larger logit first, so the difference is all it needs. By torch and in fp32, as in the
+    original: numpy's exponential differs in the last bit, and where scores round to 1, ties are decided as there.
+    """
+    difference = torch.from_numpy(logit)
+    scores: npt.NDArray[np.float32] = torch.stack([torch.zeros_like(difference), difference], dim=1).softmax(1).numpy()
+    return scores
+
+
+def _metadata(provenance: Provenance, model: Model) -> dict[str, str]:
+    made_by = {
+        "model_id": model.model_id,
+        "model": model.name,
+        "window_length": model.window_length,
+        "classifier_sha256": model.classifier.sha256,
+        "classify_version": __version__,
+    }
+    return {name: str(value) for name, value in (provenance.attributes() | made_by).items()}

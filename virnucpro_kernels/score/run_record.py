@@ -1,0 +1,155 @@
+"""What `run.json` says of how a sample's tables were made: versions, model, input, parameters, devices, times."""
+
+import json
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from virnucpro_kernels import __version__
+from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.manifest import Chunk
+from virnucpro_kernels.weights.registry import Model
+
+SCHEMA_VERSION = 1
+
+_TRIAL_NOTICE = "This model is for trying out: its scores are no evidence. Use a released model for real work."
+_PACKAGES = (
+    *("numpy", "pyarrow", "h5py", "dnaio", "pysam", "torch", "triton", "flash-attn", "tokenizers", "safetensors"),
+    *("fair-esm", "snakemake"),
+)
+# What a job record says of the job itself and not of its work.
+_JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
+
+
+def model_label(model: Model) -> str:
+    """The model's name as the outputs have it; one for trying out says so."""
+    return f"{model.name}(trial)" if model.purpose == "trial" else model.name
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """Everything that decides a score, with checksums."""
+    return {
+        "name": model.name,
+        "id": model.model_id,
+        "purpose": model.purpose,
+        **({"notice": _TRIAL_NOTICE} if model.purpose == "trial" else {}),
+        "window_length": model.window_length,
+        "source": model.source,
+        "licence": model.licence,
+        **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},
+    }
+
+
+def describe_software() -> dict[str, Any]:
+    """This package's version and commit, and the versions of what it stands on, as far as installed here."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "version": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": packages,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the clone that this package runs from, or that it was installed from; None where not known.
+
+    A clone with uncommitted changes gets `+changes` behind it.
+    """
+    clone = Path(__file__).resolve().parents[2]
+    if (clone / ".git").exists():
+        try:
+            commit = _git(clone, "rev-parse", "HEAD")
+            changes = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", Path(__file__).parents[1].name)
+        except (FileNotFoundError, subprocess.CalledProcessError):
+            return None
+        return commit + "+changes" * bool(changes)
+    try:
+        # PEP 610: where pip installed it from.
+        origin = metadata.distribution("virnucpro").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    commit_id = json.loads(origin or "{}").get("vcs_info", {}).get("commit_id")
+    return commit_id if isinstance(commit_id, str) else None
+
+
+def _git(clone: Path, *arguments: str) -> str:
+    command = ["git", "-c", f"safe.directory={clone}", "-C", str(clone), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Path as given, size and checksum of each file."""
+    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+
+
+def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[str, list[Mapping[str, Any]]]:
+    """The records that the jobs of each stage left beside their outputs; a deleted record is just not there.
+
+    Args:
+        manifest: of the pool; the record of `split` lies beside it.
+        scores: the folder of the scores; that of the embeddings is the one above it.
+        chunks: what the manifest holds.
+    """
+    paths = {
+        "split": [manifest.parent / "split.json"],
+        "embed": [scores.parent / f"{chunk.chunk}.embed.json" for chunk in chunks],
+        "merge": [scores.parent / f"{chunk.chunk}.merge.json" for chunk in chunks],
+        "classify": [scores / f"{chunk.chunk}.classify.json" for chunk in chunks],
+    }
+    return {stage: [record for path in found if (record := read_job(path))] for stage, found in paths.items()}
+
+
+def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
+    """What all score files say alike of how they were made: encoders, precision, kernels, token budgets, classifier."""
+    common: dict[str, str] | None = None
+    for chunk in chunks:
+        metadata = pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {}
+        found = {key.decode(): value.decode() for key, value in metadata.items() if not key.startswith(b"ARROW:")}
+        common = found if common is None else {key: common[key] for key in common if found.get(key) == common[key]}
+    return common or {}
+
+
+def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Jobs, attempts, seconds and share of each stage, the hosts and devices it ran on, and what its jobs reported.
+
+    What not all jobs of a stage report alike is left to their own records.
+    """
+    seconds = {stage: sum(float(job.get("seconds", 0)) for job in jobs) for stage, jobs in records.items()}
+    total = sum(seconds.values())
+    stages: dict[str, Any] = {}
+    for stage, jobs in records.items():
+        stages[stage] = {
+            "jobs": len(jobs),
+            "attempts": sum(int(job.get("attempts", 1)) for job in jobs),
+            "seconds": round(seconds[stage], 3),
+            "share": round(seconds[stage] / total, 4) if total else None,
+            "hosts": dict(Counter(str(job["host"]) for job in jobs if "host" in job)),
+            "devices": dict(Counter(str(job["device"]) for job in jobs if "device" in job)),
+            "reported": _common(jobs),
+        }
+    return stages
+
+
+def _common(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not jobs:
+        return {}
+    first, *others = jobs
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in _JOB_KEYS and all(other.get(key) == value for other in others)
+    }

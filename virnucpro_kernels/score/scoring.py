@@ -1,0 +1,151 @@
+"""From frames to windows, from windows to contigs: the scores, the original's decision, the tier and the call."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.thresholds import Thresholds
+
+#: Probabilities are rounded to what the tables print before anything is decided on them, so that a reader of the
+#: tables comes to the same calls.
+DECIMALS = 6
+
+TIERS = ("low", "medium", "high")
+CALLS = ("none", "host", "viral")
+
+Floats = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores of w windows; only those with a frame are scored.
+
+    Attributes:
+        scored: bool (w,).
+        logit: float64 (w,), mean of the highest and the lowest frame logit; NaN where not scored.
+        p_virus: float64 (w,), its sigmoid.
+        margin: float64 (w,), highest score2 minus highest score1 of the original; NaN where not scored.
+        is_virus: bool (w,), the original's decision: margin >= 0.
+        best_frame: int64 (w,), the frame of the highest logit, 0 to 5, the first of equal ones; -1 where not scored.
+        highest: float32 (w, 2), the highest score1 and the highest score2; NaN where not scored.
+    """
+
+    scored: Bools
+    logit: Floats
+    p_virus: Floats
+    margin: Floats
+    is_virus: Bools
+    best_frame: Int64s
+    highest: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ContigScores:
+    """Scores of m contigs.
+
+    Attributes:
+        scored_windows: int64 (m,).
+        covered: float64 (m,), share of the contig's bases in scored windows; NaN for an empty contig.
+        window_calls: int64 (m, 3), scored windows that are host, ambiguous, viral.
+        p_virus: float64 (m,), sigmoid of the scored windows' mean logit, weighted with their lengths; NaN without.
+        call: int64 (m,), index into `CALLS`.
+        tier: int64 (m,), index into `TIERS`; -1 where not viral.
+        best_window: int64 (m,), number, from 1, of the first window of the highest p_virus; 0 without any.
+    """
+
+    scored_windows: Int64s
+    covered: Floats
+    window_calls: Int64s
+    p_virus: Floats
+    call: Int64s
+    tier: Int64s
+    best_window: Int64s
+
+
+def sigmoid(logit: npt.ArrayLike) -> Floats:
+    """1 / (1 + exp(-logit)) in float64, without overflow, rounded to `DECIMALS`."""
+    values = np.asarray(logit, np.float64)
+    small = np.exp(-np.abs(values))
+    return np.round(np.where(values >= 0, 1.0, small) / (1.0 + small), DECIMALS)
+
+
+def is_virus_frame(block: Block) -> Bools:
+    """The original's label of each frame, bool (f,): a tie is not a virus."""
+    virus: Bools = block.scores[:, 1] > block.scores[:, 0]
+    return virus
+
+
+def score_windows(block: Block) -> WindowScores:
+    """Score the windows of a block from its frames."""
+    w = len(block.mask)
+    frames = block.frames
+    scored = frames > 0
+    result = WindowScores(
+        scored=scored,
+        logit=np.full(w, np.nan),
+        p_virus=np.full(w, np.nan),
+        margin=np.full(w, np.nan),
+        is_virus=np.zeros(w, np.bool_),
+        best_frame=np.full(w, -1),
+        highest=np.full((w, 2), np.nan, np.float32),
+    )
+    if not len(block.logit):
+        return result
+    first = (np.cumsum(frames) - frames)[scored]
+    highest_logit = np.maximum.reduceat(block.logit, first)
+    lowest_logit = np.minimum.reduceat(block.logit, first)
+    result.logit[scored] = (highest_logit.astype(np.float64) + lowest_logit) / 2
+    result.p_virus[scored] = sigmoid(result.logit[scored])
+
+    highest = np.maximum.reduceat(block.scores, first)
+    result.highest[scored] = highest
+    result.is_virus[scored] = highest[:, 1] >= highest[:, 0]
+    result.margin[scored] = np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS)
+
+    owner = np.repeat(np.arange(len(first)), frames[scored])
+    at_best = np.flatnonzero(block.logit == highest_logit[owner])
+    _, first_at_best = np.unique(owner[at_best], return_index=True)
+    result.best_frame[scored] = block.frame[at_best[first_at_best]]
+    return result
+
+
+def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -> ContigScores:
+    """Score the contigs of a block from its windows."""
+    m, scored = len(block), windows.scored
+    contig = block.window_contig[scored]
+    start, end = block.start[scored], block.end[scored]
+    logit, p = windows.logit[scored], windows.p_virus[scored]
+    count = np.bincount(contig, minlength=m)
+
+    def total(values: npt.NDArray[np.float64] | Int64s) -> Floats:
+        return np.bincount(contig, weights=values, minlength=m).astype(np.float64, copy=False)
+
+    # Windows lie in the order of their starts and ends, so the overlap with the one before is all there is.
+    before = np.where(np.diff(contig, prepend=-1) == 0, np.roll(end, 1), 0)
+    bases = total(end - np.maximum(start, before))
+    with np.errstate(invalid="ignore"):
+        covered = np.round(bases / block.length, DECIMALS)
+        p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
+
+    low, high = thresholds.ambiguous
+    kind = (p >= low).astype(np.int64) + (p >= high)
+    viral = p_virus >= thresholds.viral
+    best = np.full(m, -1.0)
+    np.maximum.at(best, contig, p)
+    at_best = np.flatnonzero(p == best[contig])
+    owners, first_at_best = np.unique(contig[at_best], return_index=True)
+    best_window = np.zeros(m, np.int64)
+    best_window[owners] = block.window_number[scored][at_best[first_at_best]]
+    return ContigScores(
+        scored_windows=count,
+        covered=covered,
+        window_calls=np.bincount(3 * contig + kind, minlength=3 * m).reshape(m, 3),
+        p_virus=p_virus,
+        call=np.where(count == 0, CALLS.index("none"), np.where(viral, CALLS.index("viral"), CALLS.index("host"))),
+        tier=np.where(viral, (p_virus >= thresholds.medium).astype(np.int64) + (p_virus >= thresholds.high), -1),
+        best_window=best_window,
+    )

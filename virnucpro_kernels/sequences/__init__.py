@@ -1,0 +1,1 @@
+"""Sequence files of any format, read in batches and checked."""

@@ -1,0 +1,123 @@
+"""Every problem of input files at once, for `virnucpro check`."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from virnucpro_kernels.sequences.duplicates import IdRegister, Repeat, RepeatFinder
+from virnucpro_kernels.sequences.formats import find_lines
+from virnucpro_kernels.sequences.problems import LISTED_PER_KIND, InputError, Problem, Tally
+from virnucpro_kernels.sequences.records import batch_problems, identify, locate, parse_batches
+from virnucpro_kernels.sequences.sniff import Format, Sniffed
+
+_FORMAT_NAMES: dict[Format, str] = {
+    "fasta": "FASTA",
+    "fastq": "FASTQ",
+    "genbank": "GenBank",
+    "bam": "BAM",
+    "empty": "empty",
+}
+
+
+@dataclass
+class InputReport:
+    """What one input file holds.
+
+    Attributes:
+        name: the file as the user named it.
+        format: its sequence format, None where it is no sequence file.
+        records: number of records that could be read.
+        bases: sum of their lengths.
+        shortest, longest: lengths, 0 without records.
+        problems: everything wrong with it, at most some of each kind one by one.
+    """
+
+    name: str
+    format: Format | None = None
+    records: int = 0
+    bases: int = 0
+    shortest: int = 0
+    longest: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> bool:
+        """Whether the file cannot be used."""
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def lines(self) -> list[str]:
+        """The report in words: what the file is, then each problem."""
+        lines = []
+        if self.format is not None:
+            lengths = f" of {self.shortest:,} to {self.longest:,} bases, {self.bases:,} in all" if self.records else ""
+            counted = "1 record" if self.records == 1 else f"{self.records:,} records"
+            lines.append(f"{self.name}: {_FORMAT_NAMES[self.format]}, {counted}{lengths}")
+        lines += [f"{problem.severity}: {problem}" for problem in self.problems]
+        return lines if self.problems else [f"{lines[0]}, no problems"]
+
+
+def check_inputs(paths: Iterable[Path]) -> list[Problem]:
+    """Return every problem of the files, those of one kind in one file up to `LISTED_PER_KIND` and then counted."""
+    return [problem for path in paths for problem in inspect(path).problems]
+
+
+def inspect(path: Path, name: str | None = None) -> InputReport:
+    """Read the whole file and report what it holds and what is wrong with it; raises no InputError."""
+    report, tally, register = InputReport(name or str(path)), Tally(), IdRegister()
+    try:
+        sniffed = identify(path, report.name)
+    except InputError as error:
+        report.problems = list(error.problems)
+        return report
+    report.format = sniffed.format
+    try:
+        for batch in parse_batches(path, report.name, sniffed):
+            tally.add(batch_problems(batch, report.name))
+            register.add([contig for contig in batch.contigs if contig])
+            lengths = batch.sequences.lengths
+            report.shortest = min(int(lengths.min()), report.shortest) if report.records else int(lengths.min())
+            report.longest = max(int(lengths.max()), report.longest)
+            report.records += len(batch)
+            report.bases += int(lengths.sum())
+    except InputError as error:
+        tally.add(error.problems)
+    if not report.records and not tally.counts:
+        tally.add([Problem("warning", "empty_file", report.name, "holds no records")])
+    report.problems = locate(tally.problems(), path, sniffed)
+    register.close()
+    report.problems += duplicate_problems(register, path, report.name, sniffed)
+    return report
+
+
+def duplicate_problems(register: IdRegister, path: Path, name: str, sniffed: Sniffed) -> list[Problem]:
+    """Read the file again, where IDs may repeat, and return the number of repeats and the first of them."""
+    if not len(register.repeated):
+        return []
+    finder, count = RepeatFinder(register), 0
+    found: list[Repeat] = []
+    with suppress(InputError):  # a damaged file: the first reading has reported it
+        for batch in parse_batches(path, name, sniffed):
+            for repeat in finder.repeats(batch.contigs, batch.first_record):
+                count += 1
+                if len(found) < LISTED_PER_KIND:
+                    found.append(repeat)
+    if not count:
+        return []
+    lines = find_lines(path, sniffed, {number + 1 for repeat in found for number in (repeat.record, repeat.earlier)})
+    listed = [_duplicate(repeat, lines, name) for repeat in found]
+    records = "1 record has" if count == 1 else f"{count:,} records have"
+    advice = (
+        "give each its own ID, or have them numbered: `--set duplicate_ids=suffix` of `virnucpro predict`, or"
+        " `duplicate_ids: suffix` in the configuration"
+    )
+    first = f", the first {len(found)} follow" if count > len(found) else ""
+    return [Problem("error", "duplicate_id", name, f"{records} the ID of an earlier one{first}: {advice}"), *listed]
+
+
+def _duplicate(repeat: Repeat, lines: dict[int, int], name: str) -> Problem:
+    earlier = f"record {repeat.earlier + 1:,}"
+    if lines:
+        earlier += f" (line {lines[repeat.earlier + 1]:,})"
+    message = f"{repeat.contig!r} is the ID of {earlier} too"
+    return Problem("error", "duplicate_id", name, message, repeat.record + 1, lines.get(repeat.record + 1))

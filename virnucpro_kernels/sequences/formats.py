@@ -1,0 +1,236 @@
+"""The records of FASTA, FASTQ, BAM and GenBank files as pairs of header and sequence, by each format's own reader."""
+
+import io
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences.sniff import Format, Sniffed
+from virnucpro_kernels.sequences.streams import DamagedInputError, check_bgzf_end, open_ascii
+
+#: Header text and sequence.
+Entry = tuple[str, str]
+
+_BLOCK_BYTES = 1 << 22
+#: What a decompressor is asked for at a time: where the data are damaged, no more than this is lost.
+_PIECE_BYTES = 1 << 16
+
+_PAIRED, _REVERSE, _FIRST, _SECOND, _SECONDARY, _SUPPLEMENTARY = 0x1, 0x10, 0x40, 0x80, 0x100, 0x800
+
+
+class EntryError(Exception):
+    """A record that its format's reader cannot make sense of; `line` is 1-based."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive whole records of a file. Cutting a file into blocks is quick, parsing them can be shared out.
+
+    Attributes:
+        source: what to call the file in messages.
+        format: of the file.
+        content: text still to be parsed, uint8; entries where the format has to be parsed to be cut.
+        records: how many there are.
+        first_record: 0-based number of the first one within the file.
+        first_line: 0-based number of the line at which the text begins.
+        position: bytes of the file, compressed as it is, that had been read when the block was complete.
+    """
+
+    source: str
+    format: Format
+    content: npt.NDArray[np.uint8] | list[Entry]
+    records: int
+    first_record: int
+    first_line: int
+    position: int
+
+
+def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
+    """Cut `path` into blocks of a few megabytes, or of one record that is longer.
+
+    Raises:
+        EntryError: a record of GenBank breaks the rules of the format.
+        DamagedInputError: the file is truncated or damaged. All whole records before that have been yielded.
+    """
+    check_bgzf_end(path)
+    match sniffed.format:
+        case "fasta" | "fastq":
+            return _text_blocks(path, source, sniffed.format, sniffed)
+        case "genbank":
+            return _entry_blocks(_genbank(path, sniffed), source, sniffed.format)
+        case "bam":
+            return _entry_blocks(_bam(path), source, sniffed.format)
+    return iter(())
+
+
+def parse(block: Block) -> Iterator[Entry]:
+    """Yield header and sequence of every record; text from all but BAM is escaped (see `streams.unescape`).
+
+    Raises:
+        EntryError: a record breaks the rules of the format; its line is that within the file.
+    """
+    if isinstance(block.content, list):
+        yield from block.content
+        return
+    from dnaio import FastaReader, FastqReader
+    from dnaio.exceptions import FileFormatError
+
+    reader = FastaReader if block.format == "fasta" else FastqReader
+    try:
+        yield from map(attrgetter("name", "sequence"), reader(io.BytesIO(block.content.tobytes())))
+    except FileFormatError as error:
+        line = None if error.line is None else block.first_line + error.line + 1
+        rule = " (a FASTQ record has four lines)" if block.format == "fastq" else ""
+        raise EntryError(error.message + rule, line) from error
+
+
+def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[int, int]:
+    """Return the 1-based line at which each of `records` (1-based) starts, in formats that have lines."""
+    if sniffed.format == "fastq":
+        return {record: sniffed.skipped_lines + 4 * (record - 1) + 1 for record in records}
+    first_letters = {"fasta": ">", "genbank": "LOCUS"}.get(sniffed.format or "")
+    lines: dict[int, int] = {}
+    if first_letters is None or not records:
+        return lines
+    record, last = 0, max(records)
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
+        for line, text in enumerate(io.TextIOWrapper(stream, "ascii"), start=sniffed.skipped_lines + 1):
+            if text.lstrip().startswith(first_letters):
+                record += 1
+                if record in records:
+                    lines[record] = line
+                if record == last:
+                    break
+    return lines
+
+
+def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Iterator[Block]:
+    records, line = 0, sniffed.skipped_lines
+    last_border = _fasta_border if kind == "fasta" else _fastq_border
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
+        rest, damage, ended = b"", None, False
+        while not ended:
+            text, damage = _read(stream, rest, max(_BLOCK_BYTES, len(rest)))
+            ended = damage is not None or len(text) == len(rest)
+            # At the end, blank lines may follow the last record; where there is damage, it is not whole.
+            border = len(text.rstrip()) if ended and damage is None else last_border(text, len(rest))
+            if border:
+                whole = np.frombuffer(text, np.uint8, border)
+                found, lines = _records_and_lines(whole, kind)
+                yield Block(source, kind, whole, found, records, line, file.tell())
+                records, line = records + found, line + lines
+            rest = text[border:]
+        if damage is not None:
+            raise damage
+
+
+def _read(stream: io.BufferedReader, rest: bytes, count: int) -> tuple[bytes, DamagedInputError | None]:
+    """Return `rest` and the next `count` bytes, fewer at the end; and the damage, where what comes after it is lost."""
+    pieces = [rest]
+    try:
+        while count > 0 and (piece := stream.read1(min(count, _PIECE_BYTES))):
+            pieces.append(piece)
+            count -= len(piece)
+    except DamagedInputError as error:
+        return b"".join(pieces), error
+    return b"".join(pieces), None
+
+
+def _records_and_lines(text: npt.NDArray[np.uint8], kind: Format) -> tuple[int, int]:
+    """Numbers of records and of line ends. The first line is a header; `bytes.count` is slower, it stops at each."""
+    is_end = text == ord("\n")
+    lines = int(np.count_nonzero(is_end))
+    if kind == "fasta":
+        return 1 + int(np.count_nonzero(is_end[:-1] & (text[1:] == ord(">")))), lines
+    return (lines + (not is_end[-1])) // 4, lines
+
+
+def _fasta_border(text: bytes, searched: int) -> int:
+    """Where the last record begins, 0 where it is the only one; there is no border in the first `searched` bytes."""
+    return text.rfind(b"\n>", max(searched - 1, 0)) + 1
+
+
+def _fastq_border(text: bytes, _: int) -> int:
+    """Where the last whole record of four lines ends."""
+    border = len(text)
+    for _ in range(int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))) % 4 + 1):
+        border = text.rfind(b"\n", 0, border)
+    return border + 1
+
+
+def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Format) -> Iterator[Block]:
+    """Gather entries, each with the position in the file behind it."""
+    held: list[Entry] = []
+    records = size = position = 0
+    damage: EntryError | DamagedInputError | None = None
+
+    try:
+        for entry, position in entries:
+            held.append(entry)
+            size += len(entry[0]) + len(entry[1])
+            if size >= _BLOCK_BYTES:
+                yield Block(source, kind, held, len(held), records, 0, position)
+                records, size, held = records + len(held), 0, []
+    except (EntryError, DamagedInputError) as error:
+        damage = error
+    if held:
+        yield Block(source, kind, held, len(held), records, 0, position)
+    if damage is not None:
+        raise damage
+
+
+def _genbank(path: Path, sniffed: Sniffed) -> Iterator[tuple[Entry, int]]:
+    from Bio import SeqIO
+    from Bio.Seq import UndefinedSequenceError
+
+    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
+        records = SeqIO.parse(io.TextIOWrapper(stream, "ascii"), "genbank")
+        while True:
+            try:
+                with warnings.catch_warnings(record=True) as notes:
+                    warnings.simplefilter("always")
+                    record = next(records, None)
+                if record is None:
+                    return
+                header, sequence = f"{record.id} {record.description}", str(record.seq)
+            except UndefinedSequenceError as error:
+                raise EntryError(
+                    "the GenBank record holds no sequence: get it with its sequence, or as FASTA"
+                ) from error
+            except (ValueError, AssertionError) as error:
+                raise EntryError(f"the GenBank record cannot be read: {error}") from error
+            for note in map(str, (note.message for note in notes)):
+                if "sequence length" in note or "Premature end" in note:  # Biopython reads on
+                    raise EntryError(f"the GenBank record is incomplete: {note}")
+            yield (header, sequence), file.tell()
+
+
+def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
+    """Primary records in the orientation of the read; mates of pairs get /1 and /2."""
+    import pysam
+
+    earlier = pysam.set_verbosity(0)  # htslib writes to standard error on its own
+    try:
+        with pysam.AlignmentFile(str(path), "rb", check_sq=False) as file:
+            for read in file.fetch(until_eof=True):
+                flag = read.flag
+                if flag & (_SECONDARY | _SUPPLEMENTARY):
+                    continue
+                name = read.query_name or ""
+                if flag & _PAIRED and flag & (_FIRST | _SECOND) in (_FIRST, _SECOND):
+                    name = name.removesuffix(mate := "/1" if flag & _FIRST else "/2") + mate
+                sequence = read.get_forward_sequence() if flag & _REVERSE else read.query_sequence
+                yield (name, sequence or ""), file.tell() >> 16  # above that the offset within a bgzip block
+    except (OSError, ValueError) as error:
+        raise DamagedInputError(f"damaged or truncated BAM data ({error})") from error
+    finally:
+        pysam.set_verbosity(earlier)

@@ -1,0 +1,228 @@
+"""Reading and checking the input: contigs or reads of any supported file, in batches, with every problem named."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.formats import Block, EntryError, find_lines, parse, read_blocks
+from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Severity
+from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
+from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_head, unescape
+
+#: IUPAC nucleotide codes in either case, `U`, gap and stop.
+ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
+
+_BLANKS = re.compile("[ \t]+")
+_HEADER = re.compile("[ \t]*([^ \t]*)[ \t]*(.*)", re.DOTALL)
+
+
+class Record(NamedTuple):
+    """One contig or read.
+
+    Attributes:
+        contig: its ID, the header up to the first blank; never empty.
+        description: the rest of the header, or "".
+        sequence: ASCII, case as in the file, possibly empty.
+    """
+
+    contig: str
+    description: str
+    sequence: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class RecordBatch:
+    """Consecutive records of a file, column by column.
+
+    Attributes:
+        first_record: 0-based number of the first record within the file.
+        contigs: IDs.
+        descriptions: the rest of each header.
+        sequences: the sequences, case as in the file.
+    """
+
+    first_record: int
+    contigs: list[str]
+    descriptions: list[str]
+    sequences: SequenceArray
+
+    def __len__(self) -> int:
+        return len(self.contigs)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(Record, self.contigs, self.descriptions, self.sequences)
+
+
+def read_records(path: Path, source: str | None = None) -> Iterator[Record]:
+    """Yield the records of `path`: FASTA, FASTQ, GenBank (each also compressed) or BAM, told by content.
+
+    Duplicate IDs are not looked for; see `SampleInput`. An empty file has no records.
+
+    Args:
+        path: a file (not `-` or a pipe: see `streams.spool`).
+        source: what to call the file in messages; default `path`.
+
+    Raises:
+        InputError: it cannot be read, is no sequence file or damaged, or a record has no ID or holds characters
+            that are no nucleotides.
+    """
+    for batch in read_batches(path, source):
+        yield from batch
+
+
+def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]:
+    """Like `read_records`, in batches of some megabases: much faster."""
+    name = source or str(path)
+    sniffed = identify(path, name)
+    for batch in parse_batches(path, name, sniffed):
+        refuse_errors(batch_problems(batch, name), path, sniffed)
+        yield batch
+
+
+def refuse_errors(problems: Iterable[Problem], path: Path, sniffed: Sniffed) -> None:
+    """Raise InputError with the first error among `problems` of the file `path`, if there is one."""
+    first_error = next((problem for problem in problems if problem.severity == "error"), None)
+    if first_error is not None:
+        [problem] = locate([first_error], path, sniffed)
+        raise InputError(replace(problem, message=f"{problem.message}. `virnucpro check` lists every problem"))
+
+
+def identify(path: Path, name: str) -> Sniffed:
+    """Return the kind of the sequence file `path`; InputError where it is none or cannot be opened."""
+    try:
+        if path.is_dir():
+            raise InputError(Problem("error", "unreadable", name, "is a folder: name the sequence files in it"))
+        if needs_spooling(path):
+            raise ValueError(f"{path} can be read only once: spool it first")
+        head = read_head(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(Problem("error", "unreadable", name, f"cannot be read: {reason}")) from error
+    except DamagedInputError as error:
+        raise InputError(Problem("error", "damaged", name, str(error))) from error
+    sniffed = sniff(head)
+    if sniffed.format is None:
+        message = f"not a sequence file but {describe(head)}. Supported: FASTA, FASTQ, BAM, GenBank"
+        raise InputError(Problem("error", "format", name, message))
+    return sniffed
+
+
+def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
+    """Yield the blocks of `path`; InputError where it is damaged, after all whole records before that."""
+    records = 0
+    try:
+        for block in read_blocks(path, name, sniffed):
+            yield block
+            records += block.records
+    except EntryError as error:
+        raise InputError(Problem("error", "format", name, str(error), records + 1, error.line)) from error
+    except DamagedInputError as error:
+        raise InputError(Problem("error", "damaged", name, f"{error}, {records:,} whole records")) from error
+
+
+def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
+    """Return the records of `block`, unchecked, and what is wrong with the one after them, if it cannot be parsed."""
+    headers: list[str] = []
+    sequences: list[str] = []
+    problem: Problem | None = None
+    try:
+        for header, sequence in parse(block):
+            headers.append(header)
+            sequences.append(sequence)
+    except EntryError as error:
+        record = block.first_record + len(headers) + 1
+        problem = Problem("error", "format", block.source, str(error), record, error.line)
+    if problem is None and len(headers) != block.records:  # the reader is more tolerant than what cuts the file
+        message = (
+            f"one of records {block.first_record + 1:,} to {block.first_record + len(headers):,} has blanks before"
+        )
+        problem = Problem("error", "format", block.source, f"{message} its `>`, which must begin a line")
+    return _batch(block.first_record, headers, sequences), problem
+
+
+def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBatch]:
+    """Yield the records of `path` unchecked; InputError where the file is damaged or breaks its format.
+
+    All records before the damage are yielded first.
+    """
+    for block in cut_file(path, name, sniffed):
+        batch, problem = parse_block(block)
+        if len(batch):
+            yield batch
+        if problem is not None:
+            raise InputError(problem)
+
+
+def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:
+    text = "\n".join(headers)
+    if "\t" in text or "  " in text or "\n " in text or text.startswith(" "):
+        headers = [_HEADER.sub(r"\1 \2", header, count=1) for header in headers]
+    if "\x1a" in text:
+        headers = [unescape(header) for header in headers]
+    contigs, descriptions = [], []
+    for header in headers:
+        contig, _, description = header.partition(" ")
+        contigs.append(contig)
+        descriptions.append(description)
+    joined = "".join(sequences)
+    if " " in joined or "\t" in joined:
+        sequences = [_BLANKS.sub("", sequence) for sequence in sequences]
+        joined = "".join(sequences)
+    array = SequenceArray.from_lengths(joined.encode("ascii"), map(len, sequences), len(sequences))
+    return RecordBatch(first, contigs, descriptions, array)
+
+
+def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
+    """Yield what is wrong with the records of `batch`, without lines."""
+
+    def problem(severity: Severity, kind: Kind, index: int, message: str) -> Problem:
+        return Problem(severity, kind, name, message, batch.first_record + index + 1)
+
+    if "" in batch.contigs:
+        for index, contig in enumerate(batch.contigs):
+            if not contig:
+                yield problem("error", "no_id", index, "the header has no ID: write a name at its start")
+    data = batch.sequences.data.tobytes()
+    if data.translate(None, ALLOWED_CHARACTERS):
+        for index, base in _first_in_each(batch, ~_in(ALLOWED_CHARACTERS)):
+            wrong = unescape(batch.sequences[index].decode("ascii"))[base]
+            message = f"{batch.contigs[index]!r} holds {wrong!r} at base {base + 1:,}, which is no nucleotide code"
+            hint = " (a protein sequence?)" if wrong in "EFIJLOPQXZefijlopqxz" else ""
+            yield problem("error", "characters", index, message + hint)
+    if b"U" in data or b"u" in data:
+        for index, _ in _first_in_each(batch, _in(b"Uu")):
+            message = f"{batch.contigs[index]!r} is RNA: codons with U are not translated, write T instead"
+            yield problem("warning", "rna", index, message)
+    for index in np.flatnonzero(batch.sequences.lengths == 0).tolist():
+        yield problem("warning", "empty_record", index, f"{batch.contigs[index]!r} has no sequence")
+
+
+def _in(characters: bytes) -> npt.NDArray[np.bool_]:
+    """bool (256,): whether a byte is one of `characters`."""
+    table = np.zeros(256, np.bool_)
+    table[np.frombuffer(characters, np.uint8)] = True
+    return table
+
+
+def _first_in_each(batch: RecordBatch, table: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield index and first base, both 0-based, of each sequence that has a character of `table`."""
+    offsets = batch.sequences.offsets
+    places = np.flatnonzero(table[batch.sequences.data])
+    records, firsts = np.unique(np.searchsorted(offsets, places, "right") - 1, return_index=True)
+    return zip(records.tolist(), (places[firsts] - offsets[records]).tolist(), strict=True)
+
+
+def locate(problems: list[Problem], path: Path, sniffed: Sniffed) -> list[Problem]:
+    """Return `problems` with the line of each record, in formats that have lines."""
+    wanted = {problem.record for problem in problems if problem.record is not None and problem.line is None}
+    lines = find_lines(path, sniffed, wanted)
+    return [
+        replace(problem, line=lines.get(problem.record)) if problem.record in wanted else problem
+        for problem in problems
+    ]

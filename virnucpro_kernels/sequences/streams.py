@@ -1,0 +1,143 @@
+"""The decompressed bytes of an input file, as plain ASCII, with damage told apart from the end."""
+
+import io
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from xopen import xopen
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.sequences.sniff import HEAD_BYTES, compression_of
+
+_BUFFER_BYTES = 1 << 20
+
+#: The empty block that ends every file written by bgzip and every BAM file.
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+#: Stands before two hexadecimal digits in place of a byte that is not ASCII.
+_MARK = b"\x1a"
+_TO_ESCAPE = re.compile(rb"[\x1a\x80-\xff]")
+_ESCAPED = re.compile(rb"\x1a([0-9a-f]{2})")
+
+
+class DamagedInputError(Exception):
+    """The bytes of an input file end too early or cannot be decompressed."""
+
+
+def needs_spooling(path: Path) -> bool:
+    """Whether `path` can be read only once: `-` for standard input, a pipe or a device."""
+    return str(path) == "-" or path.is_fifo() or path.is_char_device()
+
+
+def spool(path: Path, target: Path) -> None:
+    """Copy standard input (`-`) or a pipe to `target`, as it comes, compressed or not; atomic.
+
+    Raises:
+        UsageError: standard input is a terminal.
+    """
+    if str(path) == "-" and sys.stdin.isatty():
+        raise UsageError("standard input is a terminal: pipe the sequences into the command, or name a file")
+    with atomic_path(target) as temporary, temporary.open("wb") as copy:
+        if str(path) == "-":
+            shutil.copyfileobj(sys.stdin.buffer, copy, _BUFFER_BYTES)
+        else:
+            with path.open("rb") as pipe:
+                shutil.copyfileobj(pipe, copy, _BUFFER_BYTES)
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first `HEAD_BYTES` bytes of `path`, decompressed (DamagedInputError where that fails)."""
+    with path.open("rb") as file, _source(file) as source:
+        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), HEAD_BYTES)
+        return stream.read(HEAD_BYTES)
+
+
+@contextmanager
+def open_ascii(file: io.BufferedReader, skip: int = 0) -> Iterator[io.BufferedReader]:
+    """Read `file` decompressed, from byte `skip` on, with every byte that is not ASCII escaped (see `unescape`).
+
+    The readers of sequence files refuse anything but ASCII, and headers may hold any text.
+
+    Raises:
+        DamagedInputError: while reading, where the file is truncated or damaged.
+    """
+    with _source(file) as source:
+        yield io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=True, skip=skip)), _BUFFER_BYTES)
+
+
+def unescape(text: str) -> str:
+    """Return `text` from an `open_ascii` stream as it stood in the file: UTF-8, or Latin-1 where it is not UTF-8."""
+    if "\x1a" not in text:
+        return text
+    original = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode("ascii"))
+    try:
+        return original.decode("utf-8")
+    except UnicodeDecodeError:
+        return original.decode("latin-1")
+
+
+def check_bgzf_end(path: Path) -> None:
+    """Raise DamagedInputError where `path` is in blocks of bgzip (as BAM is) and the last, empty block is missing.
+
+    Truncated between two blocks, such a file is whole to every gzip reader.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        if head[:4] != _BGZF_END[:4] or head[12:14] != b"BC":
+            return
+        file.seek(0, io.SEEK_END)
+        file.seek(-min(len(_BGZF_END), file.tell()), io.SEEK_END)
+        if file.read() != _BGZF_END:
+            raise DamagedInputError("truncated: the block that ends every bgzip or BAM file is missing")
+
+
+@contextmanager
+def _source(file: io.BufferedReader) -> Iterator[io.BufferedReader]:
+    compression = compression_of(file.peek(8))
+    if compression is None:
+        yield file
+        return
+    # In this thread: the readers that use threads or processes can mistake a failed worker for the end of the file.
+    with xopen(file, "rb", threads=0, format=compression) as source:
+        yield cast(io.BufferedReader, source)
+
+
+class _Bytes(io.RawIOBase):
+    """Bytes of a decompressor, escaped if wanted; its failures become DamagedInputError."""
+
+    def __init__(self, source: io.BufferedReader, *, escape: bool, skip: int = 0) -> None:
+        self._source = source
+        self._escape = escape
+        self._pending = memoryview(b"")
+        self._position = 0
+        while skip > 0 and (skipped := self._read(skip)):
+            skip -= len(skipped)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        if not self._pending:
+            data = self._read(len(buffer))
+            if self._escape and (not data.isascii() or _MARK in data):
+                data = _TO_ESCAPE.sub(lambda match: b"%b%02x" % (_MARK, match[0][0]), data)
+            self._pending = memoryview(data)
+        count = min(len(buffer), len(self._pending))
+        buffer[:count] = self._pending[:count]
+        self._pending = self._pending[count:]
+        return count
+
+    def _read(self, count: int) -> bytes:
+        try:
+            data: bytes = self._source.read1(count)  # what comes before the damage is still delivered
+        except Exception as error:  # each library has its own class, and some none but Exception
+            what = "truncated: it ends" if isinstance(error, EOFError) else f"damaged ({error})"
+            raise DamagedInputError(f"{what} after {self._position:,} bytes of decompressed data") from error
+        self._position += len(data)
+        return data

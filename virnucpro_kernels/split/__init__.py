@@ -1,0 +1,1 @@
+"""Stage `split`: the contigs of a pool become windows, frames and chunks."""

@@ -1,0 +1,80 @@
+"""Writing many chunk files at once: appended to in turn, few of them open, checksums on the way."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.split.second_pass import Share
+
+_BUFFER_BYTES = 1 << 26
+_SUFFIXES = (".fna", ".faa")
+
+
+class ChunkFiles:
+    """The files of `chunks/`, written under another name and renamed when all of them are complete.
+
+    A context manager: the directory appears when the block ends without an error and replaces an older one. No file
+    stays open between two writes, so that their number is not limited by the system's.
+
+    Memory holds `buffer_bytes` of text that is still to be written.
+
+    Attributes:
+        names: of the chunks, digits.
+        rows: frames written to each chunk so far.
+        bases: bases of their nucleotide sequences.
+    """
+
+    def __init__(self, directory: Path, count: int, *, buffer_bytes: int = _BUFFER_BYTES) -> None:
+        self.names = [f"{number:05d}" for number in range(count)]
+        self.rows = [0] * count
+        self.bases = [0] * count
+        self._directory = directory
+        self._temporary = directory.with_name(f".{os.getpid()}.{directory.name}")
+        self._buffer_bytes = buffer_bytes
+        self._buffers: dict[tuple[int, str], list[npt.NDArray[np.uint8]]] = {}
+        self._buffered = 0
+        self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in _SUFFIXES}
+
+    def __enter__(self) -> Self:
+        self._temporary.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._flush()
+            self._temporary.stat()  # it fails where a newer run has taken the files away, and leaves what that one made
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._temporary.rename(self._directory)
+        else:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def append(self, share: Share) -> None:
+        """Append a share to its chunk."""
+        self.rows[share.chunk] += share.rows
+        self.bases[share.chunk] += share.bases
+        for suffix, text in zip(_SUFFIXES, (share.nucleotides, share.proteins), strict=True):
+            self._hashes[share.chunk, suffix].update(text.data)
+            self._buffers.setdefault((share.chunk, suffix), []).append(text)
+            self._buffered += len(text)
+        if self._buffered >= self._buffer_bytes:
+            self._flush()
+
+    def checksums(self, chunk: int) -> tuple[str, str]:
+        """SHA-256, hexadecimal, of the nucleotide and the protein file of `chunk` as written so far."""
+        nucleotides, proteins = (self._hashes[chunk, suffix].hexdigest() for suffix in _SUFFIXES)
+        return nucleotides, proteins
+
+    def _flush(self) -> None:
+        for (chunk, suffix), texts in self._buffers.items():
+            with (self._temporary / f"{self.names[chunk]}{suffix}").open("ab") as file:
+                file.writelines(text.data for text in texts)
+        self._buffers.clear()
+        self._buffered = 0

@@ -1,0 +1,61 @@
+"""The first reading of a block of contigs: which windows and frames it has."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.sample_input import BlockCheck, check_block
+from virnucpro_kernels.split.frames import find_frames
+from virnucpro_kernels.split.statuses import SHORTEST_CONTIG
+from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameCounts:
+    """How many frames there are of each length of the protein.
+
+    Attributes:
+        residues: int64 (k,), the lengths that occur, ascending.
+        frames: int64 (k,), frames of each.
+    """
+
+    residues: Int64s
+    frames: Int64s
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Windows and frames of a block of contigs, w windows.
+
+    Attributes:
+        check: what is wrong with the block, and its IDs.
+        windows: the windows, their contigs counted within the block.
+        masks: uint8 (w,), for each window, bit i set where frame i of `FRAME_NAMES` is there.
+        counts: the frames by length.
+    """
+
+    check: BlockCheck
+    windows: Windows
+    masks: npt.NDArray[np.uint8]
+    counts: FrameCounts
+
+
+def lay_windows(sequences: SequenceArray, geometry: Geometry, min_length: int) -> Windows:
+    """Lay windows over contigs, none over those shorter than `min_length` or than three bases."""
+    lengths = sequences.lengths
+    long_enough = lengths >= max(min_length, SHORTEST_CONTIG)
+    return place_windows(np.where(long_enough, lengths, 0), geometry.window_length, geometry.layout)
+
+
+def survey(block: Block, *, geometry: Geometry, min_length: int) -> Survey:
+    """Parse, check and survey a block of contigs."""
+    batch, check = check_block(block)
+    windows = lay_windows(batch.sequences, geometry, min_length)
+    found = find_frames(batch.sequences, windows)
+    residues, frames = np.unique(found.residues, return_counts=True)
+    return Survey(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))

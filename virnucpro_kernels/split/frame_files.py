@@ -1,0 +1,72 @@
+"""The original tool's FASTA files of windows and frames, byte for byte."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from typing import BinaryIO
+
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.sequences.records import RecordBatch
+from virnucpro_kernels.split.frames import cut_frames
+from virnucpro_kernels.split.second_pass import frame_ids
+from virnucpro_kernels.split.windows import Geometry, place_windows
+
+_LINE_BASES = 60
+
+
+@dataclass
+class FrameCounts:
+    """What was written."""
+
+    contigs: int = 0
+    windows: int = 0
+    frames: int = 0
+
+
+def write_frame_files(
+    batches: Iterable[RecordBatch], geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
+) -> FrameCounts:
+    """Write the frames of all contigs, and where wanted their windows, in the order of the input.
+
+    Windows are wrapped at 60 columns and keep their case; frames are one line each, in upper case.
+
+    Args:
+        batches: the contigs.
+        geometry: window length and layout.
+        nucleotide, protein: files for the two sequences of each frame.
+        windows: file for the windows.
+    """
+    counts = FrameCounts()
+    with ExitStack() as exits:
+
+        def create(path: Path) -> BinaryIO:
+            return exits.enter_context(exits.enter_context(atomic_path(path)).open("wb"))
+
+        nucleotide_file, protein_file = create(nucleotide), create(protein)
+        window_file = create(windows) if windows else None
+        for batch in batches:
+            contigs = [contig.encode() for contig in batch.contigs]
+            placed = place_windows(batch.sequences.lengths, geometry.window_length, geometry.layout)
+            frames, nucleotides, proteins = cut_frames(batch.sequences, placed)
+            headers = [b">%b\n" % name for name in frame_ids(contigs, placed, frames)]
+            for file, sequences in ((nucleotide_file, nucleotides), (protein_file, proteins)):
+                file.writelines(chain.from_iterable(zip(headers, sequences, repeat(b"\n"))))
+            if window_file:
+                sequences_of_contigs = list(batch.sequences)
+                places = zip(
+                    *(a.tolist() for a in (placed.contig, placed.number, placed.start, placed.end)), strict=True
+                )
+                for contig, number, start, end in places:
+                    window_file.write(b">%b_chunk_%d\n" % (contigs[contig], number + 1))
+                    window_file.writelines(_wrapped(sequences_of_contigs[contig][start:end]))
+            counts.contigs += len(batch)
+            counts.windows += len(placed)
+            counts.frames += len(frames)
+    return counts
+
+
+def _wrapped(sequence: bytes) -> Iterator[bytes]:
+    for start in range(0, len(sequence), _LINE_BASES):
+        yield sequence[start : start + _LINE_BASES] + b"\n"

@@ -1,0 +1,194 @@
+"""The stop-free frames of windows: which of the six there are, and their nucleotide and protein sequences.
+
+Everything works on the bases of many contigs laid end to end. Each base becomes a code of 0 to 3, or 4 where it is none
+of A, C, G, T; each position becomes a codon code of 0 to 124; and the positions are sorted by their remainder modulo 3,
+so that the codons of a frame lie side by side. A frame is then one interval of that array, read forwards or backwards,
+and "is there a stop" is one OR over the interval. Look-ups go through `bytes.translate`, faster than indexing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.split.windows import Windows
+
+#: Names of the frames in the order of their mask bits, 0 to 5, and of their rows. R1 starts at the window's last base.
+FRAME_NAMES = ("F1", "F2", "F3", "R1", "R2", "R3")
+
+_STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
+_OTHER_BASE = 4
+_INVALID_CODON = 124
+_DROPPED = b"-"
+_BLOCK_BASES = 1 << 20
+
+Int64s = npt.NDArray[np.int64]
+Uint8s = npt.NDArray[np.uint8]
+
+
+def _tables() -> tuple[bytes, bytes, bytes, bytes]:
+    """Return translation tables: base to code; and codon code to flags, to residue, to residue of the other strand."""
+    bases = "TCAG"
+    # The standard genetic code (NCBI table 1) in the customary order of bases, T C A G.
+    residues = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
+    residue_of = {"".join(codon): residue for codon, residue in zip(product(bases, repeat=3), residues, strict=True)}
+    code_of = bytearray([_OTHER_BASE] * 256)
+    for code, base in enumerate(bases):
+        code_of[ord(base)] = code_of[ord(base.lower())] = code
+    flags = bytearray([_NO_CODON] * 256)
+    forward, reverse = bytearray(_DROPPED * 256), bytearray(_DROPPED * 256)
+    for codon, residue in residue_of.items():
+        opposite = residue_of[codon[::-1].translate(str.maketrans("ACGT", "TGCA"))]
+        first, second, third = (bases.index(base) for base in codon)
+        code = 25 * first + 5 * second + third
+        flags[code] = _CODON | _STOP * (residue == "*") | _REVERSE_STOP * (opposite == "*")
+        forward[code], reverse[code] = ord(residue), ord(opposite)
+    return bytes(code_of), bytes(flags), bytes(forward), bytes(reverse)
+
+
+_CODE_OF, _FLAGS, _RESIDUE, _REVERSE_RESIDUE = _tables()
+_COMPLEMENT = bytes.maketrans(b"ACGT", b"TGCA")
+
+
+def _look_up(values: Uint8s, table: bytes) -> Uint8s:
+    return np.frombuffer(values.tobytes().translate(table), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenFrames:
+    """The stop-free frames of windows, in the order of windows and, within one, of `FRAME_NAMES`.
+
+    Attributes:
+        masks: uint8 (w,), for each window, bit i set where frame i is there.
+        readable: bool (w,), whether the window has any complete codon of A, C, G, T, in any frame.
+        window: int64 (f,), index of the window.
+        frame: int64 (f,), 0 to 5.
+        residues: int64 (f,), length of the protein.
+    """
+
+    masks: Uint8s
+    readable: npt.NDArray[np.bool_]
+    window: Int64s
+    frame: Int64s
+    residues: Int64s
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+
+class _Translation:
+    """The six-frame translation of a stretch of bases, for any windows on it, given by their starts and ends."""
+
+    def __init__(self, bases: Uint8s) -> None:
+        self._bases = bases
+        code = _look_up(bases, _CODE_OF)
+        # Columns enough that an interval may begin just after the last codon.
+        self._columns = len(code) // 3 + 2
+        codon = np.full(3 * self._columns, _INVALID_CODON, np.uint8)
+        codon[: max(len(code) - 2, 0)] = code[:-2] * np.uint8(25) + code[1:-1] * np.uint8(5) + code[2:]
+        #: uint8 (3 * columns,): the codon that begins at base p is number (p mod 3) * columns + p // 3.
+        self._codons = codon.reshape(-1, 3).T.ravel()
+
+    def _intervals(self, start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
+        """First and last + 1 codon, int64 (3, w) each, of the windows' codons in each of the three remainders."""
+        first = start + (np.arange(3)[:, None] - start) % 3
+        low = np.arange(3)[:, None] * self._columns + first // 3
+        return low, low + np.maximum((end - first) // 3, 0)
+
+    @staticmethod
+    def _remainders(start: Int64s, end: Int64s) -> Int64s:
+        """int64 (6, w): the remainder of the positions of each frame's codons."""
+        offsets = np.arange(3)[:, None]
+        return np.concatenate([start + offsets, end - offsets]) % 3
+
+    def open_frames(self, start: Int64s, end: Int64s) -> OpenFrames:
+        """Find the frames whose whole translation has no stop and is not empty."""
+        low, high = self._intervals(start, end)
+        flags = _look_up(self._codons, _FLAGS)
+        seen = np.bitwise_or.reduceat(flags, np.stack([low, high], axis=2).ravel())[::2].reshape(3, -1)
+        seen[low == high] = 0
+        remainders = self._remainders(start, end)
+        of_frame = np.take_along_axis(seen, remainders, axis=0)
+        wanted = np.array([_CODON | _STOP] * 3 + [_CODON | _REVERSE_STOP] * 3, np.uint8)
+        is_open = ((of_frame & wanted[:, None]) == _CODON).T
+        window, frame = np.nonzero(is_open)
+        remainder = remainders[frame, window]
+        first, last = low[remainder, window], high[remainder, window]
+        dropped = np.flatnonzero(flags == _NO_CODON)
+        residues = last - first - (np.searchsorted(dropped, last) - np.searchsorted(dropped, first))
+        masks = np.packbits(is_open, axis=1, bitorder="little").ravel()
+        readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
+        return OpenFrames(masks, readable, window, frame, residues)
+
+    def cut(self, start: Int64s, end: Int64s, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
+        """Return the nucleotide and the protein sequence of each frame; see `cut_frames`."""
+        window, frame = frames.window, frames.frame
+        reverse = frame >= 3
+
+        upper = np.frombuffer(self._bases.tobytes().upper(), np.uint8)
+        strands = np.concatenate([upper, _look_up(upper, _COMPLEMENT)[::-1]]).tobytes()
+        first = np.where(reverse, len(strands) - end[window] + frame - 3, start[window] + frame)
+        stop = np.where(reverse, len(strands) - start[window], end[window])
+        last = np.minimum(first + 3 * frames.residues + 1, stop)
+        nucleotides = [strands[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+
+        residues = np.concatenate(
+            [_look_up(self._codons, _RESIDUE), _look_up(self._codons, _REVERSE_RESIDUE)[::-1]]
+        ).tobytes()
+        remainder = self._remainders(start, end)[frame, window]
+        low, high = (bound[remainder, window] for bound in self._intervals(start, end))
+        first = np.where(reverse, len(residues) - high, low)
+        last = first + (high - low)
+        proteins = [residues[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+        for index in np.flatnonzero(high - low != frames.residues).tolist():
+            proteins[index] = proteins[index].replace(_DROPPED, b"")
+        return nucleotides, proteins
+
+
+def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _Translation, Int64s, Int64s]]:
+    """Yield first window, translation, and starts and ends on it, for runs of windows that fill the cache, not more."""
+    origin = sequences.offsets[windows.contig]
+    start, end = origin + windows.start, origin + windows.end
+    first = 0
+    while first < len(windows):
+        last = max(first + 1, int(np.searchsorted(end, start[first] + _BLOCK_BASES, side="right")))
+        low, high = start[first], end[last - 1]
+        yield first, _Translation(sequences.data[low:high]), start[first:last] - low, end[first:last] - low
+        first = last
+
+
+def find_frames(sequences: SequenceArray, windows: Windows) -> OpenFrames:
+    """Find the frames of `windows` on `sequences` whose whole translation has no stop and is not empty.
+
+    A codon with a character other than A, C, G, T (either case) has no residue: the protein is shorter by it, and it is
+    never a stop. The complement of such a character is itself.
+    """
+    return _join((first, block.open_frames(start, end)) for first, block, start, end in _blocks(sequences, windows))
+
+
+def cut_frames(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
+    """Find the frames as `find_frames` does; return them, their nucleotides and their proteins, in upper case.
+
+    The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends:
+    one more than are translated, and with dropped codons not quite those that are translated.
+    """
+    found: list[tuple[int, OpenFrames]] = []
+    nucleotides: list[bytes] = []
+    proteins: list[bytes] = []
+    for first, block, start, end in _blocks(sequences, windows):
+        frames = block.open_frames(start, end)
+        found.append((first, frames))
+        for all_of_them, more in zip((nucleotides, proteins), block.cut(start, end, frames), strict=True):
+            all_of_them += more
+    return _join(found), nucleotides, proteins
+
+
+def _join(blocks: Iterable[tuple[int, OpenFrames]]) -> OpenFrames:
+    """Join the frames of blocks; each comes with the index of its first window."""
+    empty = np.zeros(0, np.int64)
+    parts = [(np.zeros(0, np.uint8), np.zeros(0, np.bool_), empty, empty, empty)]
+    parts += [(f.masks, f.readable, first + f.window, f.frame, f.residues) for first, f in blocks]
+    return OpenFrames(*map(np.concatenate, zip(*parts, strict=True)))

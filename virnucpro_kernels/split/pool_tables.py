@@ -1,0 +1,175 @@
+"""The tables of a pool, contigs.parquet and windows.parquet, written row group by row group as the input streams by."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.split.second_pass import ContigLines
+from virnucpro_kernels.split.statuses import STATUSES
+from virnucpro_kernels.split.windows import Windows
+
+_ROW_GROUP = 1 << 17
+
+_WORDS = pa.dictionary(pa.int32(), pa.string())
+_CONTIGS = pa.schema(
+    [
+        ("sample", _WORDS),
+        ("contig", pa.string()),
+        ("description", pa.string()),
+        ("length", pa.int64()),
+        ("status", _WORDS),
+        ("windows", pa.int32()),
+    ]
+)
+_WINDOWS = pa.schema(
+    [
+        ("contig", pa.int64()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("frames", pa.uint8()),
+        ("first_row", pa.int64()),
+    ]
+)
+
+
+class _Table:
+    """A Parquet file that takes rows in pieces of any size."""
+
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
+        self._writer, self._schema = writer, schema
+        self._pieces: list[pa.RecordBatch] = []
+        self._held = 0
+
+    def append(self, columns: Sequence[pa.Array]) -> None:
+        self._pieces.append(pa.RecordBatch.from_arrays(list(columns), schema=self._schema))
+        self._held += len(columns[0])
+        if self._held >= _ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._held:
+            table = pa.Table.from_batches(self._pieces)
+            self._writer.write_table(table, row_group_size=self._held)
+        self._pieces.clear()
+        self._held = 0
+
+
+@contextmanager
+def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
+    # Most numbers ascend by little, and few texts occur twice: the usual dictionaries cost time and space.
+    encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
+    words = [field.name for field in schema if field.type in (_WORDS, pa.uint8())]
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=words,
+            column_encoding=encodings,
+            write_page_checksum=True,
+        ) as writer,
+    ):
+        table = _Table(writer, schema)
+        yield table
+        table.flush()
+
+
+# Arrow arrays are made from buffers, not by `pa.array`: that loads pandas, to see whether it is given a series.
+
+
+def _numbers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    values = np.ascontiguousarray(values, kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(texts: SequenceArray) -> pa.Array:
+    offsets = pa.py_buffer(texts.offsets.astype(np.int32))
+    return pa.StringArray.from_buffers(len(texts), offsets, pa.py_buffer(texts.data))
+
+
+def _words(words: Sequence[str]) -> pa.Array:
+    return _strings(SequenceArray.from_list([word.encode() for word in words]))
+
+
+class WindowTable:
+    """windows.parquet while it is being written; see `open_windows`.
+
+    Attributes:
+        contigs: those whose windows have been appended.
+        windows, frames: numbers so far.
+    """
+
+    def __init__(self, table: _Table) -> None:
+        self._table = table
+        self.contigs = self.windows = self.frames = 0
+
+    def append(self, contigs: int, windows: Windows, masks: npt.NDArray[np.uint8]) -> None:
+        """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
+        frames = np.bitwise_count(masks).astype(np.int64)
+        first_row = self.frames + np.cumsum(frames) - frames
+        columns: tuple[npt.NDArray[Any], ...] = (
+            self.contigs + windows.contig,
+            windows.start,
+            windows.end,
+            masks,
+            first_row,
+        )
+        self._table.append([_numbers(column, field.type) for column, field in zip(columns, _WINDOWS, strict=True)])
+        self.contigs += contigs
+        self.windows += len(windows)
+        self.frames += int(frames.sum())
+
+
+class ContigTable:
+    """contigs.parquet while it is being written; see `open_contigs`.
+
+    Attributes:
+        contigs: number so far.
+        statuses: int64 (5,), contigs of each of `STATUSES`.
+    """
+
+    def __init__(self, table: _Table, samples: Sequence[str]) -> None:
+        self._table = table
+        self._samples, self._statuses = _words(samples), _words(STATUSES)
+        self.contigs = 0
+        self.statuses = np.zeros(len(STATUSES), np.int64)
+
+    def append(self, sample: int, lines: ContigLines) -> None:
+        """Append contigs of sample number `sample`."""
+        number = len(lines.contigs)
+        samples = _numbers(np.full(number, sample), pa.int32())
+        self._table.append(
+            [
+                pa.DictionaryArray.from_arrays(samples, self._samples),
+                _strings(lines.contigs),
+                _strings(lines.descriptions),
+                _numbers(lines.lengths, pa.int64()),
+                pa.DictionaryArray.from_arrays(_numbers(lines.statuses, pa.int32()), self._statuses),
+                _numbers(lines.windows, pa.int32()),
+            ]
+        )
+        self.contigs += number
+        self.statuses += np.bincount(lines.statuses, minlength=len(STATUSES))
+
+
+@contextmanager
+def open_windows(directory: Path) -> Iterator[WindowTable]:
+    """Open windows.parquet in `directory`; it appears when the block ends without an error."""
+    with _open_table(directory / "windows.parquet", _WINDOWS) as table:
+        yield WindowTable(table)
+
+
+@contextmanager
+def open_contigs(directory: Path, samples: Sequence[str]) -> Iterator[ContigTable]:
+    """Open contigs.parquet in `directory` for contigs of `samples`; it appears when the block ends without an error."""
+    with _open_table(directory / "contigs.parquet", _CONTIGS) as table:
+        yield ContigTable(table, samples)

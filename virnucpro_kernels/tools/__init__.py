@@ -1,0 +1,1 @@
+"""Commands beside the workflow: verify, compare and import of the original's runs. Only `cli` imports it."""

@@ -1,0 +1,242 @@
+"""Comparing two results: labels and scores of frames, windows and contigs, or vectors, matched by ID."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.tools.result_files import LEVELS, Results, find_samples, find_tables, read_results
+from virnucpro_kernels.tools.vector_files import SUFFIXES, common_names, open_vectors
+
+_BLOCK_VECTORS = 4096
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A row that differs.
+
+    Attributes:
+        level: `frames`, `windows`, `contigs` or `vectors`, behind the sample where there are several.
+        id: of the row.
+        kind: `label`, `score`, `vector`, `only in A` or `only in B`.
+        a, b: both labels, or both values of the score that differs most; empty for vectors.
+        difference: largest difference of scores or of a vector's values; empty for labels.
+        cosine: of the two vectors; empty for anything else.
+    """
+
+    level: str
+    id: str
+    kind: str
+    a: str = ""
+    b: str = ""
+    difference: str = ""
+    cosine: str = ""
+
+
+@dataclass
+class Comparison:
+    """What a comparison of one level found.
+
+    Attributes:
+        level: see `Mismatch`.
+        both, only_a, only_b: rows.
+        labels_agree: rows with the same label, or None for vectors.
+        compared: names of the scores that both sides have.
+        differences: float64 (n,), largest difference of these scores, or of a vector's values, for each row.
+        cosines: float64 (n,), for vectors.
+        mismatches: all rows that differ by more than the tolerance.
+    """
+
+    level: str
+    both: int
+    only_a: int
+    only_b: int
+    labels_agree: int | None
+    compared: Sequence[str]
+    differences: Floats
+    cosines: Floats = field(default_factory=lambda: np.empty(0))
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        """Whether everything is there on both sides, with the same labels, and within the tolerance."""
+        return not self.mismatches
+
+    def lines(self) -> Iterator[str]:
+        """The findings for a person."""
+        yield f"{self.level}: {self.both:,} in both, {self.only_a:,} only in A, {self.only_b:,} only in B"
+        if self.labels_agree is not None and self.both:
+            share = 100 * self.labels_agree / self.both
+            yield f"  labels: {self.labels_agree:,} of {self.both:,} agree ({share:.4g} %)"
+        if len(self.cosines):
+            yield f"  cosine: {_statistics(self.cosines)}"
+        if len(self.differences):
+            yield f"  largest difference of {', '.join(self.compared)}: {_statistics(self.differences)}"
+        elif not self.compared:
+            yield "  scores: none that both have; only labels are compared"
+
+
+def _statistics(values: Floats) -> str:
+    found = {
+        "mean": values.mean(),
+        "median": np.median(values),
+        "max": values.max(),
+        "min": values.min(),
+        "standard deviation": values.std(),
+    }
+    return ", ".join(f"{name} {value:.6g}" for name, value in found.items())
+
+
+def compare_paths(a: Path, b: Path, tolerance: float) -> list[Comparison]:
+    """Compare two result directories, two result tables or two files of vectors, whatever the two paths are.
+
+    Args:
+        a, b: of one kind. Directories hold the files of one sample (ours, or the original's `..._merged`), or of a run.
+        tolerance: largest difference of scores, or of the values of vectors, that counts as equal.
+
+    Raises:
+        DamagedFileError: one of them is missing, damaged, or cannot be compared with the other.
+    """
+    for path in (a, b):
+        if not path.exists():
+            raise DamagedFileError(f"{path}: no such file or directory")
+    if a.is_dir() != b.is_dir():
+        raise DamagedFileError(f"{a} and {b}: a directory and a file cannot be compared")
+    if a.is_dir():
+        return _compare_directories(a, b, tolerance)
+    if a.suffix in SUFFIXES and b.suffix in SUFFIXES:
+        return [compare_vectors(a, b, tolerance)]
+    return [compare_tables(read_results(a), read_results(b), tolerance)]
+
+
+def _compare_directories(a: Path, b: Path, tolerance: float) -> list[Comparison]:
+    samples_a, samples_b = find_samples(a), find_samples(b)
+    for directory, samples in ((a, samples_a), (b, samples_b)):
+        if not samples:
+            raise DamagedFileError(f"{directory}: no result tables in it, nor in folders of samples")
+    if len(samples_a) == len(samples_b) == 1:
+        samples_a, samples_b = (dict.fromkeys([""], *samples.values()) for samples in (samples_a, samples_b))
+    found = []
+    only_a, only_b = sorted(samples_a.keys() - samples_b.keys()), sorted(samples_b.keys() - samples_a.keys())
+    if only_a or only_b:
+        missing = [Mismatch("samples", name, "only in A") for name in only_a]
+        missing += [Mismatch("samples", name, "only in B") for name in only_b]
+        both = len(samples_a.keys() & samples_b.keys())
+        found.append(
+            Comparison("samples", both, len(only_a), len(only_b), None, ["files"], np.empty(0), mismatches=missing)
+        )
+    for sample in sorted(samples_a.keys() & samples_b.keys()):
+        prefix = f"{sample}: " if sample else ""
+        for left, right in _pairs(samples_a[sample], samples_b[sample]):
+            found.append(compare_tables(read_results(left), read_results(right), tolerance, prefix))
+    return found
+
+
+def _pairs(a: Path, b: Path) -> Iterator[tuple[Path, Path]]:
+    """The tables to compare of two result directories: for each level, files of the same name where both have one."""
+    tables_a, tables_b = find_tables(a), find_tables(b)
+    shared = [level for level in LEVELS if level in tables_a and level in tables_b]
+    if not shared:
+        raise DamagedFileError(f"{a} and {b}: no table of frames, windows or contigs that both have")
+    for level in shared:
+        by_name = {path.name: path for path in tables_b[level]}
+        same = [(path, by_name[path.name]) for path in tables_a[level] if path.name in by_name]
+        yield same[0] if same else (tables_a[level][0], tables_b[level][0])
+
+
+def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -> Comparison:
+    """Compare two tables of one level; `prefix` goes before the level's name.
+
+    Raises:
+        DamagedFileError: the tables are of different levels.
+    """
+    if a.level != b.level:
+        raise DamagedFileError(f"{a.path} holds {a.level}, {b.path} holds {b.level}: they cannot be compared")
+    level = prefix + a.level
+    names = a.table.index.intersection(b.table.index, sort=False)
+    only_a, only_b = a.table.index.difference(names, sort=False), b.table.index.difference(names, sort=False)
+    left, right = a.table.loc[names], b.table.loc[names]
+    same_label = (left["label"] == right["label"]).to_numpy()
+    scores = [name for name in left.columns if name != "label" and name in right.columns]
+    values_a, values_b = left[scores].to_numpy(np.float64), right[scores].to_numpy(np.float64)
+    apart = np.abs(values_a - values_b)
+    # What neither side scores is no difference; what one side scores alone has another label.
+    has_score = ~np.isnan(apart).all(axis=1) if scores else np.zeros(len(names), np.bool_)
+    differences = np.nanmax(apart[has_score], axis=1) if has_score.any() else np.empty(0)
+
+    mismatches = [Mismatch(level, name, "only in A") for name in only_a]
+    mismatches += [Mismatch(level, name, "only in B") for name in only_b]
+    for place in np.flatnonzero(~same_label).tolist():
+        labels = left["label"].iloc[place], right["label"].iloc[place]
+        mismatches.append(Mismatch(level, str(names[place]), "label", *labels))
+    scored = np.flatnonzero(has_score)
+    for place in scored[differences > tolerance].tolist():
+        worst = int(np.nanargmax(apart[place]))
+        pair = f"{scores[worst]}={values_a[place, worst]:.9g}", f"{scores[worst]}={values_b[place, worst]:.9g}"
+        mismatches.append(Mismatch(level, str(names[place]), "score", *pair, f"{apart[place, worst]:.6g}"))
+    return Comparison(
+        level, len(names), len(only_a), len(only_b), int(same_label.sum()), scores, differences, mismatches=mismatches
+    )
+
+
+def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
+    """Compare two files of vectors, `.h5` or `.pt`, a block at a time.
+
+    Raises:
+        DamagedFileError: a file is damaged, the vectors are of different lengths, or their IDs are not known.
+    """
+    with ExitStack() as stack:
+        left, right = (stack.enter_context(open_vectors(path)) for path in (a, b))
+        if len(left) and len(right) and left.dimension != right.dimension:
+            raise DamagedFileError(f"{a} has vectors of {left.dimension} values, {b} of {right.dimension}")
+        names_a, names_b = common_names(left, right)
+        index_a, index_b = (pd.Index(names) for names in (names_a, names_b))
+        for path, index in ((a, index_a), (b, index_b)):
+            if index.has_duplicates:
+                raise DamagedFileError(f"{path}: {index[index.duplicated()][0]!r} occurs twice")
+        place_in_b = index_b.get_indexer(index_a)
+        places = np.flatnonzero(place_in_b >= 0)
+        differences, cosines = np.empty(len(places)), np.empty(len(places))
+        for first in range(0, len(places), _BLOCK_VECTORS):
+            part = slice(first, first + _BLOCK_VECTORS)
+            x = left.read(places[part]).astype(np.float64)
+            y = right.read(place_in_b[places[part]]).astype(np.float64)
+            differences[part] = np.abs(x - y).max(axis=1)
+            norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+            with np.errstate(invalid="ignore"):
+                cosines[part] = np.where(norms > 0, (x * y).sum(axis=1) / norms, np.float64((x == y).all()))
+    only_a = [names_a[place] for place in np.flatnonzero(place_in_b < 0).tolist()]
+    only_b = index_b.difference(index_a, sort=False)
+    mismatches = [Mismatch("vectors", name, "only in A") for name in only_a]
+    mismatches += [Mismatch("vectors", name, "only in B") for name in only_b]
+    for place in np.flatnonzero(differences > tolerance).tolist():
+        mismatches.append(
+            Mismatch(
+                "vectors",
+                names_a[places[place]],
+                "vector",
+                difference=f"{differences[place]:.6g}",
+                cosine=f"{cosines[place]:.9g}",
+            )
+        )
+    return Comparison(
+        "vectors", len(places), len(only_a), len(only_b), None, ["values"], differences, cosines, mismatches
+    )
+
+
+def write_mismatches(path: Path, comparisons: Sequence[Comparison]) -> None:
+    """Write all mismatches as a tab-separated table; only its header where there are none."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(column.name for column in fields(Mismatch))
+        for comparison in comparisons:
+            writer.writerows(map(astuple, comparison.mismatches))

@@ -1,0 +1,280 @@
+"""Taking over a finished run of the original tool: its embeddings become ours, and the workflow goes on from there.
+
+The input is split as for any other run, which gives the frames their rows; the original's vectors find theirs by ID.
+The vectors stay what they were, float32, bit for bit. Which weights made them the original does not say, and so our
+files say that it is not on record.
+"""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.embed.embed import check_fasta
+from virnucpro_kernels.embed.resume import Kind
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
+from virnucpro_kernels.pool.job_record import Job
+from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.run.config import read_config, write_config
+from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.split.chunk_plan import read_frames
+from virnucpro_kernels.split.split import SplitOptions, split_pool
+from virnucpro_kernels.split.windows import Geometry
+from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
+from virnucpro_kernels.weights.registry import Model
+
+PRECISION = "original"
+#: What the original always uses, and what it calls the files of each.
+_ENCODERS: Mapping[Kind, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
+_VECTORS: Mapping[Kind, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
+_FRAMES: Mapping[Kind, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class OriginalRun:
+    """A run of the original, as its files lie in a folder.
+
+    Attributes:
+        name: with which the names of all its files begin.
+        directory: where they lie.
+        window_length: as the name of its windows file has it.
+        input: the sequences that it was given.
+    """
+
+    name: str
+    directory: Path
+    window_length: int
+    input: Path
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A run that was taken over: its sample, its frames, and where its embeddings lie now."""
+
+    sample: str
+    input: Path
+    frames: int
+    embeddings: Path
+
+
+def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:
+    """Return the runs of the original in `directory`, by name.
+
+    Args:
+        directory: where the original wrote `…_nucleotide`, `…_protein` and the files beside them.
+        inputs: the input of a run by its name, where it does not lie beside them.
+
+    Raises:
+        UsageError: there is no such run, or its window length or input cannot be told.
+    """
+    names = sorted(path.name.removesuffix("_nucleotide") for path in directory.glob("*_nucleotide/"))
+    names = [name for name in names if (directory / f"{name}_protein").is_dir()]
+    if not names:
+        raise UsageError(f"{directory}: no run of the original: it leaves folders …_nucleotide and …_protein")
+    if unknown := sorted(set(inputs) - set(names)):
+        raise UsageError(f"{directory}: no run {unknown[0]!r}; there are {', '.join(names)}")
+    return [
+        OriginalRun(name, directory, _window_length(directory, name), inputs.get(name) or _input(directory, name))
+        for name in names
+    ]
+
+
+def _window_length(directory: Path, name: str) -> int:
+    pattern = re.compile(re.escape(name) + r"_chunked(\d+)\.fa")
+    lengths = [int(match[1]) for path in directory.iterdir() if (match := pattern.fullmatch(path.name))]
+    if len(lengths) != 1:
+        raise UsageError(
+            f"{directory}: {len(lengths) or 'no'} files {name}_chunked….fa, whose name would say the window length"
+        )
+    return lengths[0]
+
+
+def _input(directory: Path, name: str) -> Path:
+    found = sorted(path for path in directory.iterdir() if path.stem == name and path.is_file())
+    if len(found) != 1:
+        raise UsageError(
+            f"{directory}: {len(found) or 'no'} files that could be the input of run {name}; say which it was:"
+            f" --input {name}=FILE"
+        )
+    return found[0]
+
+
+def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int = 1) -> Imported:
+    """Split the input of a run into `output_dir`/work and write its embeddings there.
+
+    Args:
+        run: see `find_runs`.
+        output_dir: of a run of ours, which takes it over.
+        model: that will score the vectors; names the folder of the embeddings.
+        threads: for splitting.
+
+    Raises:
+        DamagedFileError: a file is damaged; the run's frames are not those of its input, or not all have both vectors;
+            or the model is for other windows or vectors.
+        UsageError: the input cannot be used.
+    """
+    model.check_window_length(run.window_length, str(run.directory))
+    (sample,) = name_samples([run.input])
+    geometry = Geometry(run.window_length, "original")
+    pool = output_dir / "work" / str(geometry) / sample.name
+    split_pool([(sample.name, run.input)], pool, SplitOptions(geometry, threads=threads), lambda *_: None)
+    chunks = read_manifest(pool / "chunks.tsv")
+    places = _Places(pool, chunks)
+    embeddings = pool / model.encoders_id(PRECISION)
+    widths: dict[Kind, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
+    for kind, width in widths.items():
+        places.check_frames(run, kind)
+        with _gathered(run, kind, width, places, pool) as vectors:
+            for chunk, place in zip(chunks, places.of_chunk, strict=True):
+                path = embeddings / f"{chunk.chunk}.{kind}.h5"
+                _write(path, places.rows[place], vectors[place], _provenance(pool.name, chunk, kind, width))
+    for chunk in chunks:
+        facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
+        with Job(embeddings / f"{chunk.chunk}.embed.json", "embed", facts) as job:
+            job.progress(chunk.rows, chunk.rows)
+    return Imported(sample.name, run.input, len(places.rows), embeddings)
+
+
+class _Places:
+    """Where each frame of a pool is, counted over all its chunks.
+
+    Attributes:
+        rows: int64 (n,), of the frames in this order.
+        of_chunk: for each chunk, the places of its frames.
+    """
+
+    def __init__(self, pool: Path, chunks: list[Chunk]) -> None:
+        self._place: dict[str, int] = {}
+        self.of_chunk: list[slice] = []
+        rows, digests = [np.empty(0, np.int64)], {kind: [np.empty(0, np.uint64)] for kind in _ENCODERS}
+        for chunk in chunks:
+            frames = read_frames(*check_fasta(pool / "chunks.tsv", chunk))
+            first = len(self._place)
+            self._place |= {name: first + index for index, name in enumerate(frames.ids)}
+            self.of_chunk.append(slice(first, first + len(frames)))
+            rows.append(frames.rows)
+            digests["nucleotide"].append(_digests(frames.nucleotides))
+            digests["protein"].append(_digests(frames.proteins))
+        self.rows = np.concatenate(rows)
+        self._digests = {kind: np.concatenate(parts) for kind, parts in digests.items()}
+
+    def find(self, path: Path, ids: list[str]) -> npt.NDArray[np.int64]:
+        """Places (m,) of the frames that a file names.
+
+        Raises:
+            DamagedFileError: it names one that the input does not have, or one twice.
+        """
+        places = np.fromiter((self._place.get(name, -1) for name in ids), np.int64, len(ids))
+        if (places < 0).any():
+            raise DamagedFileError(
+                f"{path}: {ids[int(np.argmin(places))]} is no frame of the input; was the run made from another file?"
+            )
+        distinct, first = np.unique(places, return_index=True)
+        if len(distinct) < len(places):
+            repeated = np.setdiff1d(np.arange(len(places)), first)[0]
+            raise DamagedFileError(f"{path}: {ids[repeated]} is in it twice")
+        return places
+
+    def check_frames(self, run: OriginalRun, kind: Kind) -> None:
+        """Compare the frames that the original wrote with those of the input.
+
+        Raises:
+            DamagedFileError: they are not the same.
+        """
+        path = run.directory / f"{run.name}{_FRAMES[kind]}"
+        if not path.exists():
+            raise DamagedFileError(f"{path}: missing; without it the vectors cannot be told to be of this input")
+        lines = path.read_bytes().split(b"\n")
+        ids = [line[1:].decode() for line in lines[0::2] if line]
+        places = self.find(path, ids)
+        sequences = SequenceArray.from_list(lines[1::2][: len(ids)])
+        if len(ids) != len(self._place) or len(sequences) != len(ids):
+            raise DamagedFileError(f"{path}: {len(ids):,} frames, but the input has {len(self._place):,}")
+        same = self._digests[kind][places] == _digests(sequences)
+        if not same.all():
+            raise DamagedFileError(f"{path}: {ids[int(np.argmin(same))]} has another sequence than in the input")
+
+    def name(self, place: int) -> str:
+        """ID of the frame at a place."""
+        return next(name for name, at in self._place.items() if at == place)
+
+
+def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
+    joined = b"".join(hashlib.blake2b(sequence, digest_size=8).digest() for sequence in sequences)
+    return np.frombuffer(joined, np.uint64)
+
+
+@contextmanager
+def _gathered(
+    run: OriginalRun, kind: Kind, width: int, places: _Places, scratch: Path
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the vectors (n, width) of all frames in the order of their places, in a file in `scratch` for the time.
+
+    Raises:
+        DamagedFileError: a file is damaged, has vectors of another width, or not all frames have a vector.
+    """
+    folder = run.directory / f"{run.name}_{kind}"
+    count = len(places.rows)
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        vectors = np.memmap(file, np.float32, "w+", shape=(max(count, 1), width))[:count]
+        missing = np.ones(count, bool)
+        for path in sorted(folder.glob(_VECTORS[kind])):
+            content = read_original_embeddings(path)
+            if content.kind != kind or (len(content.ids) and content.vectors.shape[1] != width):
+                raise DamagedFileError(
+                    f"{path}: {content.kind} vectors of {content.vectors.shape[1]} values; the model takes {kind}"
+                    f" vectors of {width}"
+                )
+            found = places.find(path, content.ids)
+            if not missing[found].all():
+                twice = content.ids[int(np.argmin(missing[found]))]
+                raise DamagedFileError(f"{path}: {twice} is in an earlier file of {folder} too")
+            vectors[found] = content.vectors
+            missing[found] = False
+        if missing.any():
+            raise DamagedFileError(
+                f"{folder}: {int(missing.sum()):,} of {count:,} frames have no vector, one of them"
+                f" {places.name(int(missing.argmax()))}; let the original finish first"
+            )
+        yield vectors
+
+
+def _provenance(pool: str, chunk: Chunk, kind: Kind, width: int) -> Provenance:
+    tokenizer = UNRECORDED if kind == "nucleotide" else ""
+    run = EncoderRun(_ENCODERS[kind], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
+    base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
+    return replace(base, nucleotide=run) if kind == "nucleotide" else replace(base, protein=run)
+
+
+def _write(path: Path, rows: Rows, vectors: npt.NDArray[np.float32], provenance: Provenance) -> None:
+    with EmbeddingWriter(path, len(rows), np.float32, provenance) as writer:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            writer.write(rows[start : start + _ROWS_AT_ONCE], vectors[start : start + _ROWS_AT_ONCE])
+
+
+def configure(output_dir: Path, imported: Sequence[Imported], model: str | None, models_dir: Path | None) -> None:
+    """Make `output_dir` a run of the workflow that goes on with what was imported; earlier samples stay.
+
+    Each sample has a pool of its own, into which no other sample may come.
+    """
+    sheet, config = output_dir / "config" / "samples.tsv", output_dir / "config" / "config.yaml"
+    new = [Sample(one.sample, one.input.absolute(), one.sample) for one in imported]
+    names = {sample.name for sample in new}
+    old = [sample for sample in read_sheet(sheet) if sample.name not in names] if sheet.exists() else []
+    write_sheet(sheet, [*old, *new])
+    settings = {"samples": "config/samples.tsv", "layout": "original", "precision": PRECISION}
+    if model is not None:
+        settings["model"] = str(Path(model).absolute()) if Path(model).is_dir() else model
+    if models_dir is not None:
+        settings["models_dir"] = str(models_dir.absolute())
+    write_config(config, (read_config(config) if config.exists() else {}) | settings)

@@ -1,0 +1,131 @@
+"""Reading vectors with their frames' IDs, from our HDF5 files and from the original's `.pt` files alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader
+from virnucpro_kernels.pool.provenance import Provenance
+from virnucpro_kernels.split.chunk_plan import read_frames
+
+SUFFIXES = (".h5", ".pt")
+
+Vectors = npt.NDArray[np.floating[Any]]
+
+
+class VectorFile(Protocol):
+    """Vectors of frames, read a piece at a time."""
+
+    path: Path
+    dimension: int
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+        """Return the vectors (m, d) at `places` (m,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVectors:
+    """One of our files."""
+
+    path: Path
+    reader: EmbeddingReader
+
+    @property
+    def provenance(self) -> Provenance:
+        """How the vectors were made."""
+        return self.reader.provenance
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self.provenance.dimension
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+        """Return the vectors (m, d) at `places` (m,); reads all from the first to the last of them."""
+        first = int(places.min())
+        return self.reader.read(first, int(places.max()) + 1)[places - first]
+
+    def names(self) -> list[str] | None:
+        """IDs of the frames, from the FASTA file of the chunk where it lies two folders up; None where it does not."""
+        chunks = self.path.resolve().parent.parent / "chunks"
+        fna, faa = (chunks / f"{self.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
+        if not (fna.exists() and faa.exists()):
+            return None
+        frames = read_frames(fna, faa)
+        if not np.array_equal(frames.rows, self.reader.rows):
+            raise DamagedFileError(f"{self.path}: other rows than {fna} has; one of them is of another run")
+        return frames.ids
+
+
+@dataclass(frozen=True, eq=False)
+class OriginalVectors:
+    """One of the original's files."""
+
+    path: Path
+    ids: list[str]
+    vectors: npt.NDArray[np.float32]
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.vectors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+        """Return the vectors (m, d) at `places` (m,)."""
+        return self.vectors[places]
+
+
+@contextmanager
+def open_vectors(path: Path) -> Iterator[StoredVectors | OriginalVectors]:
+    """Open a file by its suffix, `.h5` or `.pt`.
+
+    Raises:
+        DamagedFileError: it is damaged or holds no vectors.
+    """
+    if path.suffix == ".h5":
+        with EmbeddingReader(path) as reader:
+            yield StoredVectors(path, reader)
+    else:
+        from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
+
+        content = read_original_embeddings(path)
+        yield OriginalVectors(path, content.ids, content.vectors)
+
+
+def common_names(a: StoredVectors | OriginalVectors, b: StoredVectors | OriginalVectors) -> tuple[list[str], list[str]]:
+    """Names by which the vectors of two files can be told to be of the same frame.
+
+    The original's IDs where both files know them, else rows, which mean the same frame only in files of one chunk.
+
+    Raises:
+        DamagedFileError: neither is possible.
+    """
+    names_a, names_b = (file.ids if isinstance(file, OriginalVectors) else file.names() for file in (a, b))
+    if names_a is not None and names_b is not None:
+        return names_a, names_b
+    if isinstance(a, StoredVectors) and isinstance(b, StoredVectors) and _chunk(a) == _chunk(b):
+        return list(map(str, a.reader.rows.tolist())), list(map(str, b.reader.rows.tolist()))
+    unknown = a.path if names_a is None else b.path
+    raise DamagedFileError(
+        f"{unknown}: the IDs of its frames are not known: there is no ../chunks folder beside it with the FASTA of its"
+        " chunk, and the other file is not of the same chunk"
+    )
+
+
+def _chunk(file: StoredVectors) -> tuple[str, str]:
+    return file.provenance.nucleotide_fasta_sha256, file.provenance.protein_fasta_sha256

@@ -1,0 +1,177 @@
+"""Opens and checks every file of a run, and removes what is damaged so that the next start makes it again."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from virnucpro_kernels.errors import DamagedFileError, VirnucproError
+from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
+from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.scores import ChunkScores
+from virnucpro_kernels.pool.unusable import UNUSABLE, read_unusable
+from virnucpro_kernels.run.pools import POOLS, read_pools
+from virnucpro_kernels.run.run import GATHERED
+
+_ALL_ROWS = 2**62
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file of a run and what is wrong with it.
+
+    Attributes:
+        path: the file.
+        problem: in words; empty for a good file.
+        remedy: the files to remove so that the next start makes `path` again. A finished sample asks for nothing
+            further upstream, so they include the records of the samples that come from `path`.
+    """
+
+    path: Path
+    problem: str
+    remedy: tuple[Path, ...]
+
+
+def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
+    """Yield every file of the run in `directory`, checked; `quick` looks at existence and sizes only.
+
+    A file that is not there because its stage has not run yet is no damage, and is not yielded.
+    """
+    if (directory / POOLS).exists():
+        yield _checked(directory / POOLS, read_pools)
+    for folder in sorted(directory.glob("work/*/*/")):
+        yield from _check_pool(folder, quick)
+    for record in sorted(directory.glob("results/*/run.json")):
+        yield from _check_results(record, quick)
+
+
+def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
+    """The files of a pool. What `split` made is remade by removing the manifest."""
+    manifest = folder / "chunks.tsv"
+    if not manifest.exists():
+        return
+    samples = tuple(_records_of_pool(folder))
+    listed = _checked(manifest, _read_manifest, (manifest, *samples))
+    yield listed
+    if listed.problem:
+        return
+    chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
+    for table in (folder / "contigs.parquet", folder / "windows.parquet"):
+        yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
+    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, (manifest, *samples))
+    for name, chunk in chunks.items():
+        for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
+            check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
+            yield _checked(folder / "chunks" / f"{name}{suffix}", check, (manifest, *samples))
+    for path in sorted(folder.glob("*/*.h5")):
+        yield _checked(path, _not_empty if quick else verify_embeddings)
+    for path in sorted(folder.glob("*/*/*.parquet")):
+        if path.stem in chunks:
+            check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
+            yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
+    for path in sorted(folder.glob(f"*/*/{GATHERED}")):
+        yield from _check_gathered(path, (manifest, *samples), quick)
+
+
+def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
+    """The files that the tables were made from, by the list of their checksums; not if they were split again since."""
+    lines = [line.partition("  ") for line in listing.read_text(encoding="utf-8").splitlines()]
+    manifest = remedy[0]
+    same_split = any(name == f"../../{manifest.name}" and checksum == sha256(manifest) for checksum, _, name in lines)
+    if not same_split and manifest.stat().st_mtime_ns > listing.stat().st_mtime_ns:
+        return
+    for checksum, _, name in lines:
+        path = listing.parent / name
+        scores = (path, listing, *remedy[1:])
+        yield _checked(
+            listing.parents[2] / path.name if name.startswith("..") else path,
+            _not_empty if quick else partial(_same_checksum, checksum=checksum),
+            remedy if name.startswith("..") else scores,
+        )
+
+
+def _records_of_pool(folder: Path) -> Iterator[Path]:
+    """The records of the samples whose results come from a pool."""
+    pool = folder.relative_to(folder.parents[2])
+    for record in sorted(folder.parents[2].glob("results/*/run.json")):
+        try:
+            directory = json.loads(record.read_text(encoding="utf-8"))["pool"]["directory"]
+        except (ValueError, KeyError, TypeError):
+            continue  # a damaged record is listed, and removed, by itself
+        if Path(directory) == pool:
+            yield record
+
+
+def _check_results(record: Path, quick: bool) -> Iterator[Checked]:
+    """The files of a sample, as its `run.json` lists them."""
+    listed = _checked(record, _read_record)
+    yield listed
+    if listed.problem:
+        return
+    for name, file in sorted(_read_record(record).items()):
+        check = partial(_same_size, size=file["bytes"]) if quick else partial(_same_checksum, checksum=file["sha256"])
+        yield _checked(record.with_name(name), check)
+
+
+def _checked(path: Path, check: Callable[[Path], object], remedy: tuple[Path, ...] = ()) -> Checked:
+    try:
+        check(path)
+    except FileNotFoundError:
+        problem = "missing"
+    except (VirnucproError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        problem = str(error).removeprefix(f"{path}: ") or type(error).__name__
+    else:
+        problem = ""
+    return Checked(path, problem, remedy or (path,))
+
+
+def _not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise DamagedFileError("empty")
+
+
+def _same_size(path: Path, size: int) -> None:
+    if path.stat().st_size != size:
+        raise DamagedFileError(f"{path.stat().st_size:,} bytes instead of {size:,}")
+
+
+def _same_checksum(path: Path, checksum: str) -> None:
+    if sha256(path) != checksum:
+        raise DamagedFileError("its content is not what was written (SHA-256)")
+
+
+def _read_manifest(path: Path) -> None:
+    for chunk in read_manifest(path):
+        if chunk.geometry != path.parents[1].name:
+            raise DamagedFileError(f"chunk {chunk.chunk} is of geometry {chunk.geometry}, not {path.parents[1].name}")
+
+
+def _read_parquet(path: Path) -> None:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+def _read_scores(path: Path, chunk: Chunk) -> None:
+    """Read all scores of a chunk; the folder is named after the model."""
+    ChunkScores(path, chunk, path.parent.name, 0, _ALL_ROWS).below(_ALL_ROWS)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    files: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def remove_damaged(damaged: Sequence[Checked]) -> list[Path]:
+    """Remove the files that stand in the way of making `damaged` again; return those that were there."""
+    remedies = sorted({path for checked in damaged for path in checked.remedy})
+    removed = [path for path in remedies if path.exists()]
+    for path in removed:
+        path.unlink()
+    return removed

@@ -1,0 +1,126 @@
+"""The tensors of a published checkpoint and its configuration, wherever they lie."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Source:
+    """The tensors of a checkpoint, each to be taken once, so that none is overlooked."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], prefixes: tuple[str, ...]) -> None:
+        self.path, self._tensors = path, {}
+        for name, tensor in tensors.items():
+            prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+            self._tensors[name.removeprefix(prefix)] = tensor
+
+    def take(self, name: str) -> torch.Tensor:
+        """Return the tensor `name`, which must be there (DamagedFileError)."""
+        if name not in self._tensors:
+            raise DamagedFileError(f"{self.path}: tensor {name} is missing; not the expected architecture")
+        return self._tensors.pop(name)
+
+    def take_all(self, suffix: str) -> list[torch.Tensor]:
+        """Return all tensors whose names end with `suffix`."""
+        return [self.take(name) for name in list(self._tensors) if name.endswith(suffix)]
+
+    def check_rest(self, not_needed: tuple[str, ...]) -> None:
+        """Refuse tensors that were not taken, but for those whose names start with one of `not_needed`."""
+        rest = [name for name in self._tensors if not name.startswith(not_needed)]
+        if rest:
+            raise DamagedFileError(f"{self.path}: unexpected tensor {rest[0]}; not the expected architecture")
+
+
+def only_tensors(path: Path, tensors: Any) -> Tensors:
+    """Return `tensors` as a dict, or refuse it (DamagedFileError) where it holds anything else."""
+    items = tensors.items() if isinstance(tensors, Mapping) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in items):
+        raise DamagedFileError(f"{path}: holds something else than tensors where the weights should be")
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Files that hold the weights at `path`: itself, or in a directory those of Hugging Face's names, all shards.
+
+    Raises:
+        UsageError: there is none.
+        DamagedFileError: the list of shards is damaged, or a shard is missing.
+    """
+    if path.is_file():
+        return [path]
+    for stem in ("model.safetensors", "pytorch_model.bin"):
+        if (path / stem).is_file():
+            return [path / stem]
+        index = path / f"{stem}.index.json"
+        if index.is_file():
+            shards = set(_read_json(index).get("weight_map", {}).values())
+            if not shards or any(Path(shard).name != shard or not (path / shard).is_file() for shard in shards):
+                raise DamagedFileError(f"{index}: not all of the files that it lists are there; download them again")
+            return [path / shard for shard in sorted(shards)]
+    raise UsageError(f"{path}: no model.safetensors or pytorch_model.bin there; give the directory of the download")
+
+
+def read_hugging_face(directory: Path) -> tuple[dict[str, Any], Tensors]:
+    """Return `config.json` and all tensors of a directory in Hugging Face format, memory-mapped."""
+    tensors: Tensors = {}
+    for file in weight_files(directory):
+        tensors |= read_safetensors(file)[1] if file.suffix == ".safetensors" else _read_bin(file)
+    return _read_json(directory / "config.json"), {_usual(name): tensor for name, tensor in tensors.items()}
+
+
+def _usual(name: str) -> str:
+    """Some versions of transformers call a LayerNorm's weight and bias gamma and beta in files."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _read_bin(path: Path) -> Tensors:
+    return only_tensors(path, read_checkpoint(path))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], Tensors]:
+    """Return metadata and tensors of a safetensors file, memory-mapped, on the CPU.
+
+    Raises:
+        DamagedFileError: it is damaged or none.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DamagedFileError(f"{path}: not a whole safetensors file ({error}); get it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UsageError(f"{path}: missing; give the directory of the download")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: {error}; download it again") from error
+    if not isinstance(content, dict):
+        raise DamagedFileError(f"{path}: not a configuration; download it again")
+    return content
+
+
+def size(path: Path, options: Mapping[str, Any], name: str) -> int:
+    """Return option `name`, which must be a positive number (DamagedFileError)."""
+    value = options.get(name)
+    if not isinstance(value, int) or value < 1:
+        raise DamagedFileError(f"{path}: {name} is {value!r} in its configuration, not a positive number")
+    return value
+
+
+def expect(path: Path, options: Mapping[str, Any], **wanted: Any) -> None:
+    """Refuse an option that is there and different; one that is not there has its usual value."""
+    for name, value in wanted.items():
+        if options.get(name, value) not in (value, None):
+            raise DamagedFileError(f"{path}: {name} is {options[name]!r}, and only {value!r} is known here")

@@ -1,0 +1,142 @@
+"""Importing a model from local copies of published files: each is checked before it is believed."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.weights.checkpoints.classifier import read_classifier
+from virnucpro_kernels.weights.checkpoints.dnabert import read_dnabert
+from virnucpro_kernels.weights.checkpoints.esm2 import read_esm2
+from virnucpro_kernels.weights.checkpoints.source import weight_files
+from virnucpro_kernels.weights.directory import (
+    Description,
+    NewClassifier,
+    NewEncoder,
+    Origin,
+    PresentEncoder,
+    write_model_directory,
+)
+from virnucpro_kernels.weights.published import PublishedFile, digests, joint_sha256, recognise
+from virnucpro_kernels.weights.registry import Model, complete_models
+
+_NAME = re.compile(r"(?!builtin-)[A-Za-z0-9][A-Za-z0-9._-]*")
+_ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-650m", 2560: "esm2-3b", 5120: "esm2-15b"}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Files that one part is made of, and the published file that they are a true copy of, if that is known."""
+
+    path: Path
+    sha256: str
+    published: PublishedFile | None
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.published.what if self.published else self.path.name, self.sha256)
+
+    @property
+    def licence(self) -> str:
+        return self.published.licence if self.published else "as its source says"
+
+    @property
+    def verdict(self) -> str:
+        return f"a true copy of {self.published.what}" if self.published else "not a published file known here"
+
+
+def import_model(
+    name: str, window_length: int, *, protein: Path, nucleotide: Path, classifier: Path, models_dir: Path
+) -> Model:
+    """Make `models_dir`/`name` from original files.
+
+    Args:
+        name: of the new model; letters, digits, `.`, `_` and `-`.
+        window_length: bp that the classifier was trained on.
+        protein: ESM-2 as fair-esm's `.pt`, as a directory in Hugging Face format, or `protein.safetensors` of a model.
+        nucleotide: directory of DNABERT-S or DNABERT-2 with `tokenizer.json`, or `nucleotide.safetensors` of a model.
+        classifier: `500_model.pth` or the like.
+        models_dir: where models lie.
+
+    Raises:
+        UsageError: something is missing, the name is taken, or the parts do not belong together.
+        DamagedFileError: a file is damaged, unsafe or something else.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
+    if (models_dir / name).exists():
+        raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+    sources = {
+        "classifier": _source(classifier, [classifier]),
+        "nucleotide": _source(nucleotide, _files_of_encoder(nucleotide)),
+        "protein": _source(protein, _files_of_encoder(protein)),
+    }
+    known = sources["classifier"].published
+    if known and known.window_length != window_length:
+        raise UsageError(f"{classifier} is the {known.what}, not for {window_length} bp")
+    tokenizer = (nucleotide if nucleotide.is_dir() else nucleotide.parent) / "tokenizer.json"
+    if not tokenizer.is_file():
+        raise UsageError(f"{tokenizer}: missing; download it with the other files of the nucleotide encoder")
+
+    config, tensors = read_classifier(classifier)
+    description = Description(
+        name=name,
+        window_length=window_length,
+        purpose="work",
+        source="; ".join(f"{part}: {source.origin.source}" for part, source in sources.items()),
+        licence="; ".join(f"{part}: {source.licence}" for part, source in sources.items()),
+        notes="; ".join(f"{part}: {source.verdict}" for part, source in sources.items()),
+    )
+    return write_model_directory(
+        models_dir / name,
+        description,
+        nucleotide=_encoder(sources["nucleotide"], "dnabert", read_dnabert, models_dir),
+        tokenizer=tokenizer,
+        tokenizer_origin=_source(tokenizer, [tokenizer]).origin,
+        protein=_encoder(sources["protein"], "esm2", read_esm2, models_dir),
+        classifier=NewClassifier(config, tensors, sources["classifier"].origin),
+    )
+
+
+def _files_of_encoder(path: Path) -> list[Path]:
+    """Everything that decides the tensors: a directory's configuration is part of it."""
+    return [*weight_files(path), *([path / "config.json"] if (path / "config.json").is_file() else [])]
+
+
+def _source(path: Path, files: list[Path]) -> _Source:
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"{file}: no such file")
+    found = {file.name: digests(file) for file in files}
+    published = [recognise(*both) for both in found.values()]
+    joint = joint_sha256({name: sha256 for name, (sha256, _) in found.items()})
+    return _Source(path, joint, published[0] if all(published) else None)
+
+
+def _encoder(
+    source: _Source, architecture: str, read: Callable[[Path], tuple[Any, Any]], models_dir: Path
+) -> NewEncoder | PresentEncoder:
+    present = find_encoder(source.sha256, architecture, models_dir)
+    if present is None and source.path.suffix == ".safetensors":
+        raise UsageError(f"{source.path}: no encoder of a complete model in {models_dir} that fits here")
+    if present is not None:
+        return present
+    config, tensors = read(source.path)
+    if source.published:
+        name = source.published.encoder
+    elif architecture == "esm2":
+        name = _ESM2_NAMES.get(config.hidden, f"esm2-{config.layers}x{config.hidden}")
+    else:
+        name = f"dnabert-{config.layers}x{config.hidden}"
+    return NewEncoder(name, config, tensors, source.origin)
+
+
+def find_encoder(source_sha256: str, architecture: str, models_dir: Path) -> PresentEncoder | None:
+    """Return the encoder of a model in `models_dir` that has this checksum, or was made of what has it."""
+    for model in complete_models(models_dir):
+        for info in (model.nucleotide, model.protein):
+            if info.architecture == architecture and source_sha256 in {info.source_sha256, info.sha256}:
+                return PresentEncoder(model, info)
+    return None

@@ -1,0 +1,160 @@
+"""From a model directory to models in memory: the files checked, then mapped straight to device and type."""
+
+import logging
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.files import atomic_path, sha256
+from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
+from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
+from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.weights.registry import EncoderInfo, FileInfo, Model
+
+_log = logging.getLogger(__name__)
+_Module = TypeVar("_Module", bound=nn.Module)
+
+#: Larger files are not hashed at every start but once for each size and time of change: 6 GB take several seconds.
+_ALWAYS_HASHED_BYTES = 64 << 20
+
+
+def load_protein_encoder(
+    model: Model, device: torch.device | str, dtype: torch.dtype, *, attention: str = "auto"
+) -> Esm2:
+    """Load the protein encoder, for inference.
+
+    Args:
+        model: as `registry.find_model` returns it.
+        device: where the weights go.
+        dtype: of weights and activations; rotary tables and summed biases stay fp32.
+        attention: backend, see `ops.dispatch`.
+
+    Raises:
+        DamagedFileError: the file is not the one that `model.toml` describes.
+    """
+    path = check_file(model, model.protein)
+    config = Esm2Config(**_encoder_sizes(model, model.protein, "esm2"))
+    with torch.device("meta"):
+        encoder = Esm2(config, attention=attention)
+    return _fill(encoder, path, device, dtype)
+
+
+def load_nucleotide_encoder(
+    model: Model, device: torch.device | str, dtype: torch.dtype, *, attention: str = "auto"
+) -> DnabertS:
+    """Load the nucleotide encoder; arguments and errors as for `load_protein_encoder`."""
+    path = check_file(model, model.nucleotide)
+    config = DnabertConfig(**_encoder_sizes(model, model.nucleotide, "dnabert"))
+    with torch.device("meta"):
+        encoder = DnabertS(config, attention=attention)
+    return _fill(encoder, path, device, dtype)
+
+
+def load_classifier(model: Model, device: torch.device | str = "cpu") -> Classifier:
+    """Load the classifier, fp32; errors as for `load_protein_encoder`."""
+    path = check_file(model, model.classifier)
+    with torch.device("meta"):
+        classifier = Classifier(ClassifierConfig(model.classifier.dimension, model.classifier.hidden))
+    return _fill(classifier, path, device, torch.float32)
+
+
+def load_dna_tokenizer(model: Model) -> DnaTokenizer:
+    """Load the tokenizer of the nucleotide encoder; errors as for `load_protein_encoder`."""
+    return DnaTokenizer(check_file(model, model.tokenizer))
+
+
+def _encoder_sizes(model: Model, info: EncoderInfo, architecture: str) -> dict[str, int]:
+    if info.architecture != architecture:
+        raise DamagedFileError(f"model {model.name}: {info.file} is {info.architecture!r}, expected {architecture!r}")
+    return {name: getattr(info, name) for name in ("layers", "hidden", "heads", "feed_forward", "vocabulary")}
+
+
+def _fill(module: _Module, path: Path, device: torch.device | str, dtype: torch.dtype) -> _Module:
+    """Give `module`, made on the meta device, the tensors of `path`: parameters as `dtype`, buffers as they are."""
+    wanted, parameters = module.state_dict(), dict(module.named_parameters())
+    tensors: dict[str, torch.Tensor] = {}
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            if set(file.keys()) != wanted.keys():
+                raise DamagedFileError(f"{path}: not the tensors that model.toml promises; import the model again")
+            for name in wanted:
+                tensor = file.get_tensor(name)
+                tensors[name] = tensor.to(dtype) if name in parameters else tensor
+    except SafetensorError as error:
+        raise DamagedFileError(f"{path}: {error}; import the model again") from error
+    try:
+        module.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:  # this is how torch reports wrong shapes
+        raise DamagedFileError(f"{path}: {error}; import the model again") from error
+    return module.requires_grad_(False).eval().to(device)
+
+
+def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
+    """Return the path of a file of the model after checking it against `model.toml`.
+
+    Size and checksum must be right. The checksum of a large file is taken anew only if no earlier check of the same
+    size and time of change is on record in the directory; where no record can be written, it is taken every time.
+
+    Args:
+        model: the model.
+        info: which of its files.
+        anew: take the checksum whatever is on record.
+
+    Raises:
+        DamagedFileError: the file is missing, or another.
+    """
+    path = model.path(info)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path}: missing; import or fetch model {model.name} again") from None
+    if not anew and found.st_size == info.bytes and _is_on_record(path, info):
+        return path
+    if found.st_size > _ALWAYS_HASHED_BYTES:
+        _log.info("taking the checksum of %s (%.1f GB)", path, found.st_size / 1e9)
+    if found.st_size != info.bytes or sha256(path) != info.sha256:
+        raise DamagedFileError(f"{path}: not the file that model.toml describes; import model {model.name} again")
+    note_checked(path, info)
+    return path
+
+
+def verify(model: Model) -> list[str]:
+    """Check every file anew, whatever is on record; return what is wrong."""
+    problems = []
+    for info in model.files:
+        try:
+            check_file(model, info, anew=True)
+        except DamagedFileError as error:
+            problems.append(str(error))
+    return problems
+
+
+def note_checked(path: Path, info: FileInfo) -> None:
+    """Put on record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
+    if info.bytes <= _ALWAYS_HASHED_BYTES:
+        return
+    try:
+        with atomic_path(_record(path)) as temporary:
+            temporary.write_text(_state(path, info))
+    except OSError as error:
+        _log.info("cannot note that %s was checked (%s); its checksum is taken at every start", path, error)
+
+
+def _is_on_record(path: Path, info: FileInfo) -> bool:
+    try:
+        return _record(path).read_text() == _state(path, info)
+    except (OSError, UnicodeDecodeError):  # none yet, or unreadable: check anew
+        return False
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f".{path.name}.verified")
+
+
+def _state(path: Path, info: FileInfo) -> str:
+    return f"{info.sha256} {path.stat().st_mtime_ns} {info.bytes}\n"

@@ -1,0 +1,272 @@
+"""The models at hand: what `model.toml` says of each, and how one is found by name or path. Standard library only.
+
+A model directory is self-contained: `model.toml`, written last, and the files it names beside it. What is in the files
+is the business of `weights.py`.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.files import atomic_path
+
+SCHEMA = 1
+PURPOSES = ("work", "trial")
+RELEASED = ("virnucpro-500", "virnucpro-300")
+BUILTIN_DIRECTORY = Path(__file__).parents[1] / "data" / "models"
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """A file of a model directory: its name there, hexadecimal SHA-256, size, and where its content came from."""
+
+    file: str
+    sha256: str
+    bytes: int
+    source: str
+    source_sha256: str
+
+
+@dataclass(frozen=True)
+class EncoderInfo(FileInfo):
+    """An encoder: its name (`esm2-3b`), architecture (`esm2` or `dnabert`) and sizes."""
+
+    name: str
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    feed_forward: int
+    vocabulary: int
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.hidden
+
+
+@dataclass(frozen=True)
+class ClassifierInfo(FileInfo):
+    """A classifier: the length of its features and of its hidden layer."""
+
+    dimension: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that decides a score: window length, both encoders, the tokenizer and the classifier.
+
+    Attributes:
+        name: as the user knows it.
+        directory: where its files lie.
+        window_length: bp of the windows that the classifier was trained on.
+        purpose: `work`, or `trial` for a model that is for trying out; every output says so.
+        source, licence, notes: for people.
+    """
+
+    name: str
+    directory: Path
+    window_length: int
+    purpose: str
+    source: str
+    licence: str
+    notes: str
+    nucleotide: EncoderInfo
+    tokenizer: FileInfo
+    protein: EncoderInfo
+    classifier: ClassifierInfo
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """All files but `model.toml`."""
+        return self.nucleotide, self.tokenizer, self.protein, self.classifier
+
+    def path(self, info: FileInfo) -> Path:
+        """Where a file of the model lies."""
+        return self.directory / info.file
+
+    def encoders_id(self, precision: str) -> str:
+        """Name of what decides the embeddings, for a path: both encoders, precision, eight digits of the checksums."""
+        parts = (self.nucleotide.sha256, self.tokenizer.sha256, self.protein.sha256)
+        return f"{self.nucleotide.name}+{self.protein.name}-{precision}-{_short_hash(*parts)}"
+
+    @property
+    def model_id(self) -> str:
+        """Name of what decides the scores of given embeddings, for a path."""
+        return f"{self.name}-{_short_hash(self.classifier.sha256, str(self.window_length))}"
+
+    def damage(self) -> list[str]:
+        """What is wrong with the files as far as their sizes tell; empty for a complete model."""
+        found = []
+        for info in self.files:
+            path = self.path(info)
+            if not path.is_file():
+                found.append(f"{path} is missing")
+            elif path.stat().st_size != info.bytes:
+                found.append(f"{path} has {path.stat().st_size:,} bytes instead of {info.bytes:,}")
+        return found
+
+    def check_window_length(self, window_length: int, where: str) -> None:
+        """Refuse windows of a length that the classifier does not know.
+
+        Raises:
+            DamagedFileError: `window_length` is not the model's; `where` says what has it.
+        """
+        if window_length != self.window_length:
+            raise DamagedFileError(
+                f"{where}: windows of {window_length} bp, but model {self.name} is for {self.window_length} bp;"
+                f" choose a model for {window_length} bp or split with --window-length {self.window_length}"
+            )
+
+
+_SCALARS: Mapping[str, type] = {
+    "name": str,
+    "window_length": int,
+    "purpose": str,
+    "source": str,
+    "licence": str,
+    "notes": str,
+}
+_SECTIONS: Mapping[str, type[FileInfo]] = {
+    "nucleotide": EncoderInfo,
+    "tokenizer": FileInfo,
+    "protein": EncoderInfo,
+    "classifier": ClassifierInfo,
+}
+
+
+def _short_hash(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def default_models_dir() -> Path:
+    """Where models lie unless the configuration says otherwise: the user's data directory."""
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "virnucpro" / "models"
+
+
+def find_model(name_or_path: str | None = None, models_dir: Path | None = None) -> Model:
+    """Return a complete model by its name or directory, or the imported released one where none is asked for.
+
+    Args:
+        name_or_path: `virnucpro-500`, `builtin-500`, any name below `models_dir`, or a directory with a `model.toml`.
+        models_dir: where imported models lie; `default_models_dir()` unless given.
+
+    Raises:
+        UsageError: there is no such model, or none was asked for and none imported.
+        DamagedFileError: it is incomplete.
+    """
+    model = read_model(find_directory(name_or_path, models_dir))
+    if damage := model.damage():
+        raise DamagedFileError(f"model {model.name}: {damage[0]}; import or fetch it again (virnucpro weights --help)")
+    return model
+
+
+def find_directory(name_or_path: str | None = None, models_dir: Path | None = None) -> Path:
+    """Return the directory of a model, complete or not; arguments and UsageError as for `find_model`."""
+    models_dir = models_dir or default_models_dir()
+    names = RELEASED if name_or_path is None else (name_or_path,)
+    directory = next(filter(_is_model, (place for name in names for place in _places(name, models_dir))), None)
+    if directory is None:
+        raise UsageError(_how_to_get(name_or_path, models_dir))
+    return directory
+
+
+def _places(name: str, models_dir: Path) -> Iterator[Path]:
+    if "/" not in name and name not in {".", ".."}:
+        yield models_dir / name
+        yield BUILTIN_DIRECTORY / name
+    yield Path(name)
+
+
+def _is_model(directory: Path) -> bool:
+    return (directory / "model.toml").is_file()
+
+
+def _how_to_get(name: str | None, models_dir: Path) -> str:
+    have = ", ".join(directory.name for directory in model_directories(models_dir)) or "none"
+    what = "no released model is imported" if name is None else f"no model {name!r}"
+    wanted = name if name in RELEASED else RELEASED[0]
+    return (
+        f"{what} in {models_dir} (there: {have}). Get the published weights with `virnucpro weights fetch {wanted}`,"
+        " or try the pipeline with the small model that comes with it: --model builtin-500"
+    )
+
+
+def model_directories(models_dir: Path | None = None) -> list[Path]:
+    """Directories of all models, complete or not: the built-in ones, then those below `models_dir`, each by name."""
+    places = (BUILTIN_DIRECTORY, models_dir or default_models_dir())
+    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_model(path)]
+
+
+def complete_models(models_dir: Path | None = None) -> Iterator[Model]:
+    """All models whose files are there, in the order of `model_directories`; damaged ones are passed over."""
+    for directory in model_directories(models_dir):
+        try:
+            model = read_model(directory)
+        except DamagedFileError:
+            continue
+        if not model.damage():
+            yield model
+
+
+def read_model(directory: Path) -> Model:
+    """Read `model.toml` of a directory; the files it names are not looked at.
+
+    Raises:
+        DamagedFileError: the file is damaged, incomplete or of another version.
+    """
+    path = directory / "model.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedFileError(f"{directory}: no model.toml; not a model directory, or an interrupted import") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DamagedFileError(f"{path}: {error}; import the model again") from error
+    if table.get("schema") != SCHEMA:
+        raise DamagedFileError(f"{path}: schema {table.get('schema')!r}, this version reads {SCHEMA}; import it again")
+    try:
+        scalars = _read_fields(_SCALARS, table)
+        if scalars["purpose"] not in PURPOSES:
+            raise ValueError(f"purpose {scalars['purpose']!r} is none of {', '.join(PURPOSES)}")
+        parts = {name: _read_section(kind, table[name]) for name, kind in _SECTIONS.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(f"{path}: {error}; import the model again") from error
+    return Model(directory=directory, **scalars, **parts)
+
+
+def _read_fields(wanted: Mapping[str, type], table: Mapping[str, Any]) -> dict[str, Any]:
+    for name, kind in wanted.items():
+        if not isinstance(table.get(name), kind):
+            raise ValueError(f"{name!r} is missing or no {kind.__name__}")
+    return {name: table[name] for name in wanted}
+
+
+def _read_section(kind: type[FileInfo], table: Mapping[str, Any]) -> Any:
+    values = _read_fields(get_type_hints(kind), table)
+    if Path(values["file"]).name != values["file"]:
+        raise ValueError(f"{values['file']!r} is not a plain file name")
+    return kind(**values)
+
+
+def write_model(model: Model) -> None:
+    """Write `model.toml`: the last step of making a model directory, which makes it complete."""
+    lines = [f"schema = {SCHEMA}"]
+    lines += [f"{name} = {_toml_value(getattr(model, name))}" for name in _SCALARS]
+    for name in _SECTIONS:
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in asdict(getattr(model, name)).items()]
+    with atomic_path(model.directory / "model.toml") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _toml_value(value: str | int) -> str:
+    # JSON's escapes are TOML's, but TOML wants one for DEL too.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
