@@ -1,15 +1,13 @@
 """Every problem of input files at once, for `virnucpro check`."""
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from virnucpro_kernels.sequences.duplicates import IdRegister, Repeat, RepeatFinder
-from virnucpro_kernels.sequences.formats import find_lines
-from virnucpro_kernels.sequences.problems import LISTED_PER_KIND, InputError, Problem, Tally
+from virnucpro_kernels.sequences.duplicates import IdRegister, duplicate_problems
+from virnucpro_kernels.sequences.problems import InputError, Problem, Tally
 from virnucpro_kernels.sequences.records import batch_problems, identify, locate, parse_batches
-from virnucpro_kernels.sequences.sniff import Format, Sniffed
+from virnucpro_kernels.sequences.sniff import Format
 
 _FORMAT_NAMES: dict[Format, str] = {
     "fasta": "FASTA",
@@ -88,36 +86,3 @@ def inspect(path: Path, name: str | None = None) -> InputReport:
     register.close()
     report.problems += duplicate_problems(register, path, report.name, sniffed)
     return report
-
-
-def duplicate_problems(register: IdRegister, path: Path, name: str, sniffed: Sniffed) -> list[Problem]:
-    """Read the file again, where IDs may repeat, and return the number of repeats and the first of them."""
-    if not len(register.repeated):
-        return []
-    finder, count = RepeatFinder(register), 0
-    found: list[Repeat] = []
-    with suppress(InputError):  # a damaged file: the first reading has reported it
-        for batch in parse_batches(path, name, sniffed):
-            for repeat in finder.repeats(batch.contigs, batch.first_record):
-                count += 1
-                if len(found) < LISTED_PER_KIND:
-                    found.append(repeat)
-    if not count:
-        return []
-    lines = find_lines(path, sniffed, {number + 1 for repeat in found for number in (repeat.record, repeat.earlier)})
-    listed = [_duplicate(repeat, lines, name) for repeat in found]
-    records = "1 record has" if count == 1 else f"{count:,} records have"
-    advice = (
-        "give each its own ID, or have them numbered: `--set duplicate_ids=suffix` of `virnucpro predict`, or"
-        " `duplicate_ids: suffix` in the configuration"
-    )
-    first = f", the first {len(found)} follow" if count > len(found) else ""
-    return [Problem("error", "duplicate_id", name, f"{records} the ID of an earlier one{first}: {advice}"), *listed]
-
-
-def _duplicate(repeat: Repeat, lines: dict[int, int], name: str) -> Problem:
-    earlier = f"record {repeat.earlier + 1:,}"
-    if lines:
-        earlier += f" (line {lines[repeat.earlier + 1]:,})"
-    message = f"{repeat.contig!r} is the ID of {earlier} too"
-    return Problem("error", "duplicate_id", name, message, repeat.record + 1, lines.get(repeat.record + 1))

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.sequences.checks import duplicate_problems
-from virnucpro_kernels.sequences.duplicates import IdRegister, RepeatFinder
+from virnucpro_kernels.sequences.duplicates import IdRegister, RepeatFinder, duplicate_problems
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.problems import InputError, Problem, Tally
 from virnucpro_kernels.sequences.records import (
