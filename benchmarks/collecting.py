@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.score.classify import softmax
-from virnucpro_kernels.split.chunk_plan import read_frames
 from virnucpro_kernels.weights.registry import Model, find_model
 
 _BASES = 150

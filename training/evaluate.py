@@ -21,6 +21,7 @@ from training.features import Encoders, find_frames
 from training.genomes import Genomes, Pieces
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.score.classify import logits
+from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 from virnucpro_kernels.weights.load import (
     load_classifier,
     load_dna_tokenizer,
@@ -28,9 +29,6 @@ from virnucpro_kernels.weights.load import (
     load_protein_encoder,
 )
 from virnucpro_kernels.weights.registry import Model, find_model
-
-Floats = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
 
 _WINDOWS, _CONTIGS, _BOOTSTRAPS = 4000, 750, 1000
 _SHORTEST, _LONGEST = 500, 20_000
@@ -47,7 +45,7 @@ def load_encoders(model: Model) -> Encoders:
 
 def score_windows(
     pieces: Pieces, window_length: int, encoders: Encoders, classifier: Classifier
-) -> tuple[Int64s, Int64s, Floats]:
+) -> tuple[Int64s, Int64s, Float64s]:
     """Contig (index of the piece), length and logit of each scored window."""
     frames = find_frames(pieces.sequences, window_length)
     frame_logits = logits(classifier, encoders.features(frames).numpy()).astype(np.float64)
@@ -56,39 +54,39 @@ def score_windows(
     return frames.windows.contig[scored], (frames.windows.end - frames.windows.start)[scored], window_logits
 
 
-def _sigmoid(logit: Floats) -> Floats:
+def _sigmoid(logit: Float64s) -> Float64s:
     return 1 / (1 + np.exp(-logit))
 
 
-def _mean_probability(contig: Int64s, length: Int64s, logit: Floats) -> Floats:
+def _mean_probability(contig: Int64s, length: Int64s, logit: Float64s) -> Float64s:
     return np.bincount(contig, length * _sigmoid(logit)) / np.maximum(np.bincount(contig, length), 1)
 
 
-def _mean_logit(contig: Int64s, length: Int64s, logit: Floats) -> Floats:
+def _mean_logit(contig: Int64s, length: Int64s, logit: Float64s) -> Float64s:
     return _sigmoid(np.bincount(contig, length * logit) / np.maximum(np.bincount(contig, length), 1))
 
 
-def _highest_probability(contig: Int64s, _: Int64s, logit: Floats) -> Floats:
+def _highest_probability(contig: Int64s, _: Int64s, logit: Float64s) -> Float64s:
     highest = np.zeros(contig.max() + 1)
     np.maximum.at(highest, contig, _sigmoid(logit))
     return highest
 
 
 #: The rule in use, then others.
-RULES: dict[str, Callable[[Int64s, Int64s, Floats], Floats]] = {
+RULES: dict[str, Callable[[Int64s, Int64s, Float64s], Float64s]] = {
     "mean logit, weighted by window length": _mean_logit,
     "mean p_virus, weighted by window length": _mean_probability,
     "highest p_virus": _highest_probability,
 }
 
 
-def _report(what: str, is_virus: npt.NDArray[np.bool_], p_virus: Floats, out_of: int) -> None:
+def _report(what: str, is_virus: npt.NDArray[np.bool_], p_virus: Float64s, out_of: int) -> None:
     area = roc_auc_score(is_virus, p_virus)
     accuracy = np.mean((p_virus >= 0.5) == is_virus)
     print(f"| {what} | {len(p_virus):,} of {out_of:,} | {area:.3f} | {accuracy:.3f} |", flush=True)  # noqa: T201
 
 
-def _gain(is_virus: npt.NDArray[np.bool_], p_virus: Floats, other: Floats) -> str:
+def _gain(is_virus: npt.NDArray[np.bool_], p_virus: Float64s, other: Float64s) -> str:
     """AUROC of `p_virus` minus that of `other`, with the 95 % interval of a paired bootstrap over the contigs."""
     chance = np.random.default_rng(0)
     samples = chance.integers(len(is_virus), size=(_BOOTSTRAPS, len(is_virus)))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
-from virnucpro_kernels.split.chunk_plan import Frames
 
 
 def write_pool(folder: Path, *chunks: Frames, geometry: str = "500-original") -> Path:

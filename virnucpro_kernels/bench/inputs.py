@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer, models, processors, trainers
 
@@ -13,6 +12,7 @@ from virnucpro_kernels.bench.encoders import CONFIGS, make_encoder
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.weights.directory import (
     Description,
     NewClassifier,
@@ -76,7 +76,7 @@ def _write_tokenizer(path: Path) -> None:
     tokenizer.save(str(path))
 
 
-def _letters(letters: bytes) -> npt.NDArray[np.uint8]:
+def _letters(letters: bytes) -> Uint8s:
     return np.frombuffer(letters, np.uint8)
 
 

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.sequences.arrays import SequenceArray
-
-Int64s = npt.NDArray[np.int64]
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -22,6 +21,7 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
+from virnucpro_kernels.sequences.arrays import Bools
 
 #: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own. cuBLAS takes memory
 #: of its own at the first product, and on a full GPU calls the lack of it "not initialised".
@@ -237,9 +237,9 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _finite(vectors: Vectors) -> npt.NDArray[np.bool_]:
+def _finite(vectors: Vectors) -> Bools:
     """Which vectors of (B, d) are finite, (B,)."""
-    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+    finite: Bools = np.logical_and.reduce(np.isfinite(vectors), axis=1)
     return finite
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from virnucpro_kernels.embed import gpu
 from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
-from virnucpro_kernels.files import remove_leftovers, sha256
+from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.chunk_fasta import check_fasta
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.weights.registry import Model
@@ -119,8 +120,8 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     from virnucpro_kernels.embed.engine import Engine
     from virnucpro_kernels.embed.resume import open_parts
     from virnucpro_kernels.ops.prepare import prepare
+    from virnucpro_kernels.pool.chunk_fasta import read_frames
     from virnucpro_kernels.pool.provenance import Provenance
-    from virnucpro_kernels.split.chunk_plan import read_frames
 
     if device_type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
@@ -176,24 +177,6 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     job.facts |= _peak_memory(device_type)
     for kind, measured in measures.items():
         log.info("%s: %s", kind, measured.describe())
-
-
-def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
-    """Return the nucleotide and the protein FASTA of a chunk, as `split` wrote them.
-
-    Raises:
-        DamagedFileError: one is missing or another; the manifest is removed, so that the pool is split again.
-    """
-    folder = manifest.parent / "chunks"
-    paths = folder / f"{chunk.chunk}.fna", folder / f"{chunk.chunk}.faa"
-    for path, expected in zip(paths, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
-        problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""
-        if problem:
-            manifest.unlink(missing_ok=True)
-            raise DamagedFileError(
-                f"{path}: {problem}; {manifest} was removed, and the next start splits this pool again"
-            )
-    return paths
 
 
 class _Progress:

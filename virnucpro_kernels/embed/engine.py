@@ -23,10 +23,10 @@ from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.output import Delivery
 from virnucpro_kernels.embed.resume import Kind, Parts, encoder_run, with_budget
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
+from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
 from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.chunk_plan import Frames
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 
 Tokenize = Callable[[SequenceArray], TokenArray]
 _TOKENIZED_AT_ONCE = 4096
@@ -67,7 +66,7 @@ class Work:
     """
 
     first: int
-    lengths: npt.NDArray[np.int64]
+    lengths: Int64s
     padded_tokens: int
     flat: torch.Tensor
     slot: Slot

@@ -1,7 +1,8 @@
 """In-chunk progress: the vectors finished so far, in `{chunk}.parts/`, from which a restarted job goes on.
 
 A part is a file of `pool/embedding_file.py` whose rows count the distinct sequences of the chunk. Parts of one encoder
-follow each other without a gap. The workflow does not declare them, so that they outlive a job that failed or was killed.
+follow each other without a gap. The workflow does not declare them, so that they outlive a job that failed or was
+killed.
 """
 
 import errno

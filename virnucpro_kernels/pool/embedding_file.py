@@ -19,6 +19,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.provenance import Provenance
+from virnucpro_kernels.sequences.arrays import Int64s
 
 SCHEMA_VERSION = 1
 _BLOCK_BYTES = 1 << 22
@@ -28,7 +29,7 @@ _CACHE_BYTES = 4 * _BLOCK_BYTES
 _SYNC_BYTES = 1 << 28
 _REMEDY = "delete it, and the next start makes it again"
 
-Rows = npt.NDArray[np.int64]
+Rows = Int64s
 Vectors = npt.NDArray[np.floating[Any]]
 
 

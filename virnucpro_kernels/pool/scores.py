@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
+from virnucpro_kernels.sequences.arrays import Int64s
 
 #: Columns of a score file beside `row`: virus logit minus other logit, and the softmax of both logits.
 VALUES = ("logit", "p_other", "p_virus")
@@ -46,7 +47,7 @@ class ChunkScores:
             raise DamagedFileError(f"{path}: made by model {made_by or 'unknown'}, not by {model_id}; {_REDO}")
         self._first, self._stop = first, stop
         self._groups = [group for group in range(metadata.num_row_groups) if self._overlaps(metadata.row_group(group))]
-        self._rows: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._rows: Int64s = np.empty(0, np.int64)
         self._values: npt.NDArray[np.float32] = np.empty((0, len(VALUES)), np.float32)
         self._last = -1
 
@@ -76,7 +77,7 @@ class ChunkScores:
         self._rows = np.concatenate([self._rows, rows[wanted]])
         self._values = np.concatenate([self._values, values[wanted]])
 
-    def below(self, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def below(self, stop: int) -> tuple[Int64s, npt.NDArray[np.float32]]:
         """Return rows (n,) and values (n, 3) of all rows under `stop` that were not returned before."""
         while self._groups and (not len(self._rows) or self._rows[-1] < stop):
             self._read_next_group()

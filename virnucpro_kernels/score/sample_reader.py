@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.pool.scores import PoolScores
+from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 
 #: Frames of a window by its mask.
 FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)
@@ -21,8 +22,6 @@ FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)
 _BATCH = 1 << 16
 _CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows"]
 _WINDOW_COLUMNS = ["contig", "start", "end", "frames", "first_row"]
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class Block:
     windows: Int64s
     start: Int64s
     end: Int64s
-    mask: npt.NDArray[np.uint8]
+    mask: Uint8s
     logit: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 
 #: Probabilities are rounded to what the tables print before anything is decided on them, so that a reader of the
 #: tables comes to the same calls.
@@ -14,10 +15,6 @@ DECIMALS = 6
 
 TIERS = ("low", "medium", "high")
 CALLS = ("none", "host", "viral")
-
-Floats = npt.NDArray[np.float64]
-Int64s = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +32,9 @@ class WindowScores:
     """
 
     scored: Bools
-    logit: Floats
-    p_virus: Floats
-    margin: Floats
+    logit: Float64s
+    p_virus: Float64s
+    margin: Float64s
     is_virus: Bools
     best_frame: Int64s
     highest: npt.NDArray[np.float32]
@@ -58,15 +55,15 @@ class ContigScores:
     """
 
     scored_windows: Int64s
-    covered: Floats
+    covered: Float64s
     window_calls: Int64s
-    p_virus: Floats
+    p_virus: Float64s
     call: Int64s
     tier: Int64s
     best_window: Int64s
 
 
-def sigmoid(logit: npt.ArrayLike) -> Floats:
+def sigmoid(logit: npt.ArrayLike) -> Float64s:
     """1 / (1 + exp(-logit)) in float64, without overflow, rounded to `DECIMALS`."""
     values = np.asarray(logit, np.float64)
     small = np.exp(-np.abs(values))
@@ -121,7 +118,7 @@ def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -
     logit, p = windows.logit[scored], windows.p_virus[scored]
     count = np.bincount(contig, minlength=m)
 
-    def total(values: npt.NDArray[np.float64] | Int64s) -> Floats:
+    def total(values: Float64s | Int64s) -> Float64s:
         return np.bincount(contig, weights=values, minlength=m).astype(np.float64, copy=False)
 
     # Windows lie in the order of their starts and ends, so the overlap with the one before is all there is.

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
+from virnucpro_kernels.sequences.arrays import Bools
 from virnucpro_kernels.split.frames import FRAME_NAMES
 
 NOT_AVAILABLE = "NA"
@@ -39,7 +40,7 @@ _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> 
 _GZIP_LEVEL = 4
 
 
-def integers(values: npt.NDArray[Any], present: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+def integers(values: npt.NDArray[Any], present: Bools | None = None) -> pa.Array:
     """Integers as text; null where not `present`."""
     return pc.cast(pa.array(values, mask=None if present is None else ~present), pa.string())
 

@@ -1,4 +1,4 @@
-"""Many sequences in one flat array: the form in which sequences travel between the stages."""
+"""Types of arrays, and many sequences in one flat array: the form in which sequences travel between the stages."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,11 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Int64s = npt.NDArray[np.int64]
+Uint8s = npt.NDArray[np.uint8]
+Float64s = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True, eq=False)
 class SequenceArray:
@@ -21,8 +26,8 @@ class SequenceArray:
         offsets: int64 (n + 1,), sequence `i` is `data[offsets[i]:offsets[i + 1]]`; the first is 0, the last `total`.
     """
 
-    data: npt.NDArray[np.uint8]
-    offsets: npt.NDArray[np.int64]
+    data: Uint8s
+    offsets: Int64s
 
     @classmethod
     def from_list(cls, sequences: Sequence[bytes]) -> Self:

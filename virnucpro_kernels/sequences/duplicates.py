@@ -12,18 +12,15 @@ from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from virnucpro_kernels.sequences.duplicates import IdRegister, Repeat, RepeatFinder
+from virnucpro_kernels.sequences.arrays import Int64s
 from virnucpro_kernels.sequences.formats import find_lines
 from virnucpro_kernels.sequences.problems import LISTED_PER_KIND, InputError, Problem
 from virnucpro_kernels.sequences.records import parse_batches
 from virnucpro_kernels.sequences.sniff import Sniffed
 
-_Hashes = npt.NDArray[np.int64]
 
-
-def _hashes(contigs: list[str]) -> _Hashes:
+def _hashes(contigs: list[str]) -> Int64s:
     """int64 (n,): Python's own hash of each ID, fast and the same within one process only."""
     return np.fromiter(map(hash, contigs), np.int64, len(contigs))
 
@@ -42,8 +39,8 @@ class IdRegister:
 
     def __init__(self) -> None:
         self._collected = array("q")
-        self._sorted: _Hashes = np.zeros(0, np.int64)
-        self.repeated: _Hashes = self._sorted
+        self._sorted: Int64s = np.zeros(0, np.int64)
+        self.repeated: Int64s = self._sorted
         self.repeats = 0
 
     def add(self, contigs: list[str]) -> None:

@@ -8,8 +8,8 @@ from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.sequences.sniff import Format, Sniffed
 from virnucpro_kernels.sequences.streams import DamagedInputError, check_bgzf_end, open_ascii
 
@@ -47,7 +47,7 @@ class Block:
 
     source: str
     format: Format
-    content: npt.NDArray[np.uint8] | list[Entry]
+    content: Uint8s | list[Entry]
     records: int
     first_record: int
     first_line: int
@@ -145,7 +145,7 @@ def _read(stream: io.BufferedReader, rest: bytes, count: int) -> tuple[bytes, Da
     return b"".join(pieces), None
 
 
-def _records_and_lines(text: npt.NDArray[np.uint8], kind: Format) -> tuple[int, int]:
+def _records_and_lines(text: Uint8s, kind: Format) -> tuple[int, int]:
     """Numbers of records and of line ends. The first line is a header; `bytes.count` is slower, it stops at each."""
     is_end = text == ord("\n")
     lines = int(np.count_nonzero(is_end))

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Bools, SequenceArray
 from virnucpro_kernels.sequences.formats import Block, EntryError, find_lines, parse, read_blocks
 from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Severity
 from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
@@ -203,14 +202,14 @@ def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
         yield problem("warning", "empty_record", index, f"{batch.contigs[index]!r} has no sequence")
 
 
-def _in(characters: bytes) -> npt.NDArray[np.bool_]:
+def _in(characters: bytes) -> Bools:
     """bool (256,): whether a byte is one of `characters`."""
     table = np.zeros(256, np.bool_)
     table[np.frombuffer(characters, np.uint8)] = True
     return table
 
 
-def _first_in_each(batch: RecordBatch, table: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+def _first_in_each(batch: RecordBatch, table: Bools) -> Iterator[tuple[int, int]]:
     """Yield index and first base, both 0-based, of each sequence that has a character of `table`."""
     offsets = batch.sequences.offsets
     places = np.flatnonzero(table[batch.sequences.data])

@@ -7,9 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
-
+from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.split.second_pass import Share
 
 _BUFFER_BYTES = 1 << 26
@@ -37,7 +35,7 @@ class ChunkFiles:
         self._directory = directory
         self._temporary = directory.with_name(f".{os.getpid()}.{directory.name}")
         self._buffer_bytes = buffer_bytes
-        self._buffers: dict[tuple[int, str], list[npt.NDArray[np.uint8]]] = {}
+        self._buffers: dict[tuple[int, str], list[Uint8s]] = {}
         self._buffered = 0
         self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in _SUFFIXES}
 

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.sample_input import BlockCheck, check_block
 from virnucpro_kernels.split.frames import find_frames
 from virnucpro_kernels.split.statuses import SHORTEST_CONTIG
 from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +38,7 @@ class Survey:
 
     check: BlockCheck
     windows: Windows
-    masks: npt.NDArray[np.uint8]
+    masks: Uint8s
     counts: FrameCounts
 
 

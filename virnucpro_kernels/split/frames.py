@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.split.windows import Windows
 
 #: Names of the frames in the order of their mask bits, 0 to 5, and of their rows. R1 starts at the window's last base.
@@ -24,9 +23,6 @@ _OTHER_BASE = 4
 _INVALID_CODON = 124
 _DROPPED = b"-"
 _BLOCK_BASES = 1 << 20
-
-Int64s = npt.NDArray[np.int64]
-Uint8s = npt.NDArray[np.uint8]
 
 
 def _tables() -> tuple[bytes, bytes, bytes, bytes]:
@@ -70,7 +66,7 @@ class OpenFrames:
     """
 
     masks: Uint8s
-    readable: npt.NDArray[np.bool_]
+    readable: Bools
     window: Int64s
     frame: Int64s
     residues: Int64s

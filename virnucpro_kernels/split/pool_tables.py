@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import SequenceArray, Uint8s
 from virnucpro_kernels.split.second_pass import ContigLines
 from virnucpro_kernels.split.statuses import STATUSES
 from virnucpro_kernels.split.windows import Windows
@@ -112,7 +112,7 @@ class WindowTable:
         self._table = table
         self.contigs = self.windows = self.frames = 0
 
-    def append(self, contigs: int, windows: Windows, masks: npt.NDArray[np.uint8]) -> None:
+    def append(self, contigs: int, windows: Windows, masks: Uint8s) -> None:
         """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
         frames = np.bitwise_count(masks).astype(np.int64)
         first_row = self.frames + np.cumsum(frames) - frames

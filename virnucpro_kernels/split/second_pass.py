@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 import numpy as np
-import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
@@ -18,8 +17,6 @@ from virnucpro_kernels.split.statuses import statuses
 from virnucpro_kernels.split.windows import Geometry, Windows
 
 _FRAME_NAMES = [name.encode() for name in FRAME_NAMES]
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +52,8 @@ class Share:
     chunk: int
     rows: int
     bases: int
-    nucleotides: npt.NDArray[np.uint8]
-    proteins: npt.NDArray[np.uint8]
+    nucleotides: Uint8s
+    proteins: Uint8s
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +70,7 @@ class ContigLines:
     contigs: SequenceArray
     descriptions: SequenceArray
     lengths: Int64s
-    statuses: npt.NDArray[np.uint8]
+    statuses: Uint8s
     windows: Int64s
 
 
@@ -141,6 +138,6 @@ def _places(placed: PlacedBlock, residues: Int64s) -> Int64s:
     return places
 
 
-def _fasta(headers: list[bytes], sequences: list[bytes], indices: list[int]) -> npt.NDArray[np.uint8]:
+def _fasta(headers: list[bytes], sequences: list[bytes], indices: list[int]) -> Uint8s:
     lines = zip(map(headers.__getitem__, indices), map(sequences.__getitem__, indices), repeat(b"\n"))
     return np.frombuffer(b"".join(chain.from_iterable(lines)), np.uint8)

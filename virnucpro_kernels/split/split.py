@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
@@ -30,6 +29,7 @@ from virnucpro_kernels.pool.unusable import (
     stamp,
     write_unusable,
 )
+from virnucpro_kernels.sequences.arrays import Int64s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.problems import InputError, Problem
 from virnucpro_kernels.sequences.sample_input import DuplicateIds, SampleInput
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 #: Bases of a DNABERT-S token; 4.7 to 5.0 were measured on frames of viruses, bacteria, archaea, plants, vertebrates.
 #: Two tokens a frame come on top.
 BASES_PER_TOKEN = 4.9
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What becomes of a contig: whether it has a score, and if not, why."""
 
 import numpy as np
-import numpy.typing as npt
 
+from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 from virnucpro_kernels.split.frames import OpenFrames
 from virnucpro_kernels.split.windows import Windows
 
@@ -15,9 +15,7 @@ _SCORED, _NO_OPEN_FRAME, _TOO_SHORT, _NO_CODON, _EMPTY = range(len(STATUSES))
 SHORTEST_CONTIG = 3
 
 
-def statuses(
-    lengths: npt.NDArray[np.int64], min_length: int, windows: Windows, frames: OpenFrames
-) -> npt.NDArray[np.uint8]:
+def statuses(lengths: Int64s, min_length: int, windows: Windows, frames: OpenFrames) -> Uint8s:
     """Return the status of each contig, uint8 (n,), an index into `STATUSES`.
 
     Args:

@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from virnucpro_kernels.sequences.arrays import Int64s
+
 Layout = Literal["original", "even"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.sequences.arrays import Uint8s
 
 #: Tasks that are under way for each process: enough that none waits for work, few enough for their memory.
 _TASKS_PER_PROCESS = 3
@@ -53,7 +53,7 @@ def _receive(peer: socket.socket) -> Any:
     return pickle.loads(data.data, buffers=arrays)
 
 
-def _read(peer: socket.socket, count: int) -> npt.NDArray[np.uint8]:
+def _read(peer: socket.socket, count: int) -> Uint8s:
     bytes_read = np.empty(count, np.uint8)
     view = bytes_read.data
     while view:

@@ -7,17 +7,15 @@ from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.sequences.arrays import Float64s
 from virnucpro_kernels.tools.result_files import LEVELS, Results, find_samples, find_tables, read_results
 from virnucpro_kernels.tools.vector_files import SUFFIXES, common_names, open_vectors
 
 _BLOCK_VECTORS = 4096
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Comparison:
     only_b: int
     labels_agree: int | None
     compared: Sequence[str]
-    differences: Floats
-    cosines: Floats = field(default_factory=lambda: np.empty(0))
+    differences: Float64s
+    cosines: Float64s = field(default_factory=lambda: np.empty(0))
     mismatches: list[Mismatch] = field(default_factory=list)
 
     @property
@@ -85,7 +83,7 @@ class Comparison:
             yield "  scores: none that both have; only labels are compared"
 
 
-def _statistics(values: Floats) -> str:
+def _statistics(values: Float64s) -> str:
     found = {
         "mean": values.mean(),
         "median": np.median(values),

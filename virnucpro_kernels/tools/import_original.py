@@ -16,17 +16,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.embed.embed import check_fasta
 from virnucpro_kernels.embed.resume import Kind
 from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
 from virnucpro_kernels.run.config import read_config, write_config
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
-from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.chunk_plan import read_frames
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.split.split import SplitOptions, split_pool
 from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
@@ -168,7 +167,7 @@ class _Places:
         self.rows = np.concatenate(rows)
         self._digests = {kind: np.concatenate(parts) for kind, parts in digests.items()}
 
-    def find(self, path: Path, ids: list[str]) -> npt.NDArray[np.int64]:
+    def find(self, path: Path, ids: list[str]) -> Int64s:
         """Places (m,) of the frames that a file names.
 
         Raises:

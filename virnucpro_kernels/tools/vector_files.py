@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
 from virnucpro_kernels.pool.provenance import Provenance
-from virnucpro_kernels.split.chunk_plan import read_frames
+from virnucpro_kernels.sequences.arrays import Int64s
 
 SUFFIXES = (".h5", ".pt")
 
@@ -28,7 +29,7 @@ class VectorFile(Protocol):
     def __len__(self) -> int:
         """How many."""
 
-    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+    def read(self, places: Int64s) -> Vectors:
         """Return the vectors (m, d) at `places` (m,)."""
 
 
@@ -52,7 +53,7 @@ class StoredVectors:
     def __len__(self) -> int:
         return len(self.reader)
 
-    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+    def read(self, places: Int64s) -> Vectors:
         """Return the vectors (m, d) at `places` (m,); reads all from the first to the last of them."""
         first = int(places.min())
         return self.reader.read(first, int(places.max()) + 1)[places - first]
@@ -85,7 +86,7 @@ class OriginalVectors:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, places: npt.NDArray[np.int64]) -> Vectors:
+    def read(self, places: Int64s) -> Vectors:
         """Return the vectors (m, d) at `places` (m,)."""
         return self.vectors[places]
 

@@ -19,9 +19,9 @@ from virnucpro_kernels.embed.resume import open_parts
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
+from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import verify
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.chunk_plan import Frames
 
 CPU = torch.device("cpu")
 

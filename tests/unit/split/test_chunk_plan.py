@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest, write_manifest
-from virnucpro_kernels.split.chunk_plan import plan_chunks, read_frames
+from virnucpro_kernels.split.chunk_plan import plan_chunks
 
 HISTOGRAMS = st.lists(st.integers(0, 40), min_size=2, max_size=60).map(lambda counts: np.array([0, *counts], np.int64))
 

@@ -20,9 +20,9 @@ from tests.helpers.reference_frames import windows as reference_windows
 from tests.helpers.split_runs import GEOMETRY, contents, random_contigs, run, split, write_fasta
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.chunk_fasta import Frames, read_frames
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.sequences.problems import InputError
-from virnucpro_kernels.split.chunk_plan import Frames, read_frames
 from virnucpro_kernels.split.frames import FRAME_NAMES
 from virnucpro_kernels.split.split import SplitOptions, split_pool
 from virnucpro_kernels.split.windows import Geometry

@@ -17,12 +17,12 @@ from tests.helpers.original_run import run, write_original
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED
 from virnucpro_kernels.run.config import complete_config, read_config
 from virnucpro_kernels.run.samples import read_sheet
-from virnucpro_kernels.split.chunk_plan import read_frames
 from virnucpro_kernels.tools.import_original import find_runs, import_run
 from virnucpro_kernels.weights.directory import tensors_of
 from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, read_model, write_model
