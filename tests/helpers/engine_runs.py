@@ -13,12 +13,12 @@ import torch
 from tests.helpers import tiny
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
-from virnucpro_kernels.embed.resume import Kind, open_parts
+from virnucpro_kernels.embed.resume import open_parts
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import EncoderRun, Kind, Provenance
 
 BUDGET = 256
 

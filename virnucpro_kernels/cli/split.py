@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from virnucpro_kernels.cli.frames import LayoutChoice
-from virnucpro_kernels.pool.durations import duration
+from virnucpro_kernels.pool.job_record import duration
 
 if TYPE_CHECKING:
     from virnucpro_kernels.pool.job_record import Job

@@ -26,7 +26,7 @@ from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.weights.registry import Model
 
 if TYPE_CHECKING:
-    from virnucpro_kernels.embed.resume import Kind
+    from virnucpro_kernels.pool.provenance import Kind
 
 log = logging.getLogger(__name__)
 

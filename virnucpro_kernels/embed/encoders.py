@@ -15,13 +15,12 @@ import torch
 
 from virnucpro_kernels.embed.device import Embeds, is_out_of_memory
 from virnucpro_kernels.embed.engine import Encoder
-from virnucpro_kernels.embed.resume import Kind
 from virnucpro_kernels.errors import GpuMemoryError, UsageError
 from virnucpro_kernels.models.precisions import check_precision, no_original, parse_precision
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
-from virnucpro_kernels.pool.provenance import EncoderRun
+from virnucpro_kernels.pool.provenance import EncoderRun, Kind
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 

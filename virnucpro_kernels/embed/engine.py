@@ -21,11 +21,11 @@ from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
 from virnucpro_kernels.embed.device import Embeds, Lane, OutOfMemoryError, Submitted, make_lane
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.output import Delivery
-from virnucpro_kernels.embed.resume import Kind, Parts, encoder_run, with_budget
+from virnucpro_kernels.embed.resume import Parts
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
-from virnucpro_kernels.pool.provenance import Provenance
+from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)

@@ -11,36 +11,21 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import try_lock
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, Vectors, damage
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["nucleotide", "protein"]
 _POLL_SECONDS = 1.0
 _LOCK = "lock"
-
-
-def encoder_run(provenance: Provenance, kind: Kind) -> EncoderRun:
-    """Return how the vectors of one kind were made, which `provenance` must say."""
-    run = provenance.nucleotide if kind == "nucleotide" else provenance.protein
-    if run is None:
-        raise ValueError(f"provenance without {kind} encoder")
-    return run
-
-
-def with_budget(provenance: Provenance, kind: Kind, token_budget: int) -> Provenance:
-    """Return `provenance` with another token budget of the encoder `kind`."""
-    run = replace(encoder_run(provenance, kind), token_budget=token_budget)
-    return replace(provenance, nucleotide=run) if kind == "nucleotide" else replace(provenance, protein=run)
 
 
 @dataclass(frozen=True)

@@ -77,3 +77,7 @@ def read_manifest(path: Path) -> list[Chunk]:
         raise DamagedFileError(
             f"{path}: damaged manifest ({error}); remove it, and the next start writes it anew"
         ) from error
+
+
+#: The checksums of all that a pool's tables are made from, beside its scores; written once all of it is there.
+GATHERED = "gathered.sha256"

@@ -1,9 +1,10 @@
 """What an embedding file was made from, and by what. Kept as the file's attributes."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self
 
 from virnucpro_kernels import __version__
+from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
 
 #: Stands for the checksum of weights that are not on record: those with which the original tool made its embeddings.
 UNRECORDED = "unrecorded"
@@ -93,3 +94,20 @@ class Provenance:
                     **{part.name: flat[f"{field.name}_{part.name}"] for part in fields(EncoderRun)}  # type: ignore[arg-type]
                 )
         return cls(**values)
+
+
+Kind = Literal["nucleotide", "protein"]
+
+
+def encoder_run(provenance: Provenance, kind: Kind) -> EncoderRun:
+    """Return how the vectors of one kind were made, which `provenance` must say."""
+    run = provenance.nucleotide if kind == "nucleotide" else provenance.protein
+    if run is None:
+        raise ValueError(f"provenance without {kind} encoder")
+    return run
+
+
+def with_budget(provenance: Provenance, kind: Kind, token_budget: int) -> Provenance:
+    """Return `provenance` with another token budget of the encoder `kind`."""
+    run = replace(encoder_run(provenance, kind), token_budget=token_budget)
+    return replace(provenance, nucleotide=run) if kind == "nucleotide" else replace(provenance, protein=run)

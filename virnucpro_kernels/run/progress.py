@@ -8,8 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from virnucpro_kernels.pool.durations import duration
-from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.job_record import duration, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.run.pools import BASES_PER_TOKEN, estimate_bases
 from virnucpro_kernels.run.run import Run

@@ -14,8 +14,6 @@ from virnucpro_kernels.weights.registry import Model, find_model
 
 FAILED = Path("results", "failed.tsv")
 
-#: The checksums of all that a pool's tables are made from, beside its scores; written once all of it is there.
-GATHERED = "gathered.sha256"
 
 #: The stages that every chunk goes through, in order.
 CHUNK_STAGES = ("embed", "merge", "classify")

@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.embed.resume import Kind
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Kind, Provenance
 from virnucpro_kernels.run.config import read_config, write_config
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray

@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
-from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.manifest import GATHERED, Chunk, read_manifest
 from virnucpro_kernels.pool.scores import ChunkScores
 from virnucpro_kernels.pool.unusable import UNUSABLE, read_unusable
 from virnucpro_kernels.run.pools import POOLS, read_pools
-from virnucpro_kernels.run.run import GATHERED
 
 _ALL_ROWS = 2**62
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from virnucpro_kernels.pool.durations import duration
+from virnucpro_kernels.pool.job_record import duration
 from virnucpro_kernels.run.progress import Clock, Lines, State, describe
 
 HALF = State(
