@@ -4,7 +4,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from virnucpro_kernels import __version__
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
 
 #: Stands for the checksum of weights that are not on record: those with which the original tool made its embeddings.
 UNRECORDED = "unrecorded"

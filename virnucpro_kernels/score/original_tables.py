@@ -18,11 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.external_sort import ExternalSort
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.scoring import WindowScores, is_virus_frame
 from virnucpro_kernels.score.tables import PREDICTIONS, integers, lines, words
-from virnucpro_kernels.split.frames import FRAME_NAMES
 
 Flavour = Literal["original", "broad"]
 FLAVOURS: tuple[str, ...] = get_args(Flavour)

@@ -14,10 +14,8 @@ import pyarrow.parquet as pq
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.pool.scores import PoolScores
+from virnucpro_kernels.pool.tables import FRAMES_OF_MASK
 from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
-
-#: Frames of a window by its mask.
-FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)
 
 _BATCH = 1 << 16
 _CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows"]

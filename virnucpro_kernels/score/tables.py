@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
 from virnucpro_kernels.sequences.arrays import Bools
-from virnucpro_kernels.split.frames import FRAME_NAMES
 
 NOT_AVAILABLE = "NA"
 PREDICTIONS = ("others", "virus")

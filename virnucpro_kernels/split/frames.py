@@ -15,9 +15,6 @@ import numpy as np
 from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.split.windows import Windows
 
-#: Names of the frames in the order of their mask bits, 0 to 5, and of their rows. R1 starts at the window's last base.
-FRAME_NAMES = ("F1", "F2", "F3", "R1", "R2", "R3")
-
 _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
 _OTHER_BASE = 4
 _INVALID_CODON = 124

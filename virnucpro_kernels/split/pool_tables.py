@@ -11,33 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.labels import STATUSES
+from virnucpro_kernels.pool.tables import CONTIGS, WINDOWS, WORDS
 from virnucpro_kernels.sequences.arrays import SequenceArray, Uint8s
 from virnucpro_kernels.split.second_pass import ContigLines
-from virnucpro_kernels.split.statuses import STATUSES
 from virnucpro_kernels.split.windows import Windows
 
 _ROW_GROUP = 1 << 17
-
-_WORDS = pa.dictionary(pa.int32(), pa.string())
-_CONTIGS = pa.schema(
-    [
-        ("sample", _WORDS),
-        ("contig", pa.string()),
-        ("description", pa.string()),
-        ("length", pa.int64()),
-        ("status", _WORDS),
-        ("windows", pa.int32()),
-    ]
-)
-_WINDOWS = pa.schema(
-    [
-        ("contig", pa.int64()),
-        ("start", pa.int64()),
-        ("end", pa.int64()),
-        ("frames", pa.uint8()),
-        ("first_row", pa.int64()),
-    ]
-)
 
 
 class _Table:
@@ -66,7 +46,7 @@ class _Table:
 def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
     # Most numbers ascend by little, and few texts occur twice: the usual dictionaries cost time and space.
     encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
-    words = [field.name for field in schema if field.type in (_WORDS, pa.uint8())]
+    words = [field.name for field in schema if field.type in (WORDS, pa.uint8())]
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(
@@ -123,7 +103,7 @@ class WindowTable:
             masks,
             first_row,
         )
-        self._table.append([_numbers(column, field.type) for column, field in zip(columns, _WINDOWS, strict=True)])
+        self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOWS, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
         self.frames += int(frames.sum())
@@ -164,12 +144,12 @@ class ContigTable:
 @contextmanager
 def open_windows(directory: Path) -> Iterator[WindowTable]:
     """Open windows.parquet in `directory`; it appears when the block ends without an error."""
-    with _open_table(directory / "windows.parquet", _WINDOWS) as table:
+    with _open_table(directory / "windows.parquet", WINDOWS) as table:
         yield WindowTable(table)
 
 
 @contextmanager
 def open_contigs(directory: Path, samples: Sequence[str]) -> Iterator[ContigTable]:
     """Open contigs.parquet in `directory` for contigs of `samples`; it appears when the block ends without an error."""
-    with _open_table(directory / "contigs.parquet", _CONTIGS) as table:
+    with _open_table(directory / "contigs.parquet", CONTIGS) as table:
         yield ContigTable(table, samples)

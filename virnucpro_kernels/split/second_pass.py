@@ -7,12 +7,13 @@ from itertools import chain, repeat
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
 from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows
-from virnucpro_kernels.split.frames import FRAME_NAMES, OpenFrames, cut_frames
+from virnucpro_kernels.split.frames import OpenFrames, cut_frames
 from virnucpro_kernels.split.statuses import statuses
 from virnucpro_kernels.split.windows import Geometry, Windows
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
 from virnucpro_kernels.pool.unusable import (
     UNUSABLE,
@@ -38,7 +39,6 @@ from virnucpro_kernels.split.chunk_files import ChunkFiles
 from virnucpro_kernels.split.chunk_plan import ChunkPlan, plan_chunks
 from virnucpro_kernels.split.first_pass import FrameCounts, survey
 from virnucpro_kernels.split.second_pass import PlacedBlock, share_out
-from virnucpro_kernels.split.statuses import STATUSES
 from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.split.workers import Workers
 

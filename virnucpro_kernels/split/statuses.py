@@ -2,13 +2,11 @@
 
 import numpy as np
 
+from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 from virnucpro_kernels.split.frames import OpenFrames
 from virnucpro_kernels.split.windows import Windows
 
-#: It has a stop-free frame; it has none; it is shorter than three bases or than the configured minimum; it has no
-#: complete codon of A, C, G, T in any frame of any window; it has no base.
-STATUSES = ("scored", "no_open_frame", "too_short", "no_codon", "empty")
 _SCORED, _NO_OPEN_FRAME, _TOO_SHORT, _NO_CODON, _EMPTY = range(len(STATUSES))
 
 #: Bases of a codon: a shorter contig has no frame.

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from tests.helpers.synthetic_pool import softmax
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour, OriginalFiles
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.scoring import score_windows
-from virnucpro_kernels.split.frames import FRAME_NAMES
 
 
 def block_of(ids: list[str], scores: np.ndarray) -> Block:

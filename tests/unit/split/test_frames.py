@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.helpers.reference_frames import frames as reference_frames
 from tests.helpers.reference_frames import has_codon
 from tests.helpers.reference_frames import windows as reference_windows
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.frames import FRAME_NAMES, cut_frames, find_frames
+from virnucpro_kernels.split.frames import cut_frames, find_frames
 from virnucpro_kernels.split.windows import place_windows
 
 # Stops are rarer than in random sequence, so that long frames stay open; odd characters come now and then.

@@ -1,0 +1,31 @@
+"""Columns of the tables that `split` leaves: contigs.parquet and windows.parquet."""
+
+import numpy as np
+import pyarrow as pa
+
+WORDS = pa.dictionary(pa.int32(), pa.string())
+
+CONTIGS = pa.schema(
+    [
+        ("sample", WORDS),
+        ("contig", pa.string()),
+        ("description", pa.string()),
+        ("length", pa.int64()),
+        ("status", WORDS),
+        ("windows", pa.int32()),
+    ]
+)
+
+WINDOWS = pa.schema(
+    [
+        ("contig", pa.int64()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("frames", pa.uint8()),
+        ("first_row", pa.int64()),
+    ]
+)
+
+
+#: Frames of a window by its mask.
+FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)
