@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.sample_input import BlockCheck, check_block
-from virnucpro_kernels.split.frames import find_frames
-from virnucpro_kernels.split.statuses import SHORTEST_CONTIG
+from virnucpro_kernels.split.frames import OpenFrames, find_frames
 from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
 
 
@@ -56,3 +56,26 @@ def survey(block: Block, *, geometry: Geometry, min_length: int) -> Survey:
     found = find_frames(batch.sequences, windows)
     residues, frames = np.unique(found.residues, return_counts=True)
     return Survey(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
+
+
+_SCORED, _NO_OPEN_FRAME, _TOO_SHORT, _NO_CODON, _EMPTY = range(len(STATUSES))
+
+#: Bases of a codon: a shorter contig has no frame.
+SHORTEST_CONTIG = 3
+
+
+def statuses(lengths: Int64s, min_length: int, windows: Windows, frames: OpenFrames) -> Uint8s:
+    """Return the status of each contig, uint8 (n,), an index into `STATUSES`.
+
+    Args:
+        lengths: int64 (n,), bases of the contigs.
+        min_length: the configured minimum.
+        windows: of these contigs.
+        frames: of these windows.
+    """
+    status = np.full(len(lengths), _NO_CODON, np.uint8)
+    status[windows.contig[frames.readable]] = _NO_OPEN_FRAME
+    status[windows.contig[frames.masks > 0]] = _SCORED
+    status[lengths < max(min_length, SHORTEST_CONTIG)] = _TOO_SHORT
+    status[lengths == 0] = _EMPTY
+    return status

@@ -9,8 +9,7 @@ from typing import BinaryIO
 
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.sequences.records import RecordBatch
-from virnucpro_kernels.split.frames import cut_frames
-from virnucpro_kernels.split.second_pass import frame_ids
+from virnucpro_kernels.split.frames import cut_frames, frame_ids
 from virnucpro_kernels.split.windows import Geometry, place_windows
 
 _LINE_BASES = 60

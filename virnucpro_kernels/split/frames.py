@@ -6,13 +6,15 @@ so that the codons of a frame lie side by side. A frame is then one interval of 
 and "is there a stop" is one OR over the interval. Look-ups go through `bytes.translate`, faster than indexing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
+from virnucpro_kernels.split.frames import OpenFrames, cut_frames
 from virnucpro_kernels.split.windows import Windows
 
 _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
@@ -185,3 +187,16 @@ def _join(blocks: Iterable[tuple[int, OpenFrames]]) -> OpenFrames:
     parts = [(np.zeros(0, np.uint8), np.zeros(0, np.bool_), empty, empty, empty)]
     parts += [(f.masks, f.readable, first + f.window, f.frame, f.residues) for first, f in blocks]
     return OpenFrames(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+_FRAME_NAMES = [name.encode() for name in FRAME_NAMES]
+
+
+def frame_ids(contigs: Sequence[bytes], windows: Windows, frames: OpenFrames) -> list[bytes]:
+    """Return the original's ID of each frame: `CONTIG_chunk_NUMBER` and the frame's name."""
+    contig = windows.contig[frames.window].tolist()
+    number = (windows.number[frames.window] + 1).tolist()
+    return [
+        b"%b_chunk_%d%b" % (contigs[index], window, _FRAME_NAMES[frame])
+        for index, window, frame in zip(contig, number, frames.frame.tolist(), strict=True)
+    ]

@@ -1,23 +1,18 @@
 """The second reading of a block of contigs: their lines in the table, and their frames as text for the chunk files."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import Block
 from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
-from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows
-from virnucpro_kernels.split.frames import OpenFrames, cut_frames
-from virnucpro_kernels.split.statuses import statuses
-from virnucpro_kernels.split.windows import Geometry, Windows
-
-_FRAME_NAMES = [name.encode() for name in FRAME_NAMES]
+from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows, statuses
+from virnucpro_kernels.split.frames import cut_frames, frame_ids
+from virnucpro_kernels.split.windows import Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +68,6 @@ class ContigLines:
     lengths: Int64s
     statuses: Uint8s
     windows: Int64s
-
-
-def frame_ids(contigs: Sequence[bytes], windows: Windows, frames: OpenFrames) -> list[bytes]:
-    """Return the original's ID of each frame: `CONTIG_chunk_NUMBER` and the frame's name."""
-    contig = windows.contig[frames.window].tolist()
-    number = (windows.number[frames.window] + 1).tolist()
-    return [
-        b"%b_chunk_%d%b" % (contigs[index], window, _FRAME_NAMES[frame])
-        for index, window, frame in zip(contig, number, frames.frame.tolist(), strict=True)
-    ]
 
 
 def share_out(
