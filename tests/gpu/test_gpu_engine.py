@@ -16,7 +16,8 @@ from tests.helpers.engine_runs import embed, proteins_by, read, stop_after, with
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.engine import Encoder, Engine
-from virnucpro_kernels.embed.gpu import GpuMonitor, lease, list_gpus, visible_units
+from virnucpro_kernels.embed.gpu import lease, list_gpus, visible_units
+from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.pool.embedding_file import verify

@@ -131,7 +131,7 @@ def find_gpus(wanted: Sequence[int] | None, device: torch.device) -> list[int]:
         if wanted:
             raise UsageError(f"--gpus {wanted[0]}: leave it out on a CPU")
         return [0]
-    from virnucpro_kernels.run.run import count_gpus  # only samples need what the workflow is made of
+    from virnucpro_kernels.embed.gpu import count_gpus
 
     there = count_gpus()
     for number in wanted or ():

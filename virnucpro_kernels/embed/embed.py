@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virnucpro_kernels.embed import gpu
+from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
@@ -78,7 +79,7 @@ def embed(request: Request) -> None:
         with _device(request.device) as unit:
             job.facts["device"] = "cuda" if unit else "cpu"
             if unit:
-                monitor = gpu.GpuMonitor(unit)
+                monitor = GpuMonitor(unit)
                 try:
                     with monitor:
                         _embed(request, chunk, "cuda", job, progress)

@@ -6,14 +6,12 @@ GPUs. There each job takes a lease: a lock on a file named after the GPU, which 
 
 import logging
 import os
-import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pynvml
 
@@ -61,16 +59,17 @@ def _nvml() -> Iterator[bool]:
         yield False
         return
     except pynvml.NVMLError as error:
-        raise _no_answer(error) from error
+        raise no_answer(error) from error
     try:
         yield True
     except pynvml.NVMLError as error:
-        raise _no_answer(error) from error
+        raise no_answer(error) from error
     finally:
-        _supported(pynvml.nvmlShutdown)
+        answer_or_none(pynvml.nvmlShutdown)
 
 
-def _no_answer(error: Exception) -> UsageError:
+def no_answer(error: Exception) -> UsageError:
+    """Return the error for a driver that fails."""
     return UsageError(
         f"the NVIDIA driver does not answer ({error}); see what nvidia-smi says (after an update of the driver the"
         " machine has to be restarted), or do without the GPU: --device cpu"
@@ -103,7 +102,7 @@ def _describe(index: int) -> Gpu | None:
 
 
 def _instances(handle: Any) -> Iterator[str]:
-    if _supported(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]) != pynvml.NVML_DEVICE_MIG_ENABLE:
+    if answer_or_none(lambda: pynvml.nvmlDeviceGetMigMode(handle)[0]) != pynvml.NVML_DEVICE_MIG_ENABLE:
         return
     for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         try:
@@ -113,7 +112,7 @@ def _instances(handle: Any) -> Iterator[str]:
         yield pynvml.nvmlDeviceGetUUID(part)
 
 
-def _supported(ask: Callable[[], Any]) -> Any:
+def answer_or_none(ask: Callable[[], Any]) -> Any:
     """Return the answer, or None where there is none: a divided GPU counts no utilisation, a lost one nothing."""
     try:
         return ask()
@@ -217,95 +216,7 @@ def _open(path: Path) -> int:
         return descriptor
 
 
-class Sampler:
-    """Context manager that reads a set of gauges every `interval_seconds`, in a thread of its own.
-
-    Attributes:
-        samples: what `read` returned, in order; the first at the start, the last at the end of the block.
-    """
-
-    def __init__(self, read: Callable[[], Mapping[str, float]], interval_seconds: float = 1.0) -> None:
-        self._read, self._interval = read, interval_seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self.samples: list[Mapping[str, float]] = []
-
-    def __enter__(self) -> Self:
-        self.samples.append(self._read())
-        self._thread.start()
-        return self
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.samples.append(self._read())
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.samples.append(self._read())
-
-    def values(self, gauge: str) -> list[float]:
-        """All readings of one gauge; empty where it has none."""
-        return [sample[gauge] for sample in self.samples if gauge in sample]
-
-
-class GpuMonitor:
-    """Context manager that watches a GPU: utilisation, memory, temperature, power and energy.
-
-    Once it watches, nothing that the driver does not answer is an error: the work comes first.
-    """
-
-    def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
-        self._unit = unit
-        self._sampler = Sampler(self._read, interval_seconds)
-        self._facts: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        try:
-            pynvml.nvmlInit()
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
-            # Only the whole GPU has a thermometer and a power meter.
-            self._whole = self._handle
-            if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
-                self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
-        except pynvml.NVMLError as error:
-            raise _no_answer(error) from error
-        self._sampler.__enter__()
-        return self
-
-    def _read(self) -> dict[str, float]:
-        gauges = {
-            "utilisation": lambda: pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
-            "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).used,
-            "temperature": lambda: pynvml.nvmlDeviceGetTemperature(self._whole, pynvml.NVML_TEMPERATURE_GPU),
-            "power": lambda: pynvml.nvmlDeviceGetPowerUsage(self._whole) / 1e3,
-            "energy": lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self._whole) / 1e3,
-        }
-        readings = ((name, _supported(ask)) for name, ask in gauges.items())
-        return {name: float(value) for name, value in readings if value is not None}
-
-    def __exit__(self, *_: object) -> None:
-        self._sampler.__exit__()
-        self._facts = {
-            "gpu": _supported(lambda: pynvml.nvmlDeviceGetName(self._whole)),
-            "gpu_uuid": self._unit,
-            "driver": _supported(pynvml.nvmlSystemGetDriverVersion),
-        }
-        _supported(pynvml.nvmlShutdown)
-
-    def summary(self) -> dict[str, Any]:
-        """What to put on record once the block has ended, however; a gauge that the GPU does not have is left out."""
-        return self._facts | summarise(self._sampler)
-
-
-def summarise(sampler: Sampler) -> dict[str, float]:
-    """Means and peaks of the gauges of `GpuMonitor`; energy is what was used between first and last sample."""
-    rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
-        "gpu_utilisation_percent": ("utilisation", statistics.fmean),
-        "gpu_memory_peak_bytes": ("memory", max),
-        "gpu_temperature_max_celsius": ("temperature", max),
-        "gpu_power_mean_watts": ("power", statistics.fmean),
-        "gpu_energy_joules": ("energy", lambda values: values[-1] - values[0]),
-    }
-    read = {name: (sampler.values(gauge), rule) for name, (gauge, rule) in rules.items()}
-    return {name: round(rule(values), 3) for name, (values, rule) in read.items() if values}
+def count_gpus() -> int:
+    """How many GPUs, or parts of divided ones, this process may use; none on a machine without a driver."""
+    gpus = list_gpus()
+    return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0

@@ -1,12 +1,11 @@
 """A run: its samples, pools and model, and where each of its files lies. The workflow and the commands share it."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro_kernels.embed.gpu import list_gpus, visible_units
+from virnucpro_kernels.embed.gpu import count_gpus
 from virnucpro_kernels.run.config import complete_config
 from virnucpro_kernels.run.pools import BASES_PER_TOKEN, POOLS, Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
@@ -163,9 +162,3 @@ def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]
         return name_samples([Path(config["input"])])
     places = [folder / config["samples"] for folder in sheet_folders]
     return read_sheet(next((place for place in places if place.exists()), places[0]))
-
-
-def count_gpus() -> int:
-    """How many GPUs, or parts of divided ones, this process may use; none on a machine without a driver."""
-    gpus = list_gpus()
-    return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0

@@ -14,7 +14,6 @@ import numpy as np
 
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
-from virnucpro_kernels.split.frames import OpenFrames, cut_frames
 from virnucpro_kernels.split.windows import Windows
 
 _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8

@@ -10,7 +10,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from virnucpro_kernels.embed.gpu import Gpu, GpuMonitor, Sampler, lease, list_gpus, summarise, visible_units
+from virnucpro_kernels.embed.gpu import Gpu, lease, list_gpus, visible_units
+from virnucpro_kernels.embed.gpu_monitor import GpuMonitor, Sampler, summarise
 from virnucpro_kernels.errors import UsageError
 
 WHOLE = [Gpu("GPU-aaaa-1", "A"), Gpu("GPU-aabb-2", "A"), Gpu("GPU-cccc-3", "A")]

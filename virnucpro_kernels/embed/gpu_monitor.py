@@ -1,0 +1,104 @@
+"""A monitor of one GPU while a job works: utilisation, memory, temperature, power and energy."""
+
+import statistics
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import pynvml
+
+from virnucpro_kernels.embed.gpu import answer_or_none, no_answer
+
+
+class Sampler:
+    """Context manager that reads a set of gauges every `interval_seconds`, in a thread of its own.
+
+    Attributes:
+        samples: what `read` returned, in order; the first at the start, the last at the end of the block.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, float]], interval_seconds: float = 1.0) -> None:
+        self._read, self._interval = read, interval_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self.samples: list[Mapping[str, float]] = []
+
+    def __enter__(self) -> Self:
+        self.samples.append(self._read())
+        self._thread.start()
+        return self
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.samples.append(self._read())
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.samples.append(self._read())
+
+    def values(self, gauge: str) -> list[float]:
+        """All readings of one gauge; empty where it has none."""
+        return [sample[gauge] for sample in self.samples if gauge in sample]
+
+
+class GpuMonitor:
+    """Context manager that watches a GPU: utilisation, memory, temperature, power and energy.
+
+    Once it watches, nothing that the driver does not answer is an error: the work comes first.
+    """
+
+    def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
+        self._unit = unit
+        self._sampler = Sampler(self._read, interval_seconds)
+        self._facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            pynvml.nvmlInit()
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
+            # Only the whole GPU has a thermometer and a power meter.
+            self._whole = self._handle
+            if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
+                self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
+        except pynvml.NVMLError as error:
+            raise no_answer(error) from error
+        self._sampler.__enter__()
+        return self
+
+    def _read(self) -> dict[str, float]:
+        gauges = {
+            "utilisation": lambda: pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
+            "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).used,
+            "temperature": lambda: pynvml.nvmlDeviceGetTemperature(self._whole, pynvml.NVML_TEMPERATURE_GPU),
+            "power": lambda: pynvml.nvmlDeviceGetPowerUsage(self._whole) / 1e3,
+            "energy": lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self._whole) / 1e3,
+        }
+        readings = ((name, answer_or_none(ask)) for name, ask in gauges.items())
+        return {name: float(value) for name, value in readings if value is not None}
+
+    def __exit__(self, *_: object) -> None:
+        self._sampler.__exit__()
+        self._facts = {
+            "gpu": answer_or_none(lambda: pynvml.nvmlDeviceGetName(self._whole)),
+            "gpu_uuid": self._unit,
+            "driver": answer_or_none(pynvml.nvmlSystemGetDriverVersion),
+        }
+        answer_or_none(pynvml.nvmlShutdown)
+
+    def summary(self) -> dict[str, Any]:
+        """What to put on record once the block has ended, however; a gauge that the GPU does not have is left out."""
+        return self._facts | summarise(self._sampler)
+
+
+def summarise(sampler: Sampler) -> dict[str, float]:
+    """Means and peaks of the gauges of `GpuMonitor`; energy is what was used between first and last sample."""
+    rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
+        "gpu_utilisation_percent": ("utilisation", statistics.fmean),
+        "gpu_memory_peak_bytes": ("memory", max),
+        "gpu_temperature_max_celsius": ("temperature", max),
+        "gpu_power_mean_watts": ("power", statistics.fmean),
+        "gpu_energy_joules": ("energy", lambda values: values[-1] - values[0]),
+    }
+    read = {name: (sampler.values(gauge), rule) for name, (gauge, rule) in rules.items()}
+    return {name: round(rule(values), 3) for name, (values, rule) in read.items() if values}
