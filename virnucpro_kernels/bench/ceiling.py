@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.bench.encoders import Encoder, projections
-from virnucpro_kernels.models.projection import Projection
+from virnucpro_kernels.models.layers import Projection
 from virnucpro_kernels.ops.linear import Operand, linear
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
 

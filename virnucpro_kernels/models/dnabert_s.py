@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from virnucpro_kernels.models.buffers import ExactBuffers
+from virnucpro_kernels.models.layers import ExactBuffers
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import glu
 from virnucpro_kernels.ops.layernorm import residual_layernorm

@@ -17,9 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from virnucpro_kernels.models.buffers import ExactBuffers
-from virnucpro_kernels.models.projection import Projection
-from virnucpro_kernels.models.rope import Rope
+from virnucpro_kernels.models.layers import ExactBuffers, Projection, Rope
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.layernorm import residual_layernorm
 from virnucpro_kernels.ops.linear import Operand, linear, linear_add

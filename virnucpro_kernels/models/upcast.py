@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from virnucpro_kernels.models.projection import Projection
+from virnucpro_kernels.models.layers import Projection
 from virnucpro_kernels.ops.dispatch import SIXTEEN_BIT
 
 

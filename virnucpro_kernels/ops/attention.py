@@ -11,13 +11,26 @@ from torch.nn import functional
 
 from virnucpro_kernels.ops import attention_kernels, dispatch
 from virnucpro_kernels.ops.configs import AttentionConfig, KernelConfig, kernel_config
-from virnucpro_kernels.ops.flash import bundled_flash_attention, flash_attn_attention
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
-from virnucpro_kernels.ops.rotary import Rope, rotate
+
+#: Cosines and sines of the angle of each position and pair of channels, fp32 (positions, D/2) each.
+Rope = tuple[torch.Tensor, torch.Tensor]
 
 #: Shared memory has room for so many channels of a head; of larger heads fewer tiles are resident.
 _RESIDENT_CHANNELS = 64
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate channel c with channel c + D/2 by the angles of each token's position, computed in fp32.
+
+    :param x: (T, heads, D).
+    :param cos, sin: fp32 (T, D/2).
+    :return: (T, heads, D) in the type of x.
+    """
+    first, second = x.float().chunk(2, dim=-1)
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
 
 
 def varlen_attention_reference(
@@ -124,6 +137,43 @@ def varlen_attention(
     else:
         out = flash_attn_attention(qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
+
+
+def _rotated(qkv: torch.Tensor, batch: PackedBatch, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys (T, heads, D), rotated."""
+    cos, sin = rope[0][batch.positions], rope[1][batch.positions]
+    return rotate(qkv[:, 0], cos, sin), rotate(qkv[:, 1], cos, sin)
+
+
+def bundled_flash_attention(qkv: torch.Tensor, batch: PackedBatch, *, rope: Rope | None, scale: float) -> torch.Tensor:
+    """Attention by torch's own FlashAttention-2; see `varlen_attention`. fp16 or bf16, no ALiBi."""
+    query, key, value = qkv.unbind(1)
+    if rope is not None:
+        query, key = _rotated(qkv, batch, rope)
+    attended = torch.ops.aten._flash_attention_forward(
+        query, key, value, batch.cu_seqlens, batch.cu_seqlens, batch.max_length, batch.max_length, 0.0, False, False,
+        scale=scale,
+    )[0]  # fmt: skip
+    return attended.flatten(1)  # type: ignore[no-any-return]
+
+
+def flash_attn_attention(
+    qkv: torch.Tensor,
+    batch: PackedBatch,
+    *,
+    rope: Rope | None,
+    alibi_slopes: torch.Tensor | None,
+    scale: float,
+) -> torch.Tensor:
+    """Attention by the package flash-attn; see `varlen_attention`. fp16 or bf16."""
+    from flash_attn import flash_attn_varlen_qkvpacked_func
+
+    if rope is not None:
+        qkv = torch.stack((*_rotated(qkv, batch, rope), qkv[:, 2]), dim=1)
+    attended = flash_attn_varlen_qkvpacked_func(
+        qkv, batch.cu_seqlens, batch.max_length, softmax_scale=scale, causal=False, alibi_slopes=alibi_slopes
+    )
+    return attended.flatten(1)  # type: ignore[no-any-return]
 
 
 def _launch(

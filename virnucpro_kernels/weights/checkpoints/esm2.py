@@ -9,7 +9,7 @@ import torch
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, EPS, Esm2Config
-from virnucpro_kernels.models.rope import inverse_frequencies
+from virnucpro_kernels.models.layers import inverse_frequencies
 from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
 from virnucpro_kernels.weights.checkpoints.source import Source, Tensors, expect, only_tensors, read_hugging_face, size
 
