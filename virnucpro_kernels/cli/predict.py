@@ -69,7 +69,8 @@ def predict(
     """Find viral sequences: run the whole workflow, or go on with one that was stopped."""
     from virnucpro_kernels.cli.old_flags import refuse_old_arguments
     from virnucpro_kernels.run.folder import read_settings
-    from virnucpro_kernels.run.predict import Request, predict
+    from virnucpro_kernels.run.predict import predict
+    from virnucpro_kernels.run.session import Request
 
     if quiet and verbose:
         raise UsageError("--quiet and --verbose: choose one")
