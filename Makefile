@@ -1,6 +1,6 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
 # make test    all tests that need no GPU and no cluster
-# make check   format, lint and types
+# make check   format, lint, types and the order of imports
 PYTHON ?= python3
 BIN := .venv/bin
 # Folders of test data that are not part of the repository: FOLDERS="--golden=DIR --genomes=DIR --tokenizer=DIR"
@@ -18,6 +18,7 @@ check: .venv/developed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

@@ -186,6 +186,7 @@ def find_profile(name: str | None) -> Path | None:
 
 
 def check_executor(profile: Path) -> None:
+    """Raise UsageError where the executor that a profile names is a plugin that is not installed."""
     executor = profile_keys(profile).get("executor")
     if executor not in LOCAL_EXECUTORS and not find_spec(
         f"snakemake_executor_plugin_{str(executor).replace('-', '_')}"
@@ -197,5 +198,6 @@ def check_executor(profile: Path) -> None:
 
 
 def profile_keys(profile: Path) -> dict[str, Any]:
+    """Return the keys of a profile's `config.yaml`."""
     keys = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
     return keys if isinstance(keys, dict) else {}
