@@ -8,9 +8,10 @@ from typing import Any
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
+from virnucpro_kernels.pool.job_record import TimeLeft
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.launch import watch
-from virnucpro_kernels.run.progress import Bar, Clock, Display, Lines, State, Watcher
+from virnucpro_kernels.run.progress import Bar, Display, Lines, State, Watcher
 from virnucpro_kernels.run.run import FAILED, Run
 from virnucpro_kernels.run.summary import describe_failures, describe_results
 
@@ -67,14 +68,14 @@ class Session:
         self._announce(before, gpus)
         if self._request.dry_run:
             return self._watch(command, environment, self._tail)
-        clock = Clock()
+        time_left = TimeLeft()
         with self._display() as display:
 
             def tick() -> None:
                 if self._request.verbose:
                     self._tail()
                 state = watcher.look()
-                display.show(state, clock.seconds_left(state))
+                display.show(state, time_left.seconds(state.tokens_done, state.tokens))
 
             try:
                 code = self._watch(command, environment, tick)
