@@ -1,12 +1,14 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
 # make test    all tests that need no GPU and no cluster
 # make check   format, lint, types and the order of imports
+# make format  formats Python and Snakemake files
+# make docs    the documentation site, in site/; links are checked
 PYTHON ?= python3
 BIN := .venv/bin
 # Folders of test data that are not part of the repository: FOLDERS="--golden=DIR --genomes=DIR --tokenizer=DIR"
 FOLDERS ?=
 
-.PHONY: demo test check clean
+.PHONY: demo test check format docs clean
 
 demo: .venv/installed
 	$(BIN)/virnucpro predict .test/data/demo.fna.gz --model builtin-500 --output-dir demo
@@ -22,8 +24,16 @@ check: .venv/developed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
+format: .venv/developed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow
+
+docs: .venv/developed
+	$(BIN)/sphinx-build -c docs -W --keep-going --quiet . site
+
 clean:
-	rm -rf .venv demo work results logs .snakemake
+	rm -rf site .venv demo work results logs .snakemake
 
 # The versions that were tested together; pip takes them from where it is configured to.
 .venv/installed: pyproject.toml constraints.txt

@@ -12,6 +12,7 @@ from virnucpro_kernels.cli import (
     classify,
     collect,
     compare,
+    doctor,
     embed,
     frames,
     import_,
@@ -55,6 +56,7 @@ app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
+app.command("doctor")(doctor.doctor)
 app.command("embed")(embed.embed)
 app.command("frames")(frames.frames)
 app.command("import")(import_.import_)

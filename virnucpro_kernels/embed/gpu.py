@@ -89,6 +89,12 @@ def list_gpus() -> list[Gpu]:
         return [gpu for gpu in found if gpu is not None]
 
 
+def driver_version() -> str | None:
+    """Return the version of the NVIDIA driver, None where there is none."""
+    with _nvml() as available:
+        return answer_or_none(pynvml.nvmlSystemGetDriverVersion) if available else None
+
+
 def _describe(index: int) -> Gpu | None:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)

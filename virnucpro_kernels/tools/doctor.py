@@ -1,0 +1,142 @@
+"""Diagnosis of an installation: what runs here, whether it can work, and what to do where it cannot."""
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+
+from virnucpro_kernels.embed.gpu import driver_version, list_gpus, visible_units
+from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.score.run_record import describe_software
+from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, default_models_dir, model_directories, read_model
+
+Severity = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of the diagnosis.
+
+    Attributes:
+        severity: `ok`, `warning` (works, but not all of it) or `error` (runs will fail).
+        subject: Part of the installation.
+        text: State of that part and, unless it is ok, what to do.
+    """
+
+    severity: Severity
+    subject: str
+    text: str
+
+
+def diagnose(models_dir: Path | None = None) -> Iterator[Finding]:
+    """Yield the findings of all checks; a check that fails is a finding, and the others go on.
+
+    Args:
+        models_dir: Folder of imported models; None for the user's own.
+    """
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _software,
+        _machine,
+        _gpus,
+        _torch,
+        _workflow,
+        lambda: _models(models_dir or default_models_dir()),
+    )
+    for check in checks:
+        try:
+            yield from check()
+        except VirnucproError as error:
+            yield Finding("error", check.__name__.strip("_"), str(error))
+
+
+def _software() -> Iterator[Finding]:
+    software = describe_software()
+    commit = f", commit {software['commit'][:12]}" if software["commit"] else ""
+    yield Finding("ok", "virnucpro", f"{software['version']}{commit}, Python {software['python']}")
+    yield Finding("ok", "packages", ", ".join(f"{name} {version}" for name, version in software["packages"].items()))
+
+
+def _machine() -> Iterator[Finding]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    yield Finding(
+        "ok",
+        "machine",
+        f"{platform.platform()}, {len(os.sched_getaffinity(0))} CPU cores to use, {memory:.0f} GB of memory,"
+        f" {free:,.0f} GB free in {Path.cwd()}",
+    )
+
+
+def _gpus() -> Iterator[Finding]:
+    gpus = list_gpus()
+    if not gpus:
+        yield Finding("warning", "gpus", "no NVIDIA GPU, or no driver for it: embeddings are computed on the CPU")
+        return
+    units = visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    names = ", ".join(gpu.name or "one that does not answer" for gpu in gpus)
+    yield Finding("ok", "gpus", f"{names}; driver {driver_version()}; {len(units)} may be used")
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    from virnucpro_kernels.ops.prepare import prepare
+
+    build = (
+        f"PyTorch {torch.__version__}, {f'for CUDA {torch.version.cuda}' if torch.version.cuda else 'for CPUs only'}"
+    )
+    if torch.cuda.is_available():
+        prepare(torch.device("cuda"))
+        yield Finding("ok", "torch", f"{build}; kernels can be compiled and launched")
+    elif list_gpus():
+        remedy = "update the driver of the GPU" if torch.version.cuda else "install a build of PyTorch for CUDA"
+        yield Finding("error", "torch", f"{build}, cannot use the GPU: {remedy}, or run with --device cpu")
+    else:
+        yield Finding("ok", "torch", build)
+
+
+def _workflow() -> Iterator[Finding]:
+    yield Finding("ok", "workflow", f"{workflow_root()}, Snakemake {metadata.version('snakemake')}")
+    cache = user_cache_path("snakemake")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+    except OSError as error:
+        yield Finding(
+            "error", "cache", f"Snakemake cannot write {cache} ({error}): set XDG_CACHE_HOME to another folder"
+        )
+    if shutil.which("sbatch"):
+        plugin = "snakemake-executor-plugin-slurm"
+        if find_spec(plugin.replace("-", "_")):
+            yield Finding("ok", "slurm", f"sbatch at hand, {plugin} {metadata.version(plugin)}")
+        else:
+            yield Finding("warning", "slurm", f"sbatch at hand, but --profile slurm needs: pip install {plugin}")
+
+
+def _models(models_dir: Path) -> Iterator[Finding]:
+    imported = [path for path in model_directories(models_dir) if path.parent != BUILTIN_DIRECTORY]
+    for directory in imported:
+        try:
+            damage = read_model(directory).damage()
+        except VirnucproError as error:
+            damage = [str(error)]
+        if damage:
+            yield Finding("error", "model", f"{directory.name}: {damage[0]}; import or fetch it again")
+        else:
+            yield Finding("ok", "model", f"{directory.name} in {models_dir}")
+    if not imported:
+        yield Finding(
+            "warning",
+            "model",
+            f"none in {models_dir}: `virnucpro weights fetch virnucpro-500`; builtin-500 is for trying out",
+        )
