@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, Pool
 from virnucpro_kernels.score.collect import Sources, collect
-from virnucpro_kernels.score.thresholds import Thresholds
 
 ODD = [
     Contig('"quoted"', 300, [(0, 300, {0: 9.0, 4: 1.0})], 'a "description", quoted'),
@@ -45,7 +45,7 @@ def sources(pool: Pool, sample: str) -> Sources:
 
 
 def run(pool: Pool, sample: str, output: Path, **options: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"thresholds": Thresholds(), "original_files": "original"}
+    defaults: dict[str, Any] = {"thresholds": thresholds(), "original_files": "original"}
     collect(sources(pool, sample), sample=sample, model=pool.model, output_dir=output, **defaults | options)
     record: dict[str, Any] = json.loads((output / "run.json").read_text())
     return record

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 from typer.testing import CliRunner
 
+from tests.helpers.defaults import split_options
 from virnucpro_kernels.cli.main import app
-from virnucpro_kernels.split.split import PoolSummary, SplitOptions, split_pool
+from virnucpro_kernels.split.split import PoolSummary, split_pool
 from virnucpro_kernels.split.windows import Geometry
 
 GEOMETRY = Geometry(60)
@@ -36,7 +37,7 @@ def write_fasta(path: Path, contigs: list[Contig]) -> Path:
 
 def split(folder: Path, *inputs: Path, **options: object) -> PoolSummary:
     samples = [(path.name.split(".")[0], path) for path in inputs]
-    chosen = SplitOptions(**{"geometry": GEOMETRY, "chunk_tokens": 3000, **options})  # type: ignore[arg-type]
+    chosen = split_options(**{"geometry": GEOMETRY, "chunk_tokens": 3000, **options})  # type: ignore[arg-type]
     return split_pool(samples, folder, chosen, lambda done, total: None)
 
 

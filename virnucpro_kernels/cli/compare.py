@@ -20,16 +20,7 @@ def compare(
 
     Exit code 0: equal within the tolerance; 1: different; 3: not comparable.
     """
-    from virnucpro_kernels.tools.compare import compare_paths, write_mismatches
+    from virnucpro_kernels.tools.compare import compare_results
 
-    comparisons = compare_paths(a, b, tolerance)
-    for comparison in comparisons:
-        for line in comparison.lines():
-            typer.echo(line)
-    if mismatches is not None:
-        write_mismatches(mismatches, comparisons)
-    differing = sum(len(comparison.mismatches) for comparison in comparisons)
-    if differing:
-        typer.echo(f"different: {differing:,} mismatches at a tolerance of {tolerance:g}")
+    if not compare_results(a, b, tolerance, mismatches, typer.echo):
         raise typer.Exit(1)
-    typer.echo(f"equal within a tolerance of {tolerance:g}")

@@ -22,18 +22,6 @@ def import_(
     threads: Annotated[int, typer.Option(min=1, help="Processes that split the input.")] = 1,
 ) -> None:
     """Take over the embeddings of every finished run in DIR; `virnucpro predict` goes on from there."""
-    from virnucpro_kernels.errors import UsageError
-    from virnucpro_kernels.tools.import_original import configure, find_runs, import_run
-    from virnucpro_kernels.weights.registry import find_model
+    from virnucpro_kernels.tools.import_original import import_runs
 
-    named = dict(argument.partition("=")[::2] for argument in inputs or [])
-    for name, path in named.items():
-        if not path or not Path(path).is_file():
-            raise UsageError(f"--input {name}={path}: must be NAME=FILE, and the file must be there")
-    found = find_model(model, models_dir)
-    imported = []
-    for run in find_runs(directory, {name: Path(path) for name, path in named.items()}):
-        imported.append(import_run(run, output_dir, found, threads=threads))
-        typer.echo(f"{run.name}: {imported[-1].frames:,} frames in {imported[-1].embeddings}")
-    configure(output_dir, imported, model, models_dir)
-    typer.echo(f"go on with: virnucpro predict --output-dir {output_dir}")
+    import_runs(directory, output_dir, model, models_dir, inputs or [], threads=threads, say=typer.echo)

@@ -12,10 +12,6 @@ def merge(
     output: Annotated[Path, typer.Option(help="The features file to write.")],
 ) -> None:
     """Put the vectors of both encoders side by side, after checking that their rows are the same."""
-    from virnucpro_kernels.embed.merge import merge
-    from virnucpro_kernels.pool.job_record import Job
+    from virnucpro_kernels.embed.merge import run_merge
 
-    record = output.with_name(f"{output.name.removesuffix('.features.h5')}.merge.json")
-    with Job(record, "merge") as job:
-        provenance = merge(nucleotide, protein, output, job.progress)
-        job.facts |= {"dimension": provenance.dimension}
+    run_merge(nucleotide, protein, output)

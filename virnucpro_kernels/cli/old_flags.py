@@ -65,13 +65,13 @@ def refuse_old_flags(arguments: Sequence[str]) -> None:
             raise UsageError(f"{name} of the older tools is {REPLACEMENTS[name]}")
 
 
-def refuse_old_arguments(inputs: Sequence[Path]) -> None:
-    """Refuse the original's `FILE LENGTH MODEL.pth`.
+def refuse_old_arguments(inputs: list[Path] | None) -> list[Path] | None:
+    """Return the inputs, unless they are the original's `FILE LENGTH MODEL.pth`.
 
     Raises:
         UsageError: an input is a bare number or a pickled model.
     """
-    for path in inputs:
+    for path in inputs or ():
         if path.suffix in {".pth", ".pt"}:
             raise UsageError(
                 f"{path} is a model of the original tool, not a sequence file; "
@@ -81,3 +81,4 @@ def refuse_old_arguments(inputs: Sequence[Path]) -> None:
             raise UsageError(
                 f"{path} is no file; the window length is part of the model: --model virnucpro-300 or virnucpro-500"
             )
+    return inputs

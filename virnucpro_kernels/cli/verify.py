@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.errors import DamagedFileError
 
 
 def verify(
@@ -16,22 +16,7 @@ def verify(
     ] = False,
 ) -> None:
     """List the damaged files of a run. Exit code 0 where there are none, else 3."""
-    from virnucpro_kernels.tools.verify import check_run, remove_damaged
+    from virnucpro_kernels.tools.verify import verify_run
 
-    if not (directory / "work").is_dir() and not (directory / "results").is_dir():
-        raise UsageError(f"{directory}: not the folder of a run; it has neither work/ nor results/")
-    files = set()
-    damaged = []
-    for checked in check_run(directory, quick=quick):
-        files.add(checked.path)
-        if checked.problem:
-            damaged.append(checked)
-            typer.echo(f"{checked.path}: {checked.problem}")
-    typer.echo(f"{len(files):,} files checked, {len({checked.path for checked in damaged}):,} damaged")
-    if not damaged:
-        return
-    if remove:
-        for path in remove_damaged(damaged):
-            typer.echo(f"removed {path}")
-        typer.echo("start the run again to make them anew")
-    raise typer.Exit(DamagedFileError.exit_code)
+    if not verify_run(directory, quick=quick, remove=remove, say=typer.echo):
+        raise typer.Exit(DamagedFileError.exit_code)

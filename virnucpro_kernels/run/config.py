@@ -25,6 +25,11 @@ def schema(name: str) -> Mapping[str, Any]:
     return loaded
 
 
+def default(key: str) -> Any:
+    """Return the default of a key of the configuration."""
+    return schema("config")["properties"][key]["default"]
+
+
 def read_config(path: Path) -> Config:
     """Return the keys that a configuration file sets, unchecked.
 
@@ -56,7 +61,7 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
         raise UsageError(
             "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
         )
-    complete = {key: config.get(key, rule["default"]) for key, rule in rules["properties"].items()}
+    complete = {key: config[key] if key in config else default(key) for key in rules["properties"]}
     lower, upper = complete["ambiguous_band"]
     try:
         Thresholds(complete["viral_threshold"], (lower, upper), complete["tier_medium"], complete["tier_high"])

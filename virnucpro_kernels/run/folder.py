@@ -80,6 +80,20 @@ def read_settings(assignments: Sequence[str]) -> Config:
     return settings
 
 
+def merge_settings(assignments: Sequence[str], options: Mapping[str, Any]) -> Config:
+    """Return the keys that `KEY=VALUE` assignments and options of their own set; those options win.
+
+    Raises:
+        UsageError: an assignment has no `=`, or its value is no YAML.
+    """
+    given = {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in options.items()
+        if value not in (None, [])
+    }
+    return read_settings(assignments) | given
+
+
 def plan_folder(
     directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Path | None, settings: Mapping[str, Any]
 ) -> FolderPlan:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from virnucpro_kernels.errors import UsageError
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -41,3 +43,7 @@ class PredictOptions:
     verbose: bool
     bar: bool
     log: Path | None
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose: choose one")

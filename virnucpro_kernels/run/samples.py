@@ -129,6 +129,30 @@ def name_samples(inputs: Sequence[Path]) -> list[Sample]:
     return samples
 
 
+def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
+    """Return name and file of each `[SAMPLE=]FILE`; an argument that is a file's name is that file, `=` or not.
+
+    Raises:
+        UsageError: a sample's name is empty or occurs twice, or a file is not there.
+    """
+    samples = []
+    for argument in arguments:
+        name, sign, path = argument.partition("=")
+        if argument == "-":
+            samples.append(("stdin", Path("-")))
+        elif sign and not Path(argument).exists():
+            samples.append((name, Path(path)))
+        else:
+            samples += [(sample.name, sample.input) for sample in name_samples([Path(argument)])]
+    names = [name for name, _ in samples]
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise UsageError(
+                f"sample name {name!r} is empty or occurs twice: name the samples, as in a=one.fa b=two.fa"
+            )
+    return samples
+
+
 def _stem(path: Path) -> str:
     stem = re.sub(f"({_FORMATS})?({_COMPRESSIONS})?$", "", path.name, flags=re.IGNORECASE)
     return _clean(stem or path.name)

@@ -13,15 +13,25 @@ from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.models.classifier import Classifier
-from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Rows, Vectors
+from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.weights.load import load_classifier
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 
-#: Frames scored at once. Always so many, the last ones filled up with zeros: so a score never depends on the others.
+#: Frames that are scored at once. The last batch is filled up with zeros, so that a score never depends on the others:
+#: with another number of rows the BLAS chooses another kernel, which changes the last digits.
 _BATCH = 1024
 _ROW_GROUP = 1 << 16
 
 _SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in ("logit", "p_other", "p_virus"))])
+
+
+def run_classify(features: Path, model: Model, output: Path) -> None:
+    """Classify a chunk and keep the record of the job; see `classify`."""
+    with Job(output.with_name(f"{output.stem}.classify.json"), "classify") as job:
+        classify(features, model, load_classifier(model), output, job.progress)
+        job.facts |= {"device": "cpu", "model_id": model.model_id}
 
 
 def classify(
@@ -34,11 +44,11 @@ def classify(
     """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
 
     Args:
-        features: as `merge` writes them.
-        model: whose window length and encoders they must be of.
-        classifier: of that model, fp32 on the CPU.
-        output: Parquet; its metadata says what made it.
-        progress: told rows done and rows in all.
+        features: Features of the chunk, as `merge` writes them.
+        model: Model whose window length and encoders must have made them.
+        classifier: Classifier of that model, fp32 on the CPU.
+        output: Parquet file to write; its metadata says what made it.
+        progress: Function that is told rows done and rows in all.
 
     Returns:
         The provenance of the features.
@@ -56,24 +66,27 @@ def classify(
             stop = min(start + _BATCH, len(rows))
             found[start:stop] = logits(classifier, reader.read(start, stop))
             progress(stop, len(rows))
-    finite = np.isfinite(found)
+    _check_finite(found, rows, model)
+    table = pa.table([rows, found, *softmax(found).T], schema=_SCHEMA.with_metadata(_metadata(provenance, model)))
+    with atomic_path(output) as temporary:
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
+    return provenance
+
+
+def _check_finite(logit: npt.NDArray[np.float32], rows: Rows, model: Model) -> None:
+    finite = np.isfinite(logit)
     if not finite.all():
         raise DamagedFileError(
             f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the model"
             " with `virnucpro weights verify`"
         )
-    schema = _SCHEMA.with_metadata(_metadata(provenance, model))
-    table = pa.table([rows, found, *softmax(found).T], schema=schema)
-    with atomic_path(output) as temporary:
-        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
-    return provenance
 
 
 def check_features(provenance: Provenance, model: Model, path: Path) -> None:
     """Refuse features that `model` was not made for.
 
     Raises:
-        DamagedFileError: other windows, other encoders or another width; `path` is named.
+        DamagedFileError: the features are of other windows, other encoders or another width; `path` is named.
     """
     model.check_window_length(provenance.window_length, str(path))
     for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
@@ -102,11 +115,11 @@ def _is_made_by(run: EncoderRun, info: EncoderInfo) -> bool:
 
 @torch.inference_mode()
 def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
-    """Logit of each frame, fp32 (n,): virus minus other.
+    """Return the logit of each frame, fp32 (n,): virus minus other.
 
     Args:
-        classifier: fp32, on the CPU.
-        vectors: (n, d) float16 or float32.
+        classifier: Classifier in fp32, on the CPU.
+        vectors: Features of the frames, (n, d) float16 or float32.
     """
     found = torch.empty(len(vectors))
     batch = torch.zeros(_BATCH, vectors.shape[1])
@@ -119,7 +132,7 @@ def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
 
 
 def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The original's score1 (other) and score2 (virus), float32 (n, 2), from the difference of its two logits (n,).
+    """Return the original's score1 (other) and score2 (virus), float32 (n, 2), from the difference of its logits (n,).
 
     The softmax subtracts the larger logit first, so the difference is all it needs. By torch and in fp32, as in the
     original: numpy's exponential differs in the last bit, and where scores round to 1, ties are decided as there.

@@ -3,13 +3,11 @@
 import json
 import os
 import shutil
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +17,11 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.job_record import Job
-from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.manifest import GATHERED, Chunk, read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
-from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour, OriginalFiles
-from virnucpro_kernels.score.run_record import (
-    SCHEMA_VERSION,
-    describe_files,
-    describe_model,
-    describe_scores,
-    describe_software,
-    describe_stages,
-    job_records,
-    model_label,
-)
-from virnucpro_kernels.score.sample_reader import Block, SampleRecords, read_blocks
+from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, OriginalFiles, OriginalFormat
+from virnucpro_kernels.score.run_record import describe_run, model_label
+from virnucpro_kernels.score.sample_reader import ContigBatch, SampleRecords, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
 from virnucpro_kernels.score.tables import Tables
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -46,12 +35,12 @@ _TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the data of a sample lie.
+    """Files that a sample is collected from.
 
     Attributes:
-        contigs, windows, manifest: the tables of its pool.
-        scores: folder of `{chunk}.parquet`.
-        inputs: the sample's sequence files; without any, no `viral.fna.gz` is written.
+        contigs, windows, manifest: Tables of its pool.
+        scores: Folder of `{chunk}.parquet`.
+        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
     """
 
     contigs: Path
@@ -63,7 +52,7 @@ class Sources:
 
 @dataclass
 class Summary:
-    """What was found in a sample, kept while its blocks go by: counts, and five bytes a contig."""
+    """Counts of a sample, and five bytes of each contig, gathered batch by batch."""
 
     bases: int = 0
     windows: int = 0
@@ -75,13 +64,13 @@ class Summary:
     _p_virus: list[npt.NDArray[np.float32]] = field(default_factory=list)
     _tier: list[npt.NDArray[np.int8]] = field(default_factory=list)
 
-    def add(self, block: Block, contigs: ContigScores) -> None:
-        """Count a block."""
-        self.bases += int(block.length.sum())
-        self.windows += len(block.mask)
+    def add(self, batch: ContigBatch, contigs: ContigScores) -> None:
+        """Add the counts of a batch."""
+        self.bases += int(batch.length.sum())
+        self.windows += len(batch.mask)
         self.scored_windows += int(contigs.scored_windows.sum())
-        self.frames += len(block.logit)
-        for value in pc.value_counts(block.status).to_pylist():
+        self.frames += len(batch.logit)
+        for value in pc.value_counts(batch.status).to_pylist():
             self.statuses[value["values"]] += value["counts"]
         for names, values, tally in ((CALLS, contigs.call, self.calls), (TIERS, contigs.tier, self.tiers)):
             tally.update(dict(zip(names, np.bincount(values + 1, minlength=len(names) + 1)[1:].tolist(), strict=True)))
@@ -90,18 +79,18 @@ class Summary:
 
     @property
     def contigs(self) -> int:
-        """Contigs in all."""
+        """Number of contigs."""
         return sum(self.statuses.values())
 
     def viral(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-        """p_virus (n,) and tier (n,) of every contig; the tier of one that is not called viral is negative."""
+        """Return p_virus (n,) and tier (n,) of every contig; the tier is negative where the contig is not viral."""
         return (
             np.concatenate([np.empty(0, np.float32), *self._p_virus]),
             np.concatenate([np.empty(0, np.int8), *self._tier]),
         )
 
     def counts(self) -> dict[str, Any]:
-        """As they stand in `run.json`."""
+        """Return the counts as they stand in `run.json`."""
         return {
             "contigs": self.contigs,
             "bases": self.bases,
@@ -113,6 +102,13 @@ class Summary:
             "tier": {tier: self.tiers[tier] for tier in TIERS},
         }
 
+    def describe(self) -> str:
+        """Return what was found, in one line for people."""
+        counts = self.counts()
+        statuses = ", ".join(f"{count:,} {status}" for status, count in counts["status"].items()) or "none"
+        tiers = ", ".join(f"{counts['tier'][tier]:,} {tier}" for tier in reversed(counts["tier"]))
+        return f"{self.contigs:,} contigs ({statuses}); {counts['call']['viral']:,} viral ({tiers})"
+
 
 def collect(
     sources: Sources,
@@ -121,14 +117,30 @@ def collect(
     model: Model,
     output_dir: Path,
     thresholds: Thresholds,
-    original_files: Flavour | None,
+    original_files: OriginalFormat,
 ) -> Summary:
     """Write all files of one sample, `run.json` last; files of an earlier run stay until the new ones are complete.
 
     Raises:
-        DamagedFileError: see `read_blocks`; or the windows are not of the model's length.
+        DamagedFileError: see `read_contig_batches`; or the windows are not of the model's length. The list of the
+            pool's scores is then removed, so that the next start of the workflow looks at each of them again.
         UsageError: the sample was left out when its pool was split, or its input has changed since.
     """
+    try:
+        return _collect(sources, sample, model, output_dir, thresholds, original_files)
+    except DamagedFileError:
+        (sources.scores / GATHERED).unlink(missing_ok=True)
+        raise
+
+
+def _collect(
+    sources: Sources,
+    sample: str,
+    model: Model,
+    output_dir: Path,
+    thresholds: Thresholds,
+    original_files: OriginalFormat,
+) -> Summary:
     clock = time.monotonic()
     refuse_unusable(sources.manifest, sample, sources.inputs)
     chunks = read_manifest(sources.manifest)
@@ -141,35 +153,18 @@ def collect(
             p_virus, tier = summary.viral()
             write_viral(directory / VIRAL_FILE, sources.inputs, records, p_virus, tier, TIERS, model_label(model))
         job.facts |= summary.counts()
-        stages = job_records(sources.manifest, sources.scores, chunks)
-        stages["collect"] = [{"host": socket.gethostname(), "seconds": time.monotonic() - clock}]
-        frames_of_pool = sum(chunk.rows for chunk in chunks)
-        record = {
-            "schema_version": SCHEMA_VERSION,
-            "sample": sample,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model": describe_model(model),
-            "software": describe_software(),
-            "parameters": {
-                "geometry": chunks[0].geometry if chunks else None,
-                "scores": describe_scores(sources.scores, chunks),
-                "thresholds": asdict(thresholds),
-                "original_files": original_files or "none",
-            },
-            "inputs": describe_files(sources.inputs),
-            "counts": summary.counts(),
-            "pool": {
-                "directory": str(sources.manifest.parent),
-                "chunks": len(chunks),
-                "frames": frames_of_pool,
-                "share": round(summary.frames / frames_of_pool, 4) if frames_of_pool else None,
-            },
-            "stages": describe_stages(stages),
-            "files": {
-                Path(file["path"]).name: {"bytes": file["bytes"], "sha256": file["sha256"]}
-                for file in describe_files(sorted(directory.iterdir()))
-            },
-        }
+        record = describe_run(
+            sample=sample,
+            model=model,
+            manifest=sources.manifest,
+            chunks=chunks,
+            scores=sources.scores,
+            inputs=sources.inputs,
+            parameters={"thresholds": asdict(thresholds), "original_files": original_files},
+            counts=summary.counts(),
+            results=sorted(directory.iterdir()),
+            seconds=time.monotonic() - clock,
+        )
         (directory / RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return summary
 
@@ -181,28 +176,28 @@ def _write_tables(
     model: Model,
     directory: Path,
     thresholds: Thresholds,
-    original_files: Flavour | None,
+    original_files: OriginalFormat,
     job: Job,
 ) -> Summary:
     summary = Summary()
     frames_of_pool = sum(chunk.rows for chunk in chunks)
     with ExitStack() as stack:
         tables = stack.enter_context(Tables(directory, model=model_label(model), window_length=model.window_length))
-        original = stack.enter_context(OriginalFiles(directory, original_files)) if original_files else None
-        for block in read_blocks(
+        original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
+        for batch in read_contig_batches(
             sources.contigs, sources.windows, sources.scores, chunks, sample=sample, model_id=model.model_id
         ):
-            windows = score_windows(block)
-            contigs = score_contigs(block, windows, thresholds)
-            if ((contigs.scored_windows > 0) != pc.equal(block.status, "scored").to_numpy(zero_copy_only=False)).any():
+            windows = score_windows(batch)
+            contigs = score_contigs(batch, windows, thresholds)
+            if ((contigs.scored_windows > 0) != pc.equal(batch.status, "scored").to_numpy(zero_copy_only=False)).any():
                 raise DamagedFileError(
                     f"{sources.contigs}: the status of a contig does not fit the frames of its windows;"
                     " split the pool again"
                 )
-            tables.add(block, windows, contigs)
+            tables.add(batch, windows, contigs)
             if original:
-                original.add(block, windows)
-            summary.add(block, contigs)
+                original.add(batch, windows)
+            summary.add(batch, contigs)
             job.progress(summary.frames, frames_of_pool)
         if original:
             original.finish()
@@ -211,7 +206,7 @@ def _write_tables(
 
 @contextmanager
 def _publishing(output_dir: Path) -> Iterator[Path]:
-    """Yield a folder for new files; when the block ends without an error, they replace those of `output_dir`.
+    """Yield a folder for new files; when the `with` block ends without an error, they replace those of `output_dir`.
 
     `run.json` goes first and comes last, so that where there is one, all files are of one run.
     """

@@ -1,104 +1,148 @@
-"""Sorting more rows than memory shall hold: sorted runs on disk, merged a batch of each at a time."""
+"""Sorting more windows than memory should hold, by the `sort` of the operating system (GNU coreutils).
 
+`sort` reads lines and keeps what exceeds its buffer in temporary files. Numbers are written as text, float32 as the
+integer of the same 32 bits, so that they come back unchanged. Tabs separate the fields: no sequence ID holds one.
+"""
+
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Literal, Self, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from virnucpro_kernels.errors import VirnucproError
+
+_BUFFER = "64M"
+_BLOCK_BYTES = 1 << 20
+_FLOATS = ("score1", "score2")
+_TYPES = {"score1": pa.uint32(), "score2": pa.uint32(), "place": pa.int64(), "name": pa.string()}
+#: Sort key of GNU sort by column: the third as a number, or the line from the fourth on.
+_KEYS = {"place": "3,3n", "name": "4"}
 
 
 class ExternalSort:
-    """Context manager that sorts the rows of tables by one column; strings by code points, equal keys as they came.
+    """Context manager that sorts windows by one column; names by code points, equal keys in the order they came.
 
     Args:
-        key: name of the column.
-        run_bytes: size of a run, which is sorted in memory.
-        batch_bytes: size of the piece of each run that is in memory while the runs are merged.
+        key: Column to sort by.
+        folder: Folder for temporary files; it needs room for all rows as text.
+        buffer: Memory that `sort` may use, in its own notation.
 
-    Runs lie in a directory below TMPDIR, which is removed at the end.
+    The tables have the columns `name` (string), `score1` and `score2` (float32, not negative) and `place` (int64).
     """
 
-    def __init__(self, key: str, *, run_bytes: int = 1 << 25, batch_bytes: int = 1 << 20) -> None:
-        self._key, self._run_bytes, self._batch_bytes = key, run_bytes, batch_bytes
-        self._waiting: list[pa.Table] = []
-        self._waiting_bytes = 0
-        self._runs: list[Path] = []
+    def __init__(self, key: Literal["name", "place"], folder: Path, *, buffer: str = _BUFFER) -> None:
+        self._command = [
+            *("sort", "--stable", "--field-separator=\t", f"--key={_KEYS[key]}"),
+            *(f"--buffer-size={buffer}", f"--temporary-directory={folder}", "--parallel=1"),
+        ]
+        self._rows = 0
 
     def __enter__(self) -> Self:
-        self._directory = tempfile.TemporaryDirectory(prefix="virnucpro-sort-")
+        self._errors = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=os.environ | {"LC_ALL": "C"},
+            )
+        except FileNotFoundError:
+            self._errors.close()
+            raise VirnucproError(
+                "the command `sort` is missing, which orders the original tool's table of windows: install GNU"
+                " coreutils, or set original_files: none"
+            ) from None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._directory.cleanup()
+        if self._process.poll() is None:
+            self._process.terminate()  # it then removes its temporary files
+        with suppress(BrokenPipeError):
+            self._input.close()
+        self._output.close()
+        self._process.wait()
+        self._errors.close()
 
     def add(self, table: pa.Table) -> None:
-        """Add rows."""
-        self._waiting.append(table)
-        self._waiting_bytes += table.nbytes
-        if self._waiting_bytes >= self._run_bytes:
-            self._write_run()
+        """Add rows.
+
+        Raises:
+            VirnucproError: `sort` ended early, for instance because the disk is full.
+        """
+        self._rows += table.num_rows
+        try:
+            self._input.write(_lines(table))
+        except BrokenPipeError:
+            raise self._failure() from None
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield all rows in order; rows of one key always come in one table."""
-        if not self._runs:
-            if self._waiting:
-                yield self._sorted(self._waiting)
-            return
-        if self._waiting:
-            self._write_run()
-        runs = [_Run(path, self._key) for path in self._runs]
-        while any(run.table.num_rows for run in runs):
-            last_keys = [run.last_key for run in runs if run.has_more]
-            bound = min(last_keys) if last_keys else None
-            yield self._sorted([run.take_below(bound) for run in runs])
-            for run in runs:
-                if run.has_more and run.last_key == bound:
-                    run.read_more()
+        """Yield all rows in order, a few thousand at a time.
 
-    def _sorted(self, tables: list[pa.Table]) -> pa.Table:
-        table = pa.concat_tables(tables)
-        # Arrow's sort is not stable; the position as a second key makes it so.
-        keys = pa.table({"key": table[self._key], "position": pa.array(np.arange(table.num_rows))})
-        return table.take(pc.sort_indices(keys, [("key", "ascending"), ("position", "ascending")]))
+        Raises:
+            VirnucproError: `sort` failed, for instance because the disk is full.
+        """
+        try:
+            self._input.close()
+        except BrokenPipeError:
+            raise self._failure() from None
+        if self._rows:
+            left = self._rows
+            try:
+                for batch in _read(self._output):
+                    left -= batch.num_rows
+                    yield _restored(batch)
+            except pa.ArrowInvalid:  # there is no output
+                raise self._failure() from None
+            if left or self._process.wait():
+                raise self._failure()
 
-    def _write_run(self) -> None:
-        path = Path(self._directory.name) / f"{len(self._runs)}.arrow"
-        table = self._sorted(self._waiting)
-        rows = max(1, table.num_rows * self._batch_bytes // max(table.nbytes, 1))
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-            writer.write_table(table, max_chunksize=rows)
-        self._runs.append(path)
-        self._waiting, self._waiting_bytes = [], 0
+    def _failure(self) -> VirnucproError:
+        code = self._process.wait()
+        self._errors.seek(0)
+        return VirnucproError(
+            f"sorting the windows failed: {self._errors.read().decode(errors='replace').strip() or f'exit code {code}'}"
+        )
 
 
-class _Run:
-    """One sorted run, of which `table` holds what was read and not yet taken."""
+def _lines(table: pa.Table) -> memoryview:
+    """Return the rows as lines of text."""
+    table = table.combine_chunks()
+    columns = [
+        pc.cast(pa.array(table[name].to_numpy().view(np.uint32)) if name in _FLOATS else table[name], pa.string())
+        for name in _TYPES
+    ]
+    ends = pc.binary_join_element_wise(columns[-1], "\n", "")
+    text = pc.binary_join_element_wise(*columns[:-1], ends, "\t")
+    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+    return memoryview(text.buffers()[2]) if len(text) else memoryview(b"")
 
-    def __init__(self, path: Path, key: str) -> None:
-        self._reader = pa.ipc.open_stream(pa.OSFile(str(path)))
-        self._key = key
-        self.table = self._reader.schema.empty_table()
-        self.has_more = True
-        self.read_more()
 
-    def read_more(self) -> None:
-        """Append the next batch, if there is one."""
-        batch = next(iter(self._reader), None)
-        if batch is None:
-            self.has_more = False
-        else:
-            self.table = pa.concat_tables([self.table, pa.Table.from_batches([batch])])
-            self.last_key: Any = self.table[self._key][-1].as_py()
+def _read(lines: object) -> Iterator[pa.RecordBatch]:
+    reader = pa_csv.open_csv(
+        lines,
+        read_options=pa_csv.ReadOptions(column_names=list(_TYPES), block_size=_BLOCK_BYTES, use_threads=False),
+        parse_options=pa_csv.ParseOptions(delimiter="\t", quote_char=False),
+        convert_options=pa_csv.ConvertOptions(column_types=_TYPES, strings_can_be_null=False),
+    )
+    with reader:
+        yield from reader
 
-    def take_below(self, bound: Any) -> pa.Table:
-        """Remove and return the rows whose key is less than `bound`; all of them where it is None."""
-        keys = self.table[self._key]
-        n = self.table.num_rows if bound is None else (pc.sum(pc.less(keys, bound)).as_py() or 0)
-        taken, self.table = self.table.slice(0, n), self.table.slice(n)
-        return taken
+
+def _restored(batch: pa.RecordBatch) -> pa.Table:
+    floats = {name: cast(pa.Array, batch[name]).to_numpy().view(np.float32) for name in _FLOATS}
+    return pa.table({"name": batch["name"], **floats, "place": batch["place"]})

@@ -7,11 +7,11 @@ highest scores. Both quirks are reproduced: those who parse these files expect t
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,12 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.external_sort import ExternalSort
-from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import WindowScores, is_virus_frame
 from virnucpro_kernels.score.tables import PREDICTIONS, integers, lines, words
 
 Flavour = Literal["original", "broad"]
-FLAVOURS: tuple[str, ...] = get_args(Flavour)
+OriginalFormat = Literal["original", "broad", "none"]
 
 FRAME_FILE = "prediction_results.txt"
 WINDOW_FILE = "prediction_results_highestscore.csv"
@@ -41,12 +41,12 @@ Float32s = npt.NDArray[np.float32]
 
 
 def score_text(scores: Float32s, flavour: Flavour) -> list[str]:
-    """float32 scores as Python prints them: as numpy float32 in the original, as float64 in Broad's version."""
+    """Return float32 scores as Python prints them: numpy float32 in the original, float64 in Broad's version."""
     return list(map(str, scores if flavour == "original" else scores.tolist()))
 
 
 def eaten_quotes(name: str) -> str:
-    """A window's ID as pandas reads it: a quoted beginning loses its quotes.
+    """Return a window's ID as pandas reads it: a quoted beginning loses its quotes.
 
     Where a leading quote is never closed, pandas runs on through the following lines, and the original's table is
     garbage or its run dies; here such a name stays as it is.
@@ -55,18 +55,18 @@ def eaten_quotes(name: str) -> str:
     return match[1].replace('""', '"') + match[2] if match else name
 
 
-def window_names(block: Block) -> pa.Array:
-    """The original's IDs of the windows of a block, string (w,)."""
-    contig = block.contig.take(pa.array(block.window_contig))
-    return pc.binary_join_element_wise(contig, "_chunk_", integers(block.window_number), "")
+def window_names(batch: ContigBatch) -> pa.Array:
+    """Return the original's IDs of the windows of a batch, string (w,)."""
+    contig = batch.contig.take(pa.array(batch.window_contig))
+    return pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
 
 
 class OriginalFiles:
     """Context manager that writes the two files; they are complete after `finish`.
 
     Args:
-        directory: where to.
-        flavour: as the original or as Broad's version writes them.
+        directory: Folder for the files, and for temporary ones.
+        flavour: Form of the files: the original's or that of Broad's version.
     """
 
     def __init__(self, directory: Path, flavour: Flavour) -> None:
@@ -78,7 +78,7 @@ class OriginalFiles:
         with self._stack:
             self._file = self._stack.enter_context((self._directory / FRAME_FILE).open("wb"))
             self._file.write(_FRAME_HEADER)
-            self._by_name = self._stack.enter_context(ExternalSort("name"))
+            self._by_name = self._stack.enter_context(ExternalSort("name", self._directory))
             self._stack = self._stack.pop_all()
         return self
 
@@ -87,10 +87,10 @@ class OriginalFiles:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    def add(self, block: Block, windows: WindowScores) -> None:
-        """Append the frames of a block and note its windows."""
-        names = window_names(block)
-        self._file.write(_frame_lines(block, names, self._flavour))
+    def add(self, batch: ContigBatch, windows: WindowScores) -> None:
+        """Append the frames of a batch and note its windows."""
+        names = window_names(batch)
+        self._file.write(_frame_lines(batch, names, self._flavour))
         self._note_windows(names.filter(pa.array(windows.scored)), windows.highest[windows.scored])
 
     def _note_windows(self, names: pa.Array, highest: Float32s) -> None:
@@ -102,10 +102,10 @@ class OriginalFiles:
 
     def finish(self) -> None:
         """Write the file of the windows."""
-        tables: Iterator[pa.Table] = map(_unite, self._by_name.tables())
+        tables: Iterator[pa.Table] = map(_unite, _whole_names(self._by_name.tables()))
         with ExitStack() as stack:
             if self._flavour == "broad":
-                by_place = stack.enter_context(ExternalSort("place"))
+                by_place = stack.enter_context(ExternalSort("place", self._directory))
                 for table in tables:
                     by_place.add(table)
                 tables = by_place.tables()
@@ -116,20 +116,33 @@ class OriginalFiles:
                 writer.writerows(_window_rows(table, self._flavour))
 
 
-def _frame_lines(block: Block, names: pa.Array, flavour: Flavour) -> memoryview:
-    names = names.take(pa.array(block.frame_window))
+def _frame_lines(batch: ContigBatch, names: pa.Array, flavour: Flavour) -> memoryview:
+    names = names.take(pa.array(batch.frame_window))
     return lines(
         [
-            pc.binary_join_element_wise(names, words(FRAME_NAMES, block.frame), ""),
-            words(PREDICTIONS, is_virus_frame(block)),
-            pa.array(score_text(block.scores[:, 0], flavour), pa.string()),
-            pa.array(score_text(block.scores[:, 1], flavour), pa.string()),
+            pc.binary_join_element_wise(names, words(FRAME_NAMES, batch.frame), ""),
+            words(PREDICTIONS, is_virus_frame(batch)),
+            pa.array(score_text(batch.scores[:, 0], flavour), pa.string()),
+            pa.array(score_text(batch.scores[:, 1], flavour), pa.string()),
         ]
     )
 
 
+def _whole_names(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the same rows, sorted by name, so that the rows of one name are always in one table."""
+    kept: list[pa.Table] = []
+    for table in tables:
+        rows = pa.concat_tables([*kept, table]).combine_chunks()
+        last = pc.index(rows["name"], rows["name"][-1]).as_py()  # more rows of the last name may follow
+        yield rows.slice(0, last)
+        kept = [rows.slice(last)]
+    yield from kept
+
+
 def _unite(table: pa.Table) -> pa.Table:
-    """One row a name (rows are sorted by it): different contigs may have become one by the loss of quotes."""
+    """Return one row a name (rows are sorted by it): different contigs may have become one by the loss of quotes."""
+    if not table.num_rows:
+        return table
     names = table["name"].combine_chunks()
     is_first = np.concatenate([[True], pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)])
     if is_first.all():

@@ -2,10 +2,12 @@
 
 import json
 import platform
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,69 @@ _PACKAGES = (
 _JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
 
 
+def describe_run(
+    *,
+    sample: str,
+    model: Model,
+    manifest: Path,
+    chunks: Sequence[Chunk],
+    scores: Path,
+    inputs: Sequence[Path],
+    parameters: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    results: Sequence[Path],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the content of a sample's `run.json`.
+
+    Args:
+        sample: Name of the sample.
+        model: Model that made the scores.
+        manifest, chunks: Manifest of the pool, and what it holds.
+        scores: Folder of the scores.
+        inputs: Sequence files of the sample.
+        parameters: Parameters of the tables.
+        counts: What was found.
+        results: Files that were written.
+        seconds: Time that the tables took so far.
+    """
+    frames_of_pool = sum(chunk.rows for chunk in chunks)
+    stages = job_records(manifest, scores, chunks)
+    stages["collect"] = [{"host": socket.gethostname(), "seconds": seconds}]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "sample": sample,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": describe_model(model),
+        "software": describe_software(),
+        "parameters": {
+            "geometry": chunks[0].geometry if chunks else None,
+            "scores": describe_scores(scores, chunks),
+            **parameters,
+        },
+        "inputs": describe_files(inputs),
+        "counts": counts,
+        "pool": {
+            "directory": str(manifest.parent),
+            "chunks": len(chunks),
+            "frames": frames_of_pool,
+            "share": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
+        },
+        "stages": describe_stages(stages),
+        "files": {
+            Path(file["path"]).name: {"bytes": file["bytes"], "sha256": file["sha256"]}
+            for file in describe_files(results)
+        },
+    }
+
+
 def model_label(model: Model) -> str:
-    """The model's name as the outputs have it; one for trying out says so."""
+    """Return the model's name as it stands in the results, marked where the model is for trying out only."""
     return f"{model.name}(trial)" if model.purpose == "trial" else model.name
 
 
 def describe_model(model: Model) -> dict[str, Any]:
-    """Everything that decides a score, with checksums."""
+    """Return everything that decides a score, with checksums."""
     return {
         "name": model.name,
         "id": model.model_id,
@@ -49,7 +107,7 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 
 def describe_software() -> dict[str, Any]:
-    """This package's version and commit, and the versions of what it stands on, as far as installed here."""
+    """Return version and commit of this package, and the versions of the packages it uses that are installed."""
     packages = {}
     for name in _PACKAGES:
         try:
@@ -65,7 +123,7 @@ def describe_software() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of the clone that this package runs from, or that it was installed from; None where not known.
+    """Return the commit of the clone that this package runs from or was installed from; None where it is not known.
 
     A clone with uncommitted changes gets `+changes` behind it.
     """
@@ -92,17 +150,17 @@ def _git(clone: Path, *arguments: str) -> str:
 
 
 def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Path as given, size and checksum of each file."""
+    """Return path as given, size and checksum of each file."""
     return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
 
 
 def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[str, list[Mapping[str, Any]]]:
-    """The records that the jobs of each stage left beside their outputs; a deleted record is just not there.
+    """Return the records that the jobs of each stage left beside their outputs; a deleted record is left out.
 
     Args:
-        manifest: of the pool; the record of `split` lies beside it.
-        scores: the folder of the scores; that of the embeddings is the one above it.
-        chunks: what the manifest holds.
+        manifest: Manifest of the pool; the record of `split` lies beside it.
+        scores: Folder of the scores; the embeddings lie in the folder above it.
+        chunks: Chunks of the manifest.
     """
     paths = {
         "split": [manifest.parent / "split.json"],
@@ -114,7 +172,7 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
 
 
 def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
-    """What all score files say alike of how they were made: encoders, precision, kernels, token budgets, classifier."""
+    """Return what all score files agree on: encoders, precision, kernels, token budgets, classifier."""
     common: dict[str, str] | None = None
     for chunk in chunks:
         metadata = pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {}
@@ -124,9 +182,9 @@ def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
 
 
 def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-    """Jobs, attempts, seconds and share of each stage, the hosts and devices it ran on, and what its jobs reported.
+    """Return jobs, attempts, time, hosts and devices of each stage, and what its jobs reported.
 
-    What not all jobs of a stage report alike is left to their own records.
+    What the jobs of a stage report differently is left to their own records.
     """
     seconds = {stage: sum(float(job.get("seconds", 0)) for job in jobs) for stage, jobs in records.items()}
     total = sum(seconds.values())

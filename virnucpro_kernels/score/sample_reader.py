@@ -1,4 +1,18 @@
-"""One sample of a pool, in blocks of whole contigs: the records, their windows, and the logits of their frames."""
+"""One sample of a pool, in batches of whole contigs: the records, their windows, and the logits of their frames.
+
+The tables of a pool and its scores lie side by side and are joined by numbers alone. Example of a pool of two samples:
+
+    contigs.parquet               windows.parquet                                 scores
+    number  sample  contig  windows      contig  start  frames  first_row         row  logit
+    0       a       x       1            0       0      000001  0                 0    -1.2
+    1       a       y       0            2       0      000011  1                 1     3.4
+    2       b       p       2            2       300    000000  3                 2     0.5
+    3       b       q       1            3       0      100000  3                 3    -2.1
+
+Sample `b` begins at contig 2. Windows before that contig are skipped; the first window left says that the rows of `b`
+begin at 1. Its first window has two frames (two bits are set), which are rows 1 and 2; its second has none, so the next
+window begins at row 3. The `first_row` of each window is thus known beforehand, and checked.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,20 +37,20 @@ _WINDOW_COLUMNS = ["contig", "start", "end", "frames", "first_row"]
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Consecutive contigs of a sample with everything that is known of them; m contigs, w windows, f frames.
+class ContigBatch:
+    """Consecutive contigs of a sample with everything that is known of them: m contigs, w windows, f frames.
 
     Attributes:
-        contig: string (m,), IDs.
-        description: string (m,), header text behind the ID.
-        length: int64 (m,), bases.
-        status: string (m,): `scored`, `no_open_frame`, `too_short`, `no_codon` or `empty`.
-        windows: int64 (m,), windows of each contig.
-        start: int64 (w,), first base of the window in its contig, 0-based.
-        end: int64 (w,), the base after the last.
-        mask: uint8 (w,), bit i set where frame i of `FRAME_NAMES` has no stop.
-        logit: float32 (f,), virus logit minus other logit of each frame, in row order.
-        scores: float32 (f, 2), the softmax of both logits: other (the original's score1) and virus (score2).
+        contig: IDs, string (m,).
+        description: Header text behind the ID, string (m,).
+        length: Bases, int64 (m,).
+        status: Status of each contig, string (m,): `scored`, `no_open_frame`, `too_short`, `no_codon` or `empty`.
+        windows: Number of windows of each contig, int64 (m,).
+        start: First base of the window in its contig, 0-based, int64 (w,).
+        end: The base after the window's last, int64 (w,).
+        mask: Frames of the window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop.
+        logit: Virus logit minus other logit of each frame, in row order, float32 (f,).
+        scores: Softmax of both logits, float32 (f, 2): other (the original's score1) and virus (score2).
     """
 
     contig: pa.Array
@@ -55,39 +69,43 @@ class Block:
 
     @property
     def window_contig(self) -> Int64s:
-        """int64 (w,), index of each window's contig in the block."""
+        """Index of each window's contig in the batch, int64 (w,)."""
         return np.repeat(np.arange(len(self)), self.windows)
 
     @property
     def window_number(self) -> Int64s:
-        """int64 (w,), rank of each window in its contig, counted from 1 as in the original's IDs."""
+        """Rank of each window in its contig, counted from 1 as in the original's IDs, int64 (w,)."""
         return np.arange(len(self.start)) - np.repeat(np.cumsum(self.windows) - self.windows, self.windows) + 1
 
     @property
     def frames(self) -> Int64s:
-        """int64 (w,), frames of each window."""
+        """Number of frames of each window, int64 (w,)."""
         return FRAMES_OF_MASK[self.mask]
 
     @property
     def frame_window(self) -> Int64s:
-        """int64 (f,), index of each frame's window in the block."""
+        """Index of each frame's window in the batch, int64 (f,)."""
         return np.repeat(np.arange(len(self.mask)), self.frames)
 
     @property
     def frame(self) -> Int64s:
-        """int64 (f,), which of the six each frame is, 0 to 5."""
+        """Number of each frame among the six, 0 to 5, int64 (f,)."""
         return np.nonzero(self.mask[:, None] >> np.arange(6, dtype=np.uint8) & 1)[1]
 
 
 class _Forward:
-    """The batches of a Parquet file, read forward in pieces of any size."""
+    """Reader that goes forward through the batches of a Parquet file, in pieces of any size."""
 
     def __init__(self, path: Path, batches: Iterator[pa.RecordBatch]) -> None:
         self._path, self._batches = path, batches
         self._rest = pa.table({})
 
     def take(self, n: int) -> pa.Table:
-        """Return the next `n` rows; DamagedFileError where there are fewer."""
+        """Return the next `n` rows.
+
+        Raises:
+            DamagedFileError: there are fewer.
+        """
         pieces = [self._rest] if self._rest.num_rows else []
         have = self._rest.num_rows
         while have < n or not pieces:
@@ -134,7 +152,7 @@ def _batches(path: Path, columns: Sequence[str], groups: Sequence[int] | None = 
 
 
 def _contigs(path: Path, sample: str, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """The contigs of `sample`, which lie together: index of the first in the pool, and a batch of them."""
+    """Yield the contigs of `sample`, which lie together: number of the first in the pool, and a batch of them."""
     index, ended = 0, None
     for batch in _batches(path, ["sample", *columns]):
         places = np.flatnonzero(pc.equal(batch["sample"], sample).to_numpy(zero_copy_only=False))
@@ -148,7 +166,7 @@ def _contigs(path: Path, sample: str, columns: Sequence[str]) -> Iterator[tuple[
 
 
 def _pieces(windows: Int64s, limit: int) -> Iterator[slice]:
-    """Slices of consecutive contigs with at most `limit` windows, or of one contig that has more."""
+    """Yield slices of consecutive contigs with at most `limit` windows, or of one contig that has more."""
     ends = np.cumsum(windows)
     first = 0
     while first < len(windows):
@@ -159,11 +177,72 @@ def _pieces(windows: Int64s, limit: int) -> Iterator[slice]:
 
 
 def _strings(column: pa.Array) -> pa.Array:
-    """A string column as plain strings, whatever it is encoded as."""
+    """Return a string column as plain strings, whatever it is encoded as."""
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
 
 
-def read_blocks(
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Windows of consecutive contigs, with the scores of their frames; fields as in `ContigBatch`."""
+
+    start: Int64s
+    end: Int64s
+    mask: Uint8s
+    logit: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+
+
+class _WindowReader:
+    """Reader of the windows of a sample and of their frames' scores, contig by contig.
+
+    Args:
+        windows: Table of the pool's windows.
+        scores: Folder of `{chunk}.parquet`.
+        chunks: Manifest of the pool.
+        model_id: Model that must have made the scores.
+        first_contig: Number of the sample's first contig in the pool.
+    """
+
+    def __init__(self, windows: Path, scores: Path, chunks: Sequence[Chunk], model_id: str, first_contig: int) -> None:
+        self._path, self._scores, self._chunks, self._model_id = windows, scores, chunks, model_id
+        self._table = _Forward(windows, _batches(windows, _WINDOW_COLUMNS, _groups_from(windows, first_contig)))
+        self._table.skip_below("contig", first_contig)
+        self._pool_scores: PoolScores | None = None
+        self._next_row = 0
+        self._total_rows = sum(chunk.rows for chunk in chunks)
+
+    def take(self, contigs: Int64s, counts: Int64s) -> _Windows:
+        """Return the windows of the next contigs.
+
+        Args:
+            contigs: Numbers of the contigs in the pool, int64 (m,).
+            counts: Number of windows of each, int64 (m,).
+
+        Raises:
+            DamagedFileError: the windows or their rows are not the expected ones, or a row has no score or two.
+        """
+        n = int(counts.sum())
+        table = self._table.take(n) if n else None
+        found = {name: table[name].to_numpy() if table else np.empty(0, np.int64) for name in _WINDOW_COLUMNS}
+        mask = found["frames"].astype(np.uint8)
+        frames = FRAMES_OF_MASK[mask]
+        rows = int(frames.sum())
+        if n and self._pool_scores is None:
+            # The first window says at which row of the pool the sample begins.
+            self._next_row = int(found["first_row"][0])
+            self._pool_scores = PoolScores(self._scores, self._chunks, self._model_id, self._next_row, self._total_rows)
+        first_rows = self._next_row + np.cumsum(frames) - frames
+        _check(self._path, found, np.repeat(contigs, counts), first_rows)
+        self._next_row += rows
+        if self._next_row > self._total_rows:
+            raise DamagedFileError(
+                f"{self._path}: more frames than the {self._total_rows} of the manifest; split the pool again"
+            )
+        values = self._pool_scores.take(rows) if self._pool_scores else np.empty((0, 3), np.float32)
+        return _Windows(found["start"], found["end"], mask, values[:, 0], values[:, 1:])
+
+
+def read_contig_batches(
     contigs: Path,
     windows: Path,
     scores: Path,
@@ -171,77 +250,63 @@ def read_blocks(
     *,
     sample: str,
     model_id: str,
-    block_windows: int = _BATCH,
-) -> Iterator[Block]:
+    batch_windows: int = _BATCH,
+) -> Iterator[ContigBatch]:
     """Yield the contigs of `sample` in input order, each once, with their windows and the logits of their frames.
 
-    Memory holds one block (`block_windows` windows, or one contig that has more), one batch of either table, and a row
-    group of each chunk's scores.
+    Memory holds one batch (`batch_windows` windows, or one contig that has more), as many rows of either table, and a
+    row group of each chunk's scores.
 
     Args:
-        contigs, windows: the tables of the pool.
-        scores: directory of `{chunk}.parquet`.
-        chunks: the manifest of the pool.
-        sample: one sample of the pool. One without contigs yields nothing.
-        model_id: the model that must have made the scores.
-        block_windows: windows of a block.
+        contigs, windows: Tables of the pool.
+        scores: Folder of `{chunk}.parquet`.
+        chunks: Manifest of the pool.
+        sample: Sample of the pool; one without contigs yields nothing.
+        model_id: Model that must have made the scores.
+        batch_windows: Largest number of windows of a batch.
 
     Raises:
         DamagedFileError: a file is damaged, the tables do not fit together, or a row has no score or two.
     """
-    window_table: _Forward | None = None
-    pool_scores: PoolScores | None = None
-    next_row = 0
-    total_rows = sum(chunk.rows for chunk in chunks)
-    for first_contig, batch in _contigs(contigs, sample, _CONTIG_COLUMNS):
-        if window_table is None:
-            window_table = _Forward(windows, _batches(windows, _WINDOW_COLUMNS, _groups_from(windows, first_contig)))
-            window_table.skip_below("contig", first_contig)
-        counts = batch["windows"].to_numpy().astype(np.int64)
-        for piece in _pieces(counts, block_windows):
-            n = int(counts[piece].sum())
-            table = window_table.take(n) if n else None
-            found = {name: table[name].to_numpy() if table else np.empty(0, np.int64) for name in _WINDOW_COLUMNS}
-            mask = found["frames"].astype(np.uint8)
-            frames = FRAMES_OF_MASK[mask]
-            if n and pool_scores is None:
-                next_row = int(found["first_row"][0])
-                pool_scores = PoolScores(scores, chunks, model_id, next_row, total_rows)
-            expected = np.repeat(first_contig + np.arange(piece.start, piece.stop), counts[piece])
-            _check(windows, found, expected, next_row + np.cumsum(frames) - frames)
-            rows = int(frames.sum())
-            next_row += rows
-            if next_row > total_rows:
-                raise DamagedFileError(f"{windows}: more frames than the {total_rows} of the manifest; split again")
-            values = pool_scores.take(rows) if pool_scores else np.empty((0, 3), np.float32)
-            yield Block(
-                contig=_strings(batch["contig"])[piece],
-                description=_strings(batch["description"])[piece],
-                length=batch["length"].to_numpy()[piece],
-                status=_strings(batch["status"])[piece],
+    reader: _WindowReader | None = None
+    for first_contig, table in _contigs(contigs, sample, _CONTIG_COLUMNS):
+        if reader is None:
+            reader = _WindowReader(windows, scores, chunks, model_id, first_contig)
+        counts = table["windows"].to_numpy().astype(np.int64)
+        for piece in _pieces(counts, batch_windows):
+            found = reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece])
+            yield ContigBatch(
+                contig=_strings(table["contig"])[piece],
+                description=_strings(table["description"])[piece],
+                length=table["length"].to_numpy()[piece],
+                status=_strings(table["status"])[piece],
                 windows=counts[piece],
-                start=found["start"],
-                end=found["end"],
-                mask=mask,
-                logit=values[:, 0],
-                scores=values[:, 1:],
+                start=found.start,
+                end=found.end,
+                mask=found.mask,
+                logit=found.logit,
+                scores=found.scores,
             )
 
 
 class SampleRecords:
-    """ID and length of a sample's contigs, read forward in pieces of any size."""
+    """Reader of ID and length of a sample's contigs, in pieces of any size."""
 
     def __init__(self, contigs: Path, sample: str) -> None:
         self._table = _Forward(contigs, (batch for _, batch in _contigs(contigs, sample, ["contig", "length"])))
 
     def take(self, n: int) -> tuple[list[str], list[int]]:
-        """IDs and lengths of the next `n` contigs; DamagedFileError where there are fewer."""
+        """Return IDs and lengths of the next `n` contigs.
+
+        Raises:
+            DamagedFileError: there are fewer.
+        """
         table = self._table.take(n)
         return table["contig"].to_pylist(), table["length"].to_pylist()
 
 
 def _groups_from(path: Path, contig: int) -> list[int]:
-    """Row groups of the window table that may hold windows of `contig` or a later one."""
+    """Return the row groups of the window table that may hold windows of `contig` or a later one."""
     with _open(path) as file:
         metadata, place = file.metadata, file.schema_arrow.get_field_index("contig")
     groups = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 
@@ -70,16 +70,16 @@ def sigmoid(logit: npt.ArrayLike) -> Float64s:
     return np.round(np.where(values >= 0, 1.0, small) / (1.0 + small), DECIMALS)
 
 
-def is_virus_frame(block: Block) -> Bools:
+def is_virus_frame(batch: ContigBatch) -> Bools:
     """The original's label of each frame, bool (f,): a tie is not a virus."""
-    virus: Bools = block.scores[:, 1] > block.scores[:, 0]
+    virus: Bools = batch.scores[:, 1] > batch.scores[:, 0]
     return virus
 
 
-def score_windows(block: Block) -> WindowScores:
-    """Score the windows of a block from its frames."""
-    w = len(block.mask)
-    frames = block.frames
+def score_windows(batch: ContigBatch) -> WindowScores:
+    """Score the windows of a batch from its frames."""
+    w = len(batch.mask)
+    frames = batch.frames
     scored = frames > 0
     result = WindowScores(
         scored=scored,
@@ -90,31 +90,31 @@ def score_windows(block: Block) -> WindowScores:
         best_frame=np.full(w, -1),
         highest=np.full((w, 2), np.nan, np.float32),
     )
-    if not len(block.logit):
+    if not len(batch.logit):
         return result
     first = (np.cumsum(frames) - frames)[scored]
-    highest_logit = np.maximum.reduceat(block.logit, first)
-    lowest_logit = np.minimum.reduceat(block.logit, first)
+    highest_logit = np.maximum.reduceat(batch.logit, first)
+    lowest_logit = np.minimum.reduceat(batch.logit, first)
     result.logit[scored] = (highest_logit.astype(np.float64) + lowest_logit) / 2
     result.p_virus[scored] = sigmoid(result.logit[scored])
 
-    highest = np.maximum.reduceat(block.scores, first)
+    highest = np.maximum.reduceat(batch.scores, first)
     result.highest[scored] = highest
     result.is_virus[scored] = highest[:, 1] >= highest[:, 0]
     result.margin[scored] = np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS)
 
     owner = np.repeat(np.arange(len(first)), frames[scored])
-    at_best = np.flatnonzero(block.logit == highest_logit[owner])
+    at_best = np.flatnonzero(batch.logit == highest_logit[owner])
     _, first_at_best = np.unique(owner[at_best], return_index=True)
-    result.best_frame[scored] = block.frame[at_best[first_at_best]]
+    result.best_frame[scored] = batch.frame[at_best[first_at_best]]
     return result
 
 
-def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -> ContigScores:
-    """Score the contigs of a block from its windows."""
-    m, scored = len(block), windows.scored
-    contig = block.window_contig[scored]
-    start, end = block.start[scored], block.end[scored]
+def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresholds) -> ContigScores:
+    """Score the contigs of a batch from its windows."""
+    m, scored = len(batch), windows.scored
+    contig = batch.window_contig[scored]
+    start, end = batch.start[scored], batch.end[scored]
     logit, p = windows.logit[scored], windows.p_virus[scored]
     count = np.bincount(contig, minlength=m)
 
@@ -125,7 +125,7 @@ def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -
     before = np.where(np.diff(contig, prepend=-1) == 0, np.roll(end, 1), 0)
     bases = total(end - np.maximum(start, before))
     with np.errstate(invalid="ignore"):
-        covered = np.round(bases / block.length, DECIMALS)
+        covered = np.round(bases / batch.length, DECIMALS)
         p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
 
     low, high = thresholds.ambiguous
@@ -136,7 +136,7 @@ def score_contigs(block: Block, windows: WindowScores, thresholds: Thresholds) -
     at_best = np.flatnonzero(p == best[contig])
     owners, first_at_best = np.unique(contig[at_best], return_index=True)
     best_window = np.zeros(m, np.int64)
-    best_window[owners] = block.window_number[scored][at_best[first_at_best]]
+    best_window[owners] = batch.window_number[scored][at_best[first_at_best]]
     return ContigScores(
         scored_windows=count,
         covered=covered,

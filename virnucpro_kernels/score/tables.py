@@ -1,4 +1,4 @@
-"""The result tables as text: `contigs.tsv`, `windows.tsv` and `frames.tsv.gz`, a block of contigs at a time.
+"""The result tables as text: `contigs.tsv`, `windows.tsv` and `frames.tsv.gz`, a batch of contigs at a time.
 
 Tab-separated, one header line, `NA` for what does not exist. A field is quoted as in CSV only where it holds a quote.
 Columns are built and joined by Arrow, at a fraction of the time of a loop over rows.
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from virnucpro_kernels.pool.labels import FRAME_NAMES
-from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
 from virnucpro_kernels.sequences.arrays import Bools
 
@@ -122,21 +122,21 @@ class Tables:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    def add(self, block: Block, windows: WindowScores, contigs: ContigScores) -> None:
-        """Append the rows of a block."""
-        contig = quoted(block.contig)
-        self._contigs.write(self._contig_lines(block, contig, contigs))
-        self._windows.write(self._window_lines(block, contig, windows))
-        self._frames.write(self._frame_lines(block, contig))
+    def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
+        """Append the rows of a batch."""
+        contig = quoted(batch.contig)
+        self._contigs.write(self._contig_lines(batch, contig, contigs))
+        self._windows.write(self._window_lines(batch, contig, windows))
+        self._frames.write(self._frame_lines(batch, contig))
 
-    def _contig_lines(self, block: Block, contig: pa.Array, scores: ContigScores) -> memoryview:
+    def _contig_lines(self, batch: ContigBatch, contig: pa.Array, scores: ContigScores) -> memoryview:
         host, ambiguous, viral = scores.window_calls.T
         columns = {
             "contig": contig,
-            "description": quoted(one_line(block.description)),
-            "length": integers(block.length),
-            "status": block.status,
-            "windows": integers(block.windows),
+            "description": quoted(one_line(batch.description)),
+            "length": integers(batch.length),
+            "status": batch.status,
+            "windows": integers(batch.windows),
             "scored_windows": integers(scores.scored_windows),
             "covered_fraction": decimals(scores.covered),
             "viral_windows": integers(viral),
@@ -150,18 +150,18 @@ class Tables:
         }
         return lines([columns[name] for name in CONTIG_COLUMNS])
 
-    def _window_lines(self, block: Block, contig: pa.Array, scores: WindowScores) -> memoryview:
-        owner = pa.array(block.window_contig)
-        unscored = pc.if_else(pc.equal(block.status, "no_codon"), "no_codon", "no_open_frame").take(owner)
+    def _window_lines(self, batch: ContigBatch, contig: pa.Array, scores: WindowScores) -> memoryview:
+        owner = pa.array(batch.window_contig)
+        unscored = pc.if_else(pc.equal(batch.status, "no_codon"), "no_codon", "no_open_frame").take(owner)
         best, scored = scores.best_frame, scores.scored
         columns = {
             "contig": contig.take(owner),
-            "window": integers(block.window_number),
-            "start": integers(block.start),
-            "end": integers(block.end),
+            "window": integers(batch.window_number),
+            "start": integers(batch.start),
+            "end": integers(batch.end),
             "status": pc.if_else(pa.array(scored), "scored", unscored),
-            "short": words(("False", "True"), 2 * (block.end - block.start) < self._window_length),
-            "frames": words(_MASK_NAMES, block.mask),
+            "short": words(("False", "True"), 2 * (batch.end - batch.start) < self._window_length),
+            "frames": words(_MASK_NAMES, batch.mask),
             "best_frame": words(FRAME_NAMES, best),
             "strand": words(_STRANDS, np.where(scored, best // 3, -1)),
             "p_virus": decimals(scores.p_virus),
@@ -171,16 +171,16 @@ class Tables:
         }
         return lines([columns[name] for name in WINDOW_COLUMNS])
 
-    def _frame_lines(self, block: Block, contig: pa.Array) -> memoryview:
-        window = block.frame_window
+    def _frame_lines(self, batch: ContigBatch, contig: pa.Array) -> memoryview:
+        window = batch.frame_window
         columns = {
-            "contig": contig.take(pa.array(block.window_contig[window])),
-            "window": integers(block.window_number[window]),
-            "frame": words(FRAME_NAMES, block.frame),
-            "strand": words(_STRANDS, block.frame // 3),
-            "logit": decimals(block.logit),
-            "p_virus": decimals(sigmoid(block.logit)),
-            "prediction": words(PREDICTIONS, is_virus_frame(block)),
+            "contig": contig.take(pa.array(batch.window_contig[window])),
+            "window": integers(batch.window_number[window]),
+            "frame": words(FRAME_NAMES, batch.frame),
+            "strand": words(_STRANDS, batch.frame // 3),
+            "logit": decimals(batch.logit),
+            "p_virus": decimals(sigmoid(batch.logit)),
+            "prediction": words(PREDICTIONS, is_virus_frame(batch)),
             "model": self._model,
         }
         return lines([columns[name] for name in FRAME_COLUMNS])

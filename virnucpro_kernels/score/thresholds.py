@@ -1,4 +1,4 @@
-"""Where probabilities become words. Imports little: the workflow checks them whenever Snakemake parses it."""
+"""Thresholds at which probabilities become calls and tiers. Imports little: every parse of the workflow checks them."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,21 @@ from virnucpro_kernels.errors import UsageError
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where probabilities become words.
+    """Values of p_virus at which calls and tiers change; their defaults stand in the schema of the configuration.
 
     Attributes:
-        viral: a contig of at least this p_virus is called viral.
-        ambiguous: windows from the first to below the second value are ambiguous; those above are viral, below host.
-        medium, high: a viral contig of at least this p_virus is of this tier; otherwise of tier low.
+        viral: Least p_virus of a contig that is called viral.
+        ambiguous: Limits of ambiguous windows: from the first to below the second; above it is viral, below host.
+        medium, high: Least p_virus of a viral contig of this tier; otherwise its tier is low.
 
     Raises:
         UsageError: a value is not from 0 to 1, or a pair is in the wrong order.
     """
 
-    viral: float = 0.5
-    ambiguous: tuple[float, float] = (0.3, 0.7)
-    medium: float = 0.7
-    high: float = 0.9
+    viral: float
+    ambiguous: tuple[float, float]
+    medium: float
+    high: float
 
     def __post_init__(self) -> None:
         values = {"viral": self.viral, "medium": self.medium, "high": self.high}

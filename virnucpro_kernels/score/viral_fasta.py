@@ -26,13 +26,13 @@ def write_viral(
     """Write the contigs of a sample that are called viral.
 
     Args:
-        path: the gzip-compressed FASTA file.
-        inputs: the sample's files, in order.
-        records: the sample's contigs as they were split.
-        p_virus: float32 (n,), of each contig.
-        tiers: int8 (n,), index into `tier_names`; negative where the contig is not called viral.
-        tier_names: what the header says.
-        model: what the header says.
+        path: Gzip-compressed FASTA file to write.
+        inputs: Files of the sample, in order.
+        records: Contigs of the sample as they were split.
+        p_virus: Probability of each contig, float32 (n,).
+        tiers: Index into `tier_names`, int8 (n,); negative where the contig is not called viral.
+        tier_names: Names of the tiers in the headers.
+        model: Name of the model in the headers.
 
     Raises:
         UsageError: the files no longer hold what was split.
@@ -44,12 +44,7 @@ def write_viral(
             if stop > len(tiers):
                 raise UsageError(_changed(source, f"has more than the {len(tiers):,} records"))
             names, lengths = records.take(len(batch))
-            if batch.sequences.lengths.tolist() != lengths:
-                raise UsageError(_changed(source, "holds sequences of other lengths than those"))
-            # A repeated ID was renamed, by a suffix.
-            for name, contig in zip(names, batch.contigs, strict=True) if names != batch.contigs else ():
-                if not name.startswith(contig):
-                    raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
+            _check_same(source, batch, names, lengths)
             pieces = []
             for index in np.flatnonzero(tiers[first:stop] >= 0).tolist():
                 header = (
@@ -61,6 +56,17 @@ def write_viral(
             first = stop
         if first != len(tiers):
             raise UsageError(_changed(inputs[-1], f"has {first:,} instead of the {len(tiers):,} records"))
+
+
+def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths: Sequence[int]) -> None:
+    """Refuse records that have not the IDs and lengths of those that were split."""
+    if batch.sequences.lengths.tolist() != lengths:
+        raise UsageError(_changed(source, "holds sequences of other lengths than those"))
+    if names == batch.contigs:
+        return
+    for name, contig in zip(names, batch.contigs, strict=True):
+        if not name.startswith(contig):  # a repeated ID was given a suffix
+            raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
 
 
 def _batches(inputs: Sequence[Path]) -> Iterator[tuple[Path, RecordBatch]]:

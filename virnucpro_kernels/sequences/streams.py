@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,22 @@ def spool(path: Path, target: Path) -> None:
         else:
             with path.open("rb") as pipe:
                 shutil.copyfileobj(pipe, copy, _BUFFER_BYTES)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield a file that can be read several times, and what messages call it.
+
+    The file is `path`, or a copy in TMPDIR of what can be read only once.
+    """
+    name = "standard input" if str(path) == "-" else str(path)
+    if not needs_spooling(path):
+        yield path, name
+        return
+    with tempfile.TemporaryDirectory(prefix="virnucpro-input-") as folder:
+        copy = Path(folder) / "input"
+        spool(path, copy)
+        yield copy, name
 
 
 def read_head(path: Path) -> bytes:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.records import RecordBatch
+from virnucpro_kernels.sequences.records import RecordBatch, read_batches
+from virnucpro_kernels.sequences.streams import readable
 from virnucpro_kernels.split.frames import cut_frames, frame_ids
 from virnucpro_kernels.split.windows import Geometry, place_windows
 
@@ -22,6 +23,15 @@ class FrameCounts:
     contigs: int = 0
     windows: int = 0
     frames: int = 0
+
+
+def write_frames(
+    path: Path, geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
+) -> FrameCounts:
+    """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`."""
+    with readable(path) as (file, name):
+        batches = read_batches(file, name)
+        return write_frame_files(batches, geometry, nucleotide=nucleotide, protein=protein, windows=windows)
 
 
 def write_frame_files(

@@ -64,11 +64,11 @@ class SplitOptions:
     """
 
     geometry: Geometry
-    min_length: int = 3
-    duplicate_ids: DuplicateIds = "error"
-    chunk_tokens: int = 32_000_000
-    min_chunks: int = 1
-    threads: int = 1
+    min_length: int
+    duplicate_ids: DuplicateIds
+    chunk_tokens: int
+    min_chunks: int
+    threads: int
 
 
 @dataclass(frozen=True)

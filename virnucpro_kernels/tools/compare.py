@@ -1,7 +1,7 @@
 """Comparing two results: labels and scores of frames, windows and contigs, or vectors, matched by ID."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
@@ -92,6 +92,32 @@ def _statistics(values: Float64s) -> str:
         "standard deviation": values.std(),
     }
     return ", ".join(f"{name} {value:.6g}" for name, value in found.items())
+
+
+def compare_results(a: Path, b: Path, tolerance: float, mismatches: Path | None, say: Callable[[str], object]) -> bool:
+    """Compare two results, print what was found, and return whether they are equal within the tolerance.
+
+    Args:
+        a, b: Results of one kind, see `compare_paths`.
+        tolerance: Largest difference that counts as equal.
+        mismatches: Table to write everything that differs to.
+        say: Function that prints a line.
+
+    Raises:
+        DamagedFileError: one of the results is missing, damaged, or cannot be compared with the other.
+    """
+    comparisons = compare_paths(a, b, tolerance)
+    for comparison in comparisons:
+        for line in comparison.lines():
+            say(line)
+    if mismatches is not None:
+        write_mismatches(mismatches, comparisons)
+    differing = sum(len(comparison.mismatches) for comparison in comparisons)
+    if differing:
+        say(f"different: {differing:,} mismatches at a tolerance of {tolerance:g}")
+    else:
+        say(f"equal within a tolerance of {tolerance:g}")
+    return not differing
 
 
 def compare_paths(a: Path, b: Path, tolerance: float) -> list[Comparison]:

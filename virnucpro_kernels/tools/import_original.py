@@ -8,7 +8,7 @@ files say that it is not on record.
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,13 @@ from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Kind, Provenance
-from virnucpro_kernels.run.config import read_config, write_config
+from virnucpro_kernels.run.config import default, read_config, write_config
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.split.split import SplitOptions, split_pool
 from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
-from virnucpro_kernels.weights.registry import Model
+from virnucpro_kernels.weights.registry import Model, find_model
 
 PRECISION = "original"
 #: What the original always uses, and what it calls the files of each.
@@ -63,6 +63,44 @@ class Imported:
     input: Path
     frames: int
     embeddings: Path
+
+
+def import_runs(
+    directory: Path,
+    output_dir: Path,
+    model: str | None,
+    models_dir: Path | None,
+    inputs: Sequence[str],
+    *,
+    threads: int,
+    say: Callable[[str], object],
+) -> None:
+    """Take over every finished run in a folder of the original.
+
+    Args:
+        directory: Folder in which the original left its files.
+        output_dir: Folder of the run that goes on.
+        model: Name or folder of the model that will score; None for the released one.
+        models_dir: Folder of imported models.
+        inputs: `NAME=FILE` of runs whose input does not lie in `directory`.
+        threads: Processes that split the input.
+        say: Function that prints a line.
+
+    Raises:
+        UsageError: there is no run, or an input cannot be used or told.
+        DamagedFileError: a file of the original is damaged or does not fit the input or the model.
+    """
+    named = dict(argument.partition("=")[::2] for argument in inputs)
+    for name, path in named.items():
+        if not path or not Path(path).is_file():
+            raise UsageError(f"--input {name}={path}: must be NAME=FILE, and the file must be there")
+    found = find_model(model, models_dir)
+    imported = []
+    for run in find_runs(directory, {name: Path(path) for name, path in named.items()}):
+        imported.append(import_run(run, output_dir, found, threads=threads))
+        say(f"{run.name}: {imported[-1].frames:,} frames in {imported[-1].embeddings}")
+    configure(output_dir, imported, model, models_dir)
+    say(f"go on with: virnucpro predict --output-dir {output_dir}")
 
 
 def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:
@@ -125,7 +163,15 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
     (sample,) = name_samples([run.input])
     geometry = Geometry(run.window_length, "original")
     pool = output_dir / "work" / str(geometry) / sample.name
-    split_pool([(sample.name, run.input)], pool, SplitOptions(geometry, threads=threads), lambda *_: None)
+    options = SplitOptions(
+        geometry,
+        default("min_length"),
+        default("duplicate_ids"),
+        default("chunk_tokens"),
+        default("min_chunks"),
+        threads,
+    )
+    split_pool([(sample.name, run.input)], pool, options, lambda *_: None)
     chunks = read_manifest(pool / "chunks.tsv")
     places = _Places(pool, chunks)
     embeddings = pool / model.encoders_id(PRECISION)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from virnucpro_kernels.errors import DamagedFileError, VirnucproError
+from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
 from virnucpro_kernels.pool.manifest import GATHERED, Chunk, read_manifest
@@ -35,6 +35,35 @@ class Checked:
     path: Path
     problem: str
     remedy: tuple[Path, ...]
+
+
+def verify_run(directory: Path, *, quick: bool, remove: bool, say: Callable[[str], object]) -> bool:
+    """Print the damaged files of a run, and remove them if wanted; return whether there are none.
+
+    Args:
+        directory: Folder of the run.
+        quick: Whether to look at existence and sizes only.
+        remove: Whether to remove what stands in the way of making the damaged files again.
+        say: Function that prints a line.
+
+    Raises:
+        UsageError: `directory` is not the folder of a run.
+    """
+    if not (directory / "work").is_dir() and not (directory / "results").is_dir():
+        raise UsageError(f"{directory}: not the folder of a run; it has neither work/ nor results/")
+    files: set[Path] = set()
+    damaged = []
+    for checked in check_run(directory, quick=quick):
+        files.add(checked.path)
+        if checked.problem:
+            damaged.append(checked)
+            say(f"{checked.path}: {checked.problem}")
+    say(f"{len(files):,} files checked, {len({checked.path for checked in damaged}):,} damaged")
+    if damaged and remove:
+        for path in remove_damaged(damaged):
+            say(f"removed {path}")
+        say("start the run again to make them anew")
+    return not damaged
 
 
 def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run
+from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
-from virnucpro_kernels.score.sample_reader import read_blocks
-from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.score.sample_reader import read_contig_batches
 
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
 
@@ -101,13 +101,13 @@ def test_blocks_of_any_size_hold_the_same(pool: Pool) -> None:
     found = []
     for limit in (1, 3, 1000):
         blocks = list(
-            read_blocks(
+            read_contig_batches(
                 *(pool.directory / name for name in ("contigs.parquet", "windows.parquet")),
                 pool.scores,
                 read_manifest(pool.directory / "chunks.tsv"),
                 sample="first",
                 model_id=pool.model.model_id,
-                block_windows=limit,
+                batch_windows=limit,
             )
         )
         assert all(len(block.mask) <= limit or len(block) == 1 for block in blocks)
@@ -166,7 +166,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     for chunk, seconds in (("00000", 30), ("00001", 50)):
         job = {"seconds": seconds, "host": "h2", "device": "a GPU", "attempts": 2, "precision": "fp16", "rows": seconds}
         (pool.scores.parent / f"{chunk}.embed.json").write_text(json.dumps(job))
-    record = run(pool, "odd", tmp_path / "out", thresholds=Thresholds(viral=0.6))
+    record = run(pool, "odd", tmp_path / "out", thresholds=thresholds(viral=0.6))
     assert record["sample"] == "odd"
     assert record["model"]["id"] == pool.model.model_id
     assert "trying out" in record["model"]["notice"]
@@ -210,7 +210,7 @@ def test_files_of_an_earlier_run_stay_until_the_new_ones_are_complete(pool: Pool
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "collect.json"}
     (pool.scores / "00001.parquet").write_bytes(b"PAR1 damaged")
     with pytest.raises(DamagedFileError, match=r"00001\.parquet"):
-        run(pool, "first", tmp_path / "out", original_files=None)
+        run(pool, "first", tmp_path / "out", original_files="none")
     after = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.name != "collect.json"}
     assert after == before
     assert json.loads((tmp_path / "out" / "collect.json").read_text())["state"] == "failed"
@@ -218,7 +218,7 @@ def test_files_of_an_earlier_run_stay_until_the_new_ones_are_complete(pool: Pool
 
 def test_no_file_of_an_earlier_run_outlives_the_new_ones(pool: Pool, tmp_path: Path) -> None:
     run(pool, "odd", tmp_path / "out")
-    run(pool, "odd", tmp_path / "out", original_files=None)
+    run(pool, "odd", tmp_path / "out", original_files="none")
     assert not (tmp_path / "out" / "prediction_results.txt").exists()
     assert not (tmp_path / "out" / "prediction_results_highestscore.csv").exists()
     assert (tmp_path / "out" / "contigs.tsv").exists()

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run
+from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Pool, make_model, write_pool, write_scores
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.manifest import read_manifest, write_manifest
 from virnucpro_kernels.pool.unusable import UNUSABLE, Unusable, stamp, write_unusable
-from virnucpro_kernels.score.thresholds import Thresholds
 
 
 def change_scores(pool: Pool, chunk: str, change: Any) -> None:
@@ -142,7 +142,7 @@ def test_an_input_that_changed_since_the_split_is_refused(
     path = pool.inputs["first"]
     path.write_text(change(path.read_text()))
     with pytest.raises(UsageError, match=message):
-        run(pool, "first", tmp_path / "out", thresholds=Thresholds(viral=0.0))
+        run(pool, "first", tmp_path / "out", thresholds=thresholds(viral=0.0))
 
 
 def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:

@@ -1,33 +1,67 @@
 import random
-import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.score.external_sort import ExternalSort
 
 
-@pytest.mark.parametrize(
-    ("rows", "run_bytes", "batch_bytes"),
-    [(0, 1000, 100), (50, 1 << 20, 100), (4000, 20_000, 2000), (1500, 2000, 200), (600, 2000, 1)],
-)
-def test_rows_come_in_order_and_equal_keys_as_they_came(rows: int, run_bytes: int, batch_bytes: int) -> None:
-    generator = random.Random(rows)
-    keys = [generator.choice('aAä"\U0001f600_') + str(generator.randrange(rows // 5 + 1)) for _ in range(rows)]
-    with ExternalSort("name", run_bytes=run_bytes, batch_bytes=batch_bytes) as sort:
-        for first in range(0, rows, 37):
-            sort.add(pa.table({"name": keys[first : first + 37], "place": range(first, min(rows, first + 37))}))
-        tables = list(sort.tables())
-    got = [pair for table in tables for pair in zip(table["name"].to_pylist(), table["place"].to_pylist(), strict=True)]
-    assert got == sorted(zip(keys, range(rows), strict=True))
-    in_table = [set(table["name"].to_pylist()) for table in tables]
-    assert sum(map(len, in_table)) == len(set().union(*in_table)), "a key is in two tables"
+def table(names: list[str], places: range | list[int]) -> pa.Table:
+    scores = np.random.default_rng(len(names)).random((len(names), 2), dtype=np.float32)
+    return pa.table({"name": names, "score1": scores[:, 0], "score2": scores[:, 1], "place": pa.array(places)})
 
 
-def test_runs_lie_in_tmpdir_and_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with ExternalSort("name", run_bytes=1) as sort:
-        sort.add(pa.table({"name": ["b", "a"]}))
-        assert list(tmp_path.glob("*/*"))
+def rows(tables: list[pa.Table]) -> list[tuple[str, float, float, int]]:
+    columns = ("name", "score1", "score2", "place")
+    return [row for each in tables for row in zip(*(each[name].to_pylist() for name in columns), strict=True)]
+
+
+@pytest.mark.parametrize(("number", "buffer"), [(0, "64M"), (1, "64M"), (4000, "64M"), (4000, "16K")])
+def test_rows_come_in_order_and_equal_keys_as_they_came(tmp_path: Path, number: int, buffer: str) -> None:
+    generator = random.Random(number)
+    begin = ("a", "A", "ä", '"', '""a', "\U0001f600", "_", "#", "a\x0bb", " b ", "NA", "\\")
+    names = [generator.choice(begin) + str(generator.randrange(number // 5 + 1)) for _ in range(number)]
+    added = [table(names[first : first + 37], range(first, min(number, first + 37))) for first in range(0, number, 37)]
+    with ExternalSort("name", tmp_path, buffer=buffer) as by_name, ExternalSort("place", tmp_path) as by_place:
+        for each in added:
+            by_name.add(each)
+        sorted_by_name = list(by_name.tables())
+        for each in sorted_by_name:
+            by_place.add(each)
+        sorted_by_place = list(by_place.tables())
+    assert rows(sorted_by_name) == sorted(rows(added), key=lambda row: (row[0], row[3]))
+    assert rows(sorted_by_place) == rows(added)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(VirnucproError, match=r"`sort` is missing.*coreutils"), ExternalSort("name", tmp_path):
+        pass
+
+
+def sort_many(folder: Path) -> None:
+    with ExternalSort("name", folder, buffer="16K") as sort:
+        for first in range(0, 20_000, 1000):
+            sort.add(table([f"n{number}" for number in range(1000)], range(first, first + 1000)))
+        list(sort.tables())
+
+
+def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(VirnucproError, match=r"sorting the windows failed: .*nowhere"):
+        sort_many(tmp_path / "nowhere")
+
+
+def interrupt(folder: Path) -> None:
+    with ExternalSort("name", folder, buffer="16K") as sort:
+        sort.add(table([f"n{number}" for number in range(20_000)], range(20_000)))
+        raise KeyboardInterrupt
+
+
+def test_nothing_is_left_behind_where_the_work_is_given_up(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(tmp_path)
     assert not list(tmp_path.iterdir())

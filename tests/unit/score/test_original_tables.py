@@ -12,12 +12,12 @@ import pytest
 from tests.helpers.synthetic_pool import softmax
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour, OriginalFiles
-from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import score_windows
 
 
-def block_of(ids: list[str], scores: np.ndarray) -> Block:
-    """A block with the frames of `ids`, which are in the original's order."""
+def block_of(ids: list[str], scores: np.ndarray) -> ContigBatch:
+    """A batch with the frames of `ids`, which are in the original's order."""
     parts = [re.fullmatch(r"(.*)_chunk_(\d+)([FR][123])", name, re.DOTALL) for name in ids]
     frames = pd.DataFrame(
         [(part[1], int(part[2]), 1 << FRAME_NAMES.index(part[3])) for part in parts if part],
@@ -32,7 +32,7 @@ def block_of(ids: list[str], scores: np.ndarray) -> Block:
     )
     masks = every.merge(windows, how="left")["bit"].fillna(0).to_numpy(np.uint8)
     size = np.full(len(masks), 300)
-    return Block(
+    return ContigBatch(
         contig=pa.array(counts.index.tolist(), pa.string()),
         description=pa.array([""] * len(counts)),
         length=300 * counts.to_numpy(np.int64),
@@ -46,10 +46,10 @@ def block_of(ids: list[str], scores: np.ndarray) -> Block:
     )
 
 
-def write(directory: Path, blocks: list[Block], flavour: Flavour) -> tuple[str, str]:
+def write(directory: Path, batches: list[ContigBatch], flavour: Flavour) -> tuple[str, str]:
     with OriginalFiles(directory, flavour) as files:
-        for block in blocks:
-            files.add(block, score_windows(block))
+        for batch in batches:
+            files.add(batch, score_windows(batch))
         files.finish()
     return (directory / FRAME_FILE).read_text("utf-8"), (directory / WINDOW_FILE).read_text("utf-8")
 
@@ -62,7 +62,7 @@ def test_golden_scores_give_the_golden_files(golden: Path, tmp_path: Path, name:
     assert write(tmp_path, [block_of([row[0] for row in rows], scores)], "original") == (frames, windows)
 
 
-def made_up(seed: int, names: list[str]) -> Block:
+def made_up(seed: int, names: list[str]) -> ContigBatch:
     generator = np.random.default_rng(seed)
     ids = [
         f"{name}_chunk_{number}{FRAME_NAMES[frame]}"
@@ -102,10 +102,10 @@ def broad_windows(frames: str) -> str:
 @pytest.mark.parametrize("seed", range(3))
 def test_files_are_those_of_the_originals_recipe(tmp_path: Path, seed: int) -> None:
     names = [name for name in NAMES if name != '"a']
-    block = made_up(seed, names)
-    frames, windows = write(tmp_path, [block], "original")
-    labels, lines = np.array(["others", "virus"])[block.scores.argmax(axis=1)], frames.splitlines()[1:]
-    for line, label, (score1, score2) in zip(lines, labels, block.scores, strict=True):
+    batch = made_up(seed, names)
+    frames, windows = write(tmp_path, [batch], "original")
+    labels, lines = np.array(["others", "virus"])[batch.scores.argmax(axis=1)], frames.splitlines()[1:]
+    for line, label, (score1, score2) in zip(lines, labels, batch.scores, strict=True):
         assert line.split("\t")[1:] == [label, str(score1), str(score2)]
     assert windows == original_windows(frames)
     assert windows.count("q_chunk_1\t") == 1, '"q" and q are one to the original'
@@ -113,19 +113,19 @@ def test_files_are_those_of_the_originals_recipe(tmp_path: Path, seed: int) -> N
 
 @pytest.mark.parametrize("seed", range(3))
 def test_broads_files_are_those_of_its_recipe(tmp_path: Path, seed: int) -> None:
-    block = made_up(seed, [name for name in NAMES if name != '"a'])
-    frames, windows = write(tmp_path, [block], "broad")
-    for line, (score1, score2) in zip(frames.splitlines()[1:], block.scores, strict=True):
+    batch = made_up(seed, [name for name in NAMES if name != '"a'])
+    frames, windows = write(tmp_path, [batch], "broad")
+    for line, (score1, score2) in zip(frames.splitlines()[1:], batch.scores, strict=True):
         assert line.split("\t")[2:] == [repr(float(score1)), repr(float(score2))]
     assert windows == broad_windows(frames)
 
 
 def test_a_quote_that_is_never_closed_spoils_no_other_line(tmp_path: Path) -> None:
-    block = made_up(0, ['"a', "b"])
-    _, windows = write(tmp_path, [block], "original")
+    batch = made_up(0, ['"a', "b"])
+    _, windows = write(tmp_path, [batch], "original")
     table = pd.read_csv(io.StringIO(windows), sep="\t")
     assert table["Modified_ID"].iloc[0].startswith('"a_chunk_1')
-    assert len(table) == (np.array(block.windows)).sum()
+    assert len(table) == (np.array(batch.windows)).sum()
 
 
 @pytest.mark.parametrize("flavour", ["original", "broad"])

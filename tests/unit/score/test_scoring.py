@@ -7,19 +7,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import softmax
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.score.sample_reader import Block
+from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, TIERS, score_contigs, score_windows, sigmoid
-from virnucpro_kernels.score.thresholds import Thresholds
 
 Window = tuple[int, int, dict[int, float]]
 
 
-def make_block(contigs: Sequence[tuple[int, Sequence[Window]]]) -> Block:
+def make_block(contigs: Sequence[tuple[int, Sequence[Window]]]) -> ContigBatch:
     windows = [window for _, members in contigs for window in members]
     logits = [frames[frame] for *_, frames in windows for frame in sorted(frames)]
-    return Block(
+    return ContigBatch(
         contig=pa.array([f"c{index}" for index in range(len(contigs))], pa.string()),
         description=pa.array([""] * len(contigs), pa.string()),
         length=np.array([length for length, _ in contigs], np.int64),
@@ -33,7 +33,7 @@ def make_block(contigs: Sequence[tuple[int, Sequence[Window]]]) -> Block:
     )
 
 
-def random_block(seed: int) -> Block:
+def random_batch(seed: int) -> ContigBatch:
     generator = np.random.default_rng(seed)
     contigs = []
     for _ in range(40):
@@ -56,18 +56,18 @@ def random_block(seed: int) -> Block:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_scores_are_those_of_the_definitions(seed: int) -> None:
-    block, thresholds = random_block(seed), Thresholds()
-    windows = score_windows(block)
-    contigs = score_contigs(block, windows, thresholds)
+    batch, chosen = random_batch(seed), thresholds()
+    windows = score_windows(batch)
+    contigs = score_contigs(batch, windows, chosen)
     row = place = 0
-    for index, count in enumerate(block.windows):
+    for index, count in enumerate(batch.windows):
         weighted = weight = 0.0
         covered: set[int] = set()
         kinds = [0, 0, 0]
         best_window, best_p = 0, -1.0
         for number in range(1, count + 1):
-            frames = [frame for frame in range(6) if block.mask[place] >> frame & 1]
-            logits, scores = block.logit[row : row + len(frames)], block.scores[row : row + len(frames)]
+            frames = [frame for frame in range(6) if batch.mask[place] >> frame & 1]
+            logits, scores = batch.logit[row : row + len(frames)], batch.scores[row : row + len(frames)]
             row += len(frames)
             assert windows.scored[place] == bool(frames)
             if frames:
@@ -77,9 +77,9 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
                 assert windows.best_frame[place] == frames[int(np.argmax(logits))]
                 assert windows.is_virus[place] == (max(scores[:, 1]) >= max(scores[:, 0]))
                 assert windows.margin[place] == pytest.approx(max(scores[:, 1]) - max(scores[:, 0]), abs=1e-6)
-                size = int(block.end[place] - block.start[place])
+                size = int(batch.end[place] - batch.start[place])
                 weighted, weight = weighted + middle * size, weight + size
-                covered.update(range(block.start[place], block.end[place]))
+                covered.update(range(batch.start[place], batch.end[place]))
                 kinds[0 if p < 0.3 else 1 if p < 0.7 else 2] += 1
                 if p > best_p:
                     best_window, best_p = number, p
@@ -90,8 +90,8 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
         assert contigs.scored_windows[index] == sum(kinds)
         assert contigs.window_calls[index].tolist() == kinds
         assert contigs.best_window[index] == best_window
-        if block.length[index]:
-            assert contigs.covered[index] == pytest.approx(len(covered) / block.length[index], abs=1e-6)
+        if batch.length[index]:
+            assert contigs.covered[index] == pytest.approx(len(covered) / batch.length[index], abs=1e-6)
         else:
             assert np.isnan(contigs.covered[index])
         call = CALLS[contigs.call[index]]
@@ -136,26 +136,26 @@ def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() ->
 
 
 def test_the_longer_window_weighs_more() -> None:
-    block = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
-    contigs = score_contigs(block, score_windows(block), Thresholds())
+    batch = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
+    contigs = score_contigs(batch, score_windows(batch), thresholds())
     assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-1)), 6)]
 
 
 def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
     generator = np.random.default_rng(4)
     members: list[list[Window]] = [[(0, 150, {0: float(generator.normal() * 5), 3: 0.1})] for _ in range(2000)]
-    block = make_block([(150, windows) for windows in members])
-    windows = score_windows(block)
-    np.testing.assert_array_equal(score_contigs(block, windows, Thresholds()).p_virus, windows.p_virus)
+    batch = make_block([(150, windows) for windows in members])
+    windows = score_windows(batch)
+    np.testing.assert_array_equal(score_contigs(batch, windows, thresholds()).p_virus, windows.p_virus)
 
 
 def test_thresholds_move_calls_tiers_and_bands() -> None:
-    block = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
-    windows = score_windows(block)
-    strict = score_contigs(block, windows, Thresholds(viral=0.67, ambiguous=(0.1, 0.2)))
+    batch = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
+    windows = score_windows(batch)
+    strict = score_contigs(batch, windows, thresholds(viral=0.67, ambiguous=(0.1, 0.2)))
     assert CALLS[strict.call[0]] == "host"
     assert strict.window_calls.tolist() == [[0, 0, 1]]
-    loose = score_contigs(block, windows, Thresholds(viral=0.1, medium=0.5, high=0.6, ambiguous=(0.6, 0.9)))
+    loose = score_contigs(batch, windows, thresholds(viral=0.1, medium=0.5, high=0.6, ambiguous=(0.6, 0.9)))
     assert (CALLS[loose.call[0]], TIERS[loose.tier[0]]) == ("viral", "high")
     assert loose.window_calls.tolist() == [[0, 1, 0]]
 
@@ -172,7 +172,7 @@ def test_thresholds_move_calls_tiers_and_bands() -> None:
 )
 def test_bad_thresholds_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Thresholds(**values)
+        thresholds(**values)
 
 
 def test_sigmoid_does_not_overflow() -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pysam
 import pytest
 
+from tests.helpers.defaults import split_options
 from tests.helpers.reference_frames import frames as reference_frames
 from tests.helpers.reference_frames import has_codon
 from tests.helpers.reference_frames import windows as reference_windows
@@ -24,7 +25,7 @@ from virnucpro_kernels.pool.chunk_fasta import Frames, read_frames
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.sequences.problems import InputError
-from virnucpro_kernels.split.split import SplitOptions, split_pool
+from virnucpro_kernels.split.split import split_pool
 from virnucpro_kernels.split.windows import Geometry
 
 
@@ -250,13 +251,13 @@ def test_input_that_changes_between_the_readings_is_refused(tmp_path: Path) -> N
         calls.append((done, total))
 
     with pytest.raises(UsageError, match="changed"):
-        split_pool([("a", path)], tmp_path / "pool", SplitOptions(GEOMETRY), change)
+        split_pool([("a", path)], tmp_path / "pool", split_options(GEOMETRY), change)
     assert not (tmp_path / "pool" / "chunks.tsv").exists()
 
 
 def test_progress_goes_from_start_to_end(large: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    options = SplitOptions(Geometry(300), chunk_tokens=200_000)
+    options = split_options(Geometry(300), chunk_tokens=200_000)
     split_pool([("large", large / "large.fa")], tmp_path, options, lambda *share: told.append(share))
     shares = [done / total for done, total in told]
     assert shares == sorted(shares)

@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.helpers.defaults import split_options
 from tests.helpers.split_runs import GEOMETRY, contents, random_contigs, run, split, write_fasta
 from virnucpro_kernels.pool.unusable import NothingUsableError, forget_split_of_repaired, read_unusable
 from virnucpro_kernels.sequences.problems import InputError
-from virnucpro_kernels.split.split import SplitOptions, split_pool
+from virnucpro_kernels.split.split import split_pool
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
@@ -72,7 +73,7 @@ def test_two_samples_of_one_unusable_file_and_one_from_a_pipe(tmp_path: Path) ->
     os.mkfifo(pipe)
     Thread(target=pipe.write_text, args=(">a\nACGGCC\n",)).start()
     samples = [("one", bad), ("pipe", pipe), ("two", bad)]
-    summary = split_pool(samples, tmp_path / "pool", SplitOptions(GEOMETRY), lambda *_: None)
+    summary = split_pool(samples, tmp_path / "pool", split_options(GEOMETRY), lambda *_: None)
     assert [found.sample for found in summary.unusable] == ["one", "two"]
     assert pd.read_parquet(tmp_path / "pool" / "contigs.parquet")["sample"].tolist() == ["pipe"]
 

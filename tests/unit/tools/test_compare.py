@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import main
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
 from virnucpro_kernels.score.collect import Sources, collect
 from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour
-from virnucpro_kernels.score.thresholds import Thresholds
 
 Run = Callable[..., tuple[int, str]]
 CONTIGS = [
@@ -44,7 +44,7 @@ def results(directory: Path, contigs: list[Contig], flavour: Flavour = "original
         *(pool.directory / name for name in ("contigs.parquet", "windows.parquet", "chunks.tsv")), pool.scores
     )
     output = directory / "results" / "s"
-    options = {"sample": "s", "model": pool.model, "output_dir": output, "thresholds": Thresholds()}
+    options = {"sample": "s", "model": pool.model, "output_dir": output, "thresholds": thresholds()}
     collect(sources, **options, original_files=flavour)
     return output
 

@@ -1,0 +1,21 @@
+"""Options of stages with the defaults of the configuration's schema."""
+
+from typing import Any
+
+from virnucpro_kernels.run.config import default
+from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.split.split import SplitOptions
+from virnucpro_kernels.split.windows import Geometry
+
+
+def thresholds(**values: Any) -> Thresholds:
+    lower, upper = default("ambiguous_band")
+    defaults = {"viral": default("viral_threshold"), "ambiguous": (lower, upper)}
+    defaults |= {tier: default(f"tier_{tier}") for tier in ("medium", "high")}
+    return Thresholds(**defaults | values)
+
+
+def split_options(geometry: Geometry, **options: Any) -> SplitOptions:
+    keys = ("min_length", "duplicate_ids", "chunk_tokens", "min_chunks")
+    defaults = {key: default(key) for key in keys} | {"threads": 1}
+    return SplitOptions(geometry, **defaults | options)

@@ -1,0 +1,43 @@
+"""Options and defaults that several commands share."""
+
+import enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[str, typer.Option(help="Name or folder of the model.")]
+ModelsDir = Annotated[Path | None, typer.Option(help="Folder of imported models.")]
+
+
+class SchemaDefault:
+    """Default of an option: that of a key of the configuration, read from its schema only when it is used or shown."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self) -> Any:
+        """Return the default."""
+        from virnucpro_kernels.run.config import default
+
+        return default(self._key)
+
+    def __str__(self) -> str:
+        value = self()
+        return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class LayoutChoice(enum.StrEnum):
+    """Values of `--layout`."""
+
+    ORIGINAL = "original"
+    EVEN = "even"
+
+
+Layout = Annotated[
+    LayoutChoice,
+    typer.Option(
+        default_factory=SchemaDefault("layout"),
+        help="Place windows as the original does, or spread them evenly, the last one at full length.",
+    ),
+]
