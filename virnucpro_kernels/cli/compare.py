@@ -7,13 +7,15 @@ import typer
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Result directory, result table, or .pt or .h5 of vectors.")],
+    a: Annotated[
+        Path, typer.Argument(metavar="A", help="Folder of results, result table, or file of vectors (.pt, .h5).")
+    ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another of the same kind.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest difference of scores, or of values of vectors, that counts as equal.")
     ] = 1e-5,
     mismatches: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write all that differs to this table.")
+        Path | None, typer.Option(metavar="FILE", help="Table to write: every row that differs.")
     ] = None,
 ) -> None:
     """Compare two results by ID: labels, scores or vectors, and what only one of them has.

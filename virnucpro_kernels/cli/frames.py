@@ -14,10 +14,10 @@ def frames(
         typer.Argument(metavar="INPUT", help="FASTA, FASTQ, GenBank or BAM, also compressed; `-` is standard input."),
     ],
     window_length: Annotated[int, typer.Option(min=1, max=10_000_000, help="Bases of a window.")],
-    nucleotide: Annotated[Path, typer.Option(help="File for the nucleotide sequences of the stop-free frames.")],
-    protein: Annotated[Path, typer.Option(help="File for their proteins.")],
+    nucleotide: Annotated[Path, typer.Option(help="File to write: nucleotide sequences of the stop-free frames.")],
+    protein: Annotated[Path, typer.Option(help="File to write: their proteins.")],
     layout: Layout,
-    windows: Annotated[Path | None, typer.Option(help="File for the windows.")] = None,
+    windows: Annotated[Path | None, typer.Option(help="File to write: windows.")] = None,
 ) -> None:
     """Write the windows and the stop-free frames of all contigs, byte for byte as the original tool does."""
     from virnucpro_kernels.split.frame_files import write_frames

@@ -8,16 +8,21 @@ import typer
 
 def import_(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where the original left …_nucleotide, …_protein and the other files.")
+        Path,
+        typer.Argument(metavar="DIR", help="Folder with …_nucleotide, …_protein and the other files of the original."),
     ],
-    output_dir: Annotated[Path, typer.Option(help="Folder of the run that takes over.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder of the run that goes on.")],
     model: Annotated[
-        str | None, typer.Option(help="Name or directory of the model that will score; the released one unless given.")
+        str | None, typer.Option(help="Name or folder of the model that will score; by default the released one.")
     ] = None,
-    models_dir: Annotated[Path | None, typer.Option(help="Where imported models lie.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of imported models.")] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="NAME=FILE", help="The input of a run, where it does not lie in DIR."),
+        typer.Option(
+            "--input",
+            metavar="NAME=FILE",
+            help="Input of a run, where it does not lie in DIR; may be given several times.",
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processes that split the input.")] = 1,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the original tool and the Broad's version 2.0 take on the command line, and what takes its place here."""
+"""Options of the original tool and of the Broad's version 2.0, and what replaces them here."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _TOKENS = (
 _SAFE_RESUME = "gone: every file is checked when it is read; `virnucpro verify DIR` opens all of a run"
 _ENGINE = "gone: the engine does what helps by itself"
 
-#: Old option to what replaces it, in words that follow "is".
+#: What replaces each old option, in words that follow "is".
 REPLACEMENTS = {
     "--model-type": "now --model: --model virnucpro-300 or --model virnucpro-500",
     "-m": "now --model: --model virnucpro-300 or --model virnucpro-500",
@@ -55,7 +55,7 @@ def refuse_old_flags(arguments: Sequence[str]) -> None:
     """Refuse options of the older tools.
 
     Raises:
-        UsageError: names the first such option and what takes its place.
+        UsageError: there is such an option; the message names the first and what replaces it.
     """
     for argument in arguments:
         if argument == "--":

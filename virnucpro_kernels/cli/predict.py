@@ -26,7 +26,7 @@ Inputs = Annotated[
         metavar="[INPUT…]",
         callback=refuse_old_arguments,
         help="FASTA, FASTQ, BAM or GenBank files, also compressed, one for each sample; `-` is standard input."
-        " Without any, the samples of the output folder are gone on with.",
+        " Without any, the run goes on with the samples of the output folder.",
     ),
 ]
 Settings = Annotated[

@@ -10,9 +10,9 @@ from virnucpro_kernels.errors import DamagedFileError
 
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run (it holds work/ and results/).")],
-    quick: Annotated[bool, typer.Option("--quick", help="Existence and sizes only.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Check existence and sizes only.")] = False,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove what is damaged; the next start makes it again.")
+        bool, typer.Option("--remove", help="Remove damaged files, so that the next start makes them again.")
     ] = False,
 ) -> None:
     """List the damaged files of a run. Exit code 0 where there are none, else 3."""

@@ -1,4 +1,4 @@
-"""One module a subcommand: options in, one function of the package called, nothing else. Heavy imports stay inside."""
+"""The option `--version`, which several commands share."""
 
 import typer
 

@@ -18,13 +18,14 @@ from virnucpro_kernels.weights.registry import (
 
 app = typer.Typer(help="List, fetch, import and verify models.", no_args_is_help=True)
 ModelsDir = Annotated[
-    Path | None, typer.Option(help="Where models lie.", show_default=str(default_models_dir()), file_okay=False)
+    Path | None,
+    typer.Option(help="Folder of imported models.", show_default=str(default_models_dir()), file_okay=False),
 ]
 
 
 @app.command("list")
 def list_models(models_dir: ModelsDir = None) -> None:
-    """Show the models at hand: name, window length, encoders, state, directory."""
+    """List the models: name, window length, encoders, state, folder."""
     rows: list[tuple[str, ...]] = [("MODEL", "WINDOW", "NUCLEOTIDE", "PROTEIN", "STATE", "DIRECTORY")]
     directories = model_directories(models_dir)
     rows += [_row(directory) for directory in directories]
@@ -69,7 +70,7 @@ def import_files(
     window_length: Annotated[int, typer.Option(min=3, help="Window length of the classifier in bp.")],
     protein: Annotated[Path, typer.Option(help="ESM-2: fair-esm's .pt, or a directory in Hugging Face format.")],
     nucleotide: Annotated[Path, typer.Option(help="Directory of DNABERT-S with its tokenizer.json.")],
-    classifier: Annotated[Path, typer.Option(help="500_model.pth or the like.")],
+    classifier: Annotated[Path, typer.Option(help="Checkpoint of the classifier, such as 500_model.pth.")],
     models_dir: ModelsDir = None,
 ) -> None:
     """Make a model of original files on this machine, after checking them. Nothing in them is run."""
@@ -103,10 +104,12 @@ def _show(model: Model) -> None:
 
 @app.command("verify")
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Names or directories; all models if none.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names or folders of models; all models by default.")
+    ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Take the checksum of every file again. Exit code 3 if one is damaged."""
+    """Compute the checksum of every file again. Exit code 3 where one is damaged."""
     from virnucpro_kernels.weights.load import verify as find_problems
 
     directories = [find_directory(name, models_dir) for name in names] if names else model_directories(models_dir)

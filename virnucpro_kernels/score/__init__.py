@@ -1,1 +1,7 @@
-"""Stages `classify` and `collect`: vectors become scores, and scores the tables of a sample."""
+"""From the vectors of a chunk to its scores, and from the scores of a sample to its tables.
+
+Commands use `classify`, `collect` and `thresholds`; `run` uses `thresholds`, which imports neither torch nor pandas.
+`tools` reads results with the names that `tables` and `original_tables` define. The others serve `collect` alone:
+`sample_reader` (tables of the pool and scores, batch by batch), `scoring` (frames to windows to contigs),
+`external_sort`, `viral_fasta` and `run_record`.
+"""

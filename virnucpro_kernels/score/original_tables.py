@@ -30,8 +30,8 @@ OriginalFormat = Literal["original", "broad", "none"]
 FRAME_FILE = "prediction_results.txt"
 WINDOW_FILE = "prediction_results_highestscore.csv"
 
-_FRAME_HEADER = b"Sequence_ID\tPrediction\tscore1\tscore2\n"
-_WINDOW_HEADER = {
+FRAME_COLUMNS = ("Sequence_ID", "Prediction", "score1", "score2")
+WINDOW_COLUMNS = {
     "original": ("Modified_ID", "Is_Virus"),
     "broad": ("Modified_ID", "Is_Virus", "max_score_0", "max_score_1"),
 }
@@ -77,7 +77,7 @@ class OriginalFiles:
     def __enter__(self) -> Self:
         with self._stack:
             self._file = self._stack.enter_context((self._directory / FRAME_FILE).open("wb"))
-            self._file.write(_FRAME_HEADER)
+            self._file.write(("\t".join(FRAME_COLUMNS) + "\n").encode())
             self._by_name = self._stack.enter_context(ExternalSort("name", self._directory))
             self._stack = self._stack.pop_all()
         return self
@@ -111,7 +111,7 @@ class OriginalFiles:
                 tables = by_place.tables()
             file = stack.enter_context((self._directory / WINDOW_FILE).open("w", encoding="utf-8", newline=""))
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(_WINDOW_HEADER[self._flavour])
+            writer.writerow(WINDOW_COLUMNS[self._flavour])
             for table in tables:
                 writer.writerows(_window_rows(table, self._flavour))
 

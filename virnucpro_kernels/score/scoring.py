@@ -9,8 +9,8 @@ from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 
-#: Probabilities are rounded to what the tables print before anything is decided on them, so that a reader of the
-#: tables comes to the same calls.
+#: Decimal places of probabilities. They are rounded to what the tables print before anything is decided on them, so
+#: that a reader of the tables comes to the same calls.
 DECIMALS = 6
 
 TIERS = ("low", "medium", "high")
@@ -22,13 +22,13 @@ class WindowScores:
     """Scores of w windows; only those with a frame are scored.
 
     Attributes:
-        scored: bool (w,).
-        logit: float64 (w,), mean of the highest and the lowest frame logit; NaN where not scored.
-        p_virus: float64 (w,), its sigmoid.
-        margin: float64 (w,), highest score2 minus highest score1 of the original; NaN where not scored.
-        is_virus: bool (w,), the original's decision: margin >= 0.
-        best_frame: int64 (w,), the frame of the highest logit, 0 to 5, the first of equal ones; -1 where not scored.
-        highest: float32 (w, 2), the highest score1 and the highest score2; NaN where not scored.
+        scored: Whether the window has a frame, bool (w,).
+        logit: Mean of the highest and the lowest frame logit, float64 (w,); NaN where not scored.
+        p_virus: Sigmoid of the logit, float64 (w,).
+        margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
+        is_virus: The original's decision, bool (w,): margin >= 0.
+        best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
+        highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
 
     scored: Bools
@@ -45,13 +45,14 @@ class ContigScores:
     """Scores of m contigs.
 
     Attributes:
-        scored_windows: int64 (m,).
-        covered: float64 (m,), share of the contig's bases in scored windows; NaN for an empty contig.
-        window_calls: int64 (m, 3), scored windows that are host, ambiguous, viral.
-        p_virus: float64 (m,), sigmoid of the scored windows' mean logit, weighted with their lengths; NaN without.
-        call: int64 (m,), index into `CALLS`.
-        tier: int64 (m,), index into `TIERS`; -1 where not viral.
-        best_window: int64 (m,), number, from 1, of the first window of the highest p_virus; 0 without any.
+        scored_windows: Number of scored windows, int64 (m,).
+        covered: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig.
+        window_calls: Numbers of scored windows that are host, ambiguous and viral, int64 (m, 3).
+        p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (m,); NaN where
+            there are none.
+        call: Index into `CALLS`, int64 (m,).
+        tier: Index into `TIERS`, int64 (m,); -1 where not viral.
+        best_window: Number, from 1, of the first window of the highest p_virus, int64 (m,); 0 where there is none.
     """
 
     scored_windows: Int64s
@@ -64,14 +65,14 @@ class ContigScores:
 
 
 def sigmoid(logit: npt.ArrayLike) -> Float64s:
-    """1 / (1 + exp(-logit)) in float64, without overflow, rounded to `DECIMALS`."""
+    """Return 1 / (1 + exp(-logit)) in float64, without overflow, rounded to `DECIMALS`."""
     values = np.asarray(logit, np.float64)
     small = np.exp(-np.abs(values))
     return np.round(np.where(values >= 0, 1.0, small) / (1.0 + small), DECIMALS)
 
 
 def is_virus_frame(batch: ContigBatch) -> Bools:
-    """The original's label of each frame, bool (f,): a tie is not a virus."""
+    """Return the original's label of each frame, bool (f,): a tie is not a virus."""
     virus: Bools = batch.scores[:, 1] > batch.scores[:, 0]
     return virus
 
@@ -129,7 +130,7 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
         p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
 
     low, high = thresholds.ambiguous
-    kind = (p >= low).astype(np.int64) + (p >= high)
+    window_call = (p >= low).astype(np.int64) + (p >= high)  # 0 host, 1 ambiguous, 2 viral
     viral = p_virus >= thresholds.viral
     best = np.full(m, -1.0)
     np.maximum.at(best, contig, p)
@@ -140,7 +141,7 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
     return ContigScores(
         scored_windows=count,
         covered=covered,
-        window_calls=np.bincount(3 * contig + kind, minlength=3 * m).reshape(m, 3),
+        window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
         call=np.where(count == 0, CALLS.index("none"), np.where(viral, CALLS.index("viral"), CALLS.index("host"))),
         tier=np.where(viral, (p_virus >= thresholds.medium).astype(np.int64) + (p_virus >= thresholds.high), -1),

@@ -1,12 +1,15 @@
 """The result tables as text: `contigs.tsv`, `windows.tsv` and `frames.tsv.gz`, a batch of contigs at a time.
 
-Tab-separated, one header line, `NA` for what does not exist. A field is quoted as in CSV only where it holds a quote.
-Columns are built and joined by Arrow, at a fraction of the time of a loop over rows.
+Fields are separated by tabs below one header line; `NA` stands for what does not exist. A field is quoted as in CSV
+only where it holds a quote. Arrow builds and joins the columns, which takes a fraction of the time of a loop over rows.
+`CONTIG_COLUMNS`, `WINDOW_COLUMNS` and `FRAME_COLUMNS` define the tables: each column's name and how it is made.
 """
 
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -19,46 +22,36 @@ import pyarrow.compute as pc
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
-from virnucpro_kernels.sequences.arrays import Bools
+from virnucpro_kernels.sequences.arrays import Bools, Int64s
 
 NOT_AVAILABLE = "NA"
 PREDICTIONS = ("others", "virus")
 
-CONTIG_COLUMNS = (
-    *("contig", "description", "length", "status", "windows", "scored_windows", "covered_fraction"),
-    *("viral_windows", "ambiguous_windows", "host_windows", "p_virus", "tier", "call", "best_window", "model"),
-)
-WINDOW_COLUMNS = (
-    *("contig", "window", "start", "end", "status", "short", "frames", "best_frame", "strand"),
-    *("p_virus", "margin", "is_virus", "model"),
-)
-FRAME_COLUMNS = ("contig", "window", "frame", "strand", "logit", "p_virus", "prediction", "model")
-
 _STRANDS = ("+", "-")
 _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> bit & 1) or None for mask in range(64)]
-# Level 6 takes longer than all else.
+# Level 6 would take longer than the rest of the work together.
 _GZIP_LEVEL = 4
 
 
 def integers(values: npt.NDArray[Any], present: Bools | None = None) -> pa.Array:
-    """Integers as text; null where not `present`."""
+    """Return integers as text; null where not `present`."""
     return pc.cast(pa.array(values, mask=None if present is None else ~present), pa.string())
 
 
 def decimals(values: npt.NDArray[np.floating[Any]]) -> pa.Array:
-    """Numbers as text with `DECIMALS` places; null for NaN."""
+    """Return numbers as text with `DECIMALS` places; null for NaN."""
     numbers = pa.array(np.asarray(values, np.float64), mask=np.isnan(values))
     return pc.cast(pc.cast(numbers, pa.decimal128(24, DECIMALS)), pa.string())
 
 
 def words(names: Sequence[str | None], which: npt.NDArray[Any]) -> pa.Array:
-    """One of `names` for each index; null for a negative index."""
+    """Return one of `names` for each index; null for a negative index."""
     indices = np.asarray(which, np.int64)
     return pa.array(names, pa.string()).take(pa.array(indices, mask=indices < 0))
 
 
 def quoted(texts: pa.Array) -> pa.Array:
-    """`texts` as fields of a tab-separated table: quoted as in CSV where they hold a quote, a tab or a line's end."""
+    """Return `texts` as fields of a table: quoted as in CSV where they hold a quote, a tab or the end of a line."""
     special = pc.match_substring_regex(texts, '["\t\r\n]')
     if not pc.any(special).as_py():
         return texts
@@ -67,12 +60,12 @@ def quoted(texts: pa.Array) -> pa.Array:
 
 
 def one_line(texts: pa.Array) -> pa.Array:
-    """`texts` with a blank for each control character (tabs among them)."""
+    """Return `texts` with a blank for each control character (tabs among them)."""
     return pc.replace_substring_regex(texts, "[\x01-\x1f\x7f]|\\x00", " ")
 
 
 def lines(columns: Sequence[pa.Array | str]) -> memoryview:
-    """The rows of a table as UTF-8 lines, null as `NA`; a column that is one string holds it in every row."""
+    """Return the rows of a table as UTF-8 lines, null as `NA`; a column that is one string holds it in every row."""
     text = pc.binary_join_element_wise(
         *columns[:-1],
         pc.binary_join_element_wise(columns[-1], "\n", "", null_handling="replace", null_replacement=NOT_AVAILABLE),
@@ -90,13 +83,104 @@ def deterministic_gzip(path: Path) -> Iterator[IO[bytes]]:
         yield cast(IO[bytes], file)
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Everything that the rows of a batch are made from.
+
+    Attributes:
+        batch: Contigs with windows and frames.
+        windows, contigs: Their scores.
+        model: Text of the column `model`.
+        window_length: Window length of the model in bp.
+    """
+
+    batch: ContigBatch
+    windows: WindowScores
+    contigs: ContigScores
+    model: str
+    window_length: int
+
+    @cached_property
+    def contig(self) -> pa.Array:
+        """IDs of the contigs as fields, string (m,)."""
+        return quoted(self.batch.contig)
+
+    @cached_property
+    def owner(self) -> pa.Array:
+        """Index of each window's contig, (w,)."""
+        return pa.array(self.batch.window_contig)
+
+    @cached_property
+    def frame_window(self) -> Int64s:
+        """Index of each frame's window, int64 (f,)."""
+        return self.batch.frame_window
+
+    @property
+    def window_status(self) -> pa.Array:
+        """Status of each window, string (w,)."""
+        unscored = pc.if_else(pc.equal(self.batch.status, "no_codon"), "no_codon", "no_open_frame").take(self.owner)
+        return pc.if_else(pa.array(self.windows.scored), "scored", unscored)
+
+    @property
+    def is_short(self) -> Bools:
+        """Whether a window has less than half the window length, bool (w,)."""
+        short: Bools = 2 * (self.batch.end - self.batch.start) < self.window_length
+        return short
+
+
+Columns = Mapping[str, Callable[[_Rows], pa.Array | str]]
+
+CONTIG_COLUMNS: Columns = {
+    "contig": lambda rows: rows.contig,
+    "description": lambda rows: quoted(one_line(rows.batch.description)),
+    "length": lambda rows: integers(rows.batch.length),
+    "status": lambda rows: rows.batch.status,
+    "windows": lambda rows: integers(rows.batch.windows),
+    "scored_windows": lambda rows: integers(rows.contigs.scored_windows),
+    "covered_fraction": lambda rows: decimals(rows.contigs.covered),
+    "viral_windows": lambda rows: integers(rows.contigs.window_calls[:, 2]),
+    "ambiguous_windows": lambda rows: integers(rows.contigs.window_calls[:, 1]),
+    "host_windows": lambda rows: integers(rows.contigs.window_calls[:, 0]),
+    "p_virus": lambda rows: decimals(rows.contigs.p_virus),
+    "tier": lambda rows: words(TIERS, rows.contigs.tier),
+    "call": lambda rows: words(CALLS, rows.contigs.call),
+    "best_window": lambda rows: integers(rows.contigs.best_window, rows.contigs.best_window > 0),
+    "model": lambda rows: rows.model,
+}
+WINDOW_COLUMNS: Columns = {
+    "contig": lambda rows: rows.contig.take(rows.owner),
+    "window": lambda rows: integers(rows.batch.window_number),
+    "start": lambda rows: integers(rows.batch.start),
+    "end": lambda rows: integers(rows.batch.end),
+    "status": lambda rows: rows.window_status,
+    "short": lambda rows: words(("False", "True"), rows.is_short),
+    "frames": lambda rows: words(_MASK_NAMES, rows.batch.mask),
+    "best_frame": lambda rows: words(FRAME_NAMES, rows.windows.best_frame),
+    "strand": lambda rows: words(_STRANDS, np.where(rows.windows.scored, rows.windows.best_frame // 3, -1)),
+    "p_virus": lambda rows: decimals(rows.windows.p_virus),
+    "margin": lambda rows: decimals(rows.windows.margin),
+    "is_virus": lambda rows: words(("False", "True"), np.where(rows.windows.scored, rows.windows.is_virus, -1)),
+    "model": lambda rows: rows.model,
+}
+FRAME_COLUMNS: Columns = {
+    "contig": lambda rows: rows.contig.take(pa.array(rows.batch.window_contig[rows.frame_window])),
+    "window": lambda rows: integers(rows.batch.window_number[rows.frame_window]),
+    "frame": lambda rows: words(FRAME_NAMES, rows.batch.frame),
+    "strand": lambda rows: words(_STRANDS, rows.batch.frame // 3),
+    "logit": lambda rows: decimals(rows.batch.logit),
+    "p_virus": lambda rows: decimals(sigmoid(rows.batch.logit)),
+    "prediction": lambda rows: words(PREDICTIONS, is_virus_frame(rows.batch)),
+    "model": lambda rows: rows.model,
+}
+
+
 class Tables:
     """Context manager that writes the three tables into a directory.
 
     Args:
-        directory: where to.
-        model: what the column `model` says.
-        window_length: of the model, in bp; windows under half of it are marked as short.
+        directory: Folder for the tables.
+        model: Text of the column `model`.
+        window_length: Window length of the model in bp; windows under half of it are marked as short.
     """
 
     def __init__(self, directory: Path, *, model: str, window_length: int) -> None:
@@ -105,14 +189,12 @@ class Tables:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._contigs = self._stack.enter_context((self._directory / "contigs.tsv").open("wb"))
-            self._windows = self._stack.enter_context((self._directory / "windows.tsv").open("wb"))
-            self._frames = self._stack.enter_context(deterministic_gzip(self._directory / "frames.tsv.gz"))
-            for file, columns in (
-                (self._contigs, CONTIG_COLUMNS),
-                (self._windows, WINDOW_COLUMNS),
-                (self._frames, FRAME_COLUMNS),
-            ):
+            self._files = (
+                (self._stack.enter_context((self._directory / "contigs.tsv").open("wb")), CONTIG_COLUMNS),
+                (self._stack.enter_context((self._directory / "windows.tsv").open("wb")), WINDOW_COLUMNS),
+                (self._stack.enter_context(deterministic_gzip(self._directory / "frames.tsv.gz")), FRAME_COLUMNS),
+            )
+            for file, columns in self._files:
                 file.write(("\t".join(columns) + "\n").encode())
             self._stack = self._stack.pop_all()
         return self
@@ -124,63 +206,6 @@ class Tables:
 
     def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
         """Append the rows of a batch."""
-        contig = quoted(batch.contig)
-        self._contigs.write(self._contig_lines(batch, contig, contigs))
-        self._windows.write(self._window_lines(batch, contig, windows))
-        self._frames.write(self._frame_lines(batch, contig))
-
-    def _contig_lines(self, batch: ContigBatch, contig: pa.Array, scores: ContigScores) -> memoryview:
-        host, ambiguous, viral = scores.window_calls.T
-        columns = {
-            "contig": contig,
-            "description": quoted(one_line(batch.description)),
-            "length": integers(batch.length),
-            "status": batch.status,
-            "windows": integers(batch.windows),
-            "scored_windows": integers(scores.scored_windows),
-            "covered_fraction": decimals(scores.covered),
-            "viral_windows": integers(viral),
-            "ambiguous_windows": integers(ambiguous),
-            "host_windows": integers(host),
-            "p_virus": decimals(scores.p_virus),
-            "tier": words(TIERS, scores.tier),
-            "call": words(CALLS, scores.call),
-            "best_window": integers(scores.best_window, scores.best_window > 0),
-            "model": self._model,
-        }
-        return lines([columns[name] for name in CONTIG_COLUMNS])
-
-    def _window_lines(self, batch: ContigBatch, contig: pa.Array, scores: WindowScores) -> memoryview:
-        owner = pa.array(batch.window_contig)
-        unscored = pc.if_else(pc.equal(batch.status, "no_codon"), "no_codon", "no_open_frame").take(owner)
-        best, scored = scores.best_frame, scores.scored
-        columns = {
-            "contig": contig.take(owner),
-            "window": integers(batch.window_number),
-            "start": integers(batch.start),
-            "end": integers(batch.end),
-            "status": pc.if_else(pa.array(scored), "scored", unscored),
-            "short": words(("False", "True"), 2 * (batch.end - batch.start) < self._window_length),
-            "frames": words(_MASK_NAMES, batch.mask),
-            "best_frame": words(FRAME_NAMES, best),
-            "strand": words(_STRANDS, np.where(scored, best // 3, -1)),
-            "p_virus": decimals(scores.p_virus),
-            "margin": decimals(scores.margin),
-            "is_virus": words(("False", "True"), np.where(scored, scores.is_virus, -1)),
-            "model": self._model,
-        }
-        return lines([columns[name] for name in WINDOW_COLUMNS])
-
-    def _frame_lines(self, batch: ContigBatch, contig: pa.Array) -> memoryview:
-        window = batch.frame_window
-        columns = {
-            "contig": contig.take(pa.array(batch.window_contig[window])),
-            "window": integers(batch.window_number[window]),
-            "frame": words(FRAME_NAMES, batch.frame),
-            "strand": words(_STRANDS, batch.frame // 3),
-            "logit": decimals(batch.logit),
-            "p_virus": decimals(sigmoid(batch.logit)),
-            "prediction": words(PREDICTIONS, is_virus_frame(batch)),
-            "model": self._model,
-        }
-        return lines([columns[name] for name in FRAME_COLUMNS])
+        rows = _Rows(batch, windows, contigs, self._model, self._window_length)
+        for file, columns in self._files:
+            file.write(lines([column(rows) for column in columns.values()]))

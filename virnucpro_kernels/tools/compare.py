@@ -11,11 +11,11 @@ import pandas as pd
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.arrays import Float64s
+from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 from virnucpro_kernels.tools.result_files import LEVELS, Results, find_samples, find_tables, read_results
-from virnucpro_kernels.tools.vector_files import SUFFIXES, common_names, open_vectors
+from virnucpro_kernels.tools.vector_files import SUFFIXES, VectorFile, common_names, open_vectors
 
-_BLOCK_VECTORS = 4096
+_VECTORS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Mismatch:
     """A row that differs.
 
     Attributes:
-        level: `frames`, `windows`, `contigs` or `vectors`, behind the sample where there are several.
-        id: of the row.
-        kind: `label`, `score`, `vector`, `only in A` or `only in B`.
-        a, b: both labels, or both values of the score that differs most; empty for vectors.
-        difference: largest difference of scores or of a vector's values; empty for labels.
-        cosine: of the two vectors; empty for anything else.
+        level: What the rows stand for: `frames`, `windows`, `contigs` or `vectors`, after the sample where there are
+            several.
+        id: ID of the row.
+        kind: What differs: `label`, `score`, `vector`, `only in A` or `only in B`.
+        a, b: Both labels, or both values of the score that differs most; empty for vectors.
+        difference: Largest difference of scores or of a vector's values; empty for labels.
+        cosine: Cosine of the two vectors; empty for anything else.
     """
 
     level: str
@@ -42,16 +43,16 @@ class Mismatch:
 
 @dataclass
 class Comparison:
-    """What a comparison of one level found.
+    """Result of the comparison of one level.
 
     Attributes:
-        level: see `Mismatch`.
-        both, only_a, only_b: rows.
-        labels_agree: rows with the same label, or None for vectors.
-        compared: names of the scores that both sides have.
-        differences: float64 (n,), largest difference of these scores, or of a vector's values, for each row.
-        cosines: float64 (n,), for vectors.
-        mismatches: all rows that differ by more than the tolerance.
+        level: What the rows stand for, see `Mismatch`.
+        both, only_a, only_b: Numbers of rows.
+        labels_agree: Number of rows with the same label; None for vectors.
+        compared: Names of the scores that both sides have.
+        differences: Largest difference of these scores, or of a vector's values, for each row, float64 (n,).
+        cosines: Cosines of vectors, float64 (n,).
+        mismatches: Rows that differ by more than the tolerance.
     """
 
     level: str
@@ -66,15 +67,15 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether everything is there on both sides, with the same labels, and within the tolerance."""
+        """Whether both sides have the same rows with the same labels and, within the tolerance, the same scores."""
         return not self.mismatches
 
     def lines(self) -> Iterator[str]:
-        """The findings for a person."""
+        """Yield the findings for people."""
         yield f"{self.level}: {self.both:,} in both, {self.only_a:,} only in A, {self.only_b:,} only in B"
         if self.labels_agree is not None and self.both:
-            share = 100 * self.labels_agree / self.both
-            yield f"  labels: {self.labels_agree:,} of {self.both:,} agree ({share:.4g} %)"
+            percent = 100 * self.labels_agree / self.both
+            yield f"  labels: {self.labels_agree:,} of {self.both:,} agree ({percent:.4g} %)"
         if len(self.cosines):
             yield f"  cosine: {_statistics(self.cosines)}"
         if len(self.differences):
@@ -124,8 +125,9 @@ def compare_paths(a: Path, b: Path, tolerance: float) -> list[Comparison]:
     """Compare two result directories, two result tables or two files of vectors, whatever the two paths are.
 
     Args:
-        a, b: of one kind. Directories hold the files of one sample (ours, or the original's `..._merged`), or of a run.
-        tolerance: largest difference of scores, or of the values of vectors, that counts as equal.
+        a, b: Results of one kind. Directories hold the files of one sample (ours, or the original's `..._merged`), or
+            of a run.
+        tolerance: Largest difference of scores, or of the values of vectors, that counts as equal.
 
     Raises:
         DamagedFileError: one of them is missing, damaged, or cannot be compared with the other.
@@ -166,7 +168,7 @@ def _compare_directories(a: Path, b: Path, tolerance: float) -> list[Comparison]
 
 
 def _pairs(a: Path, b: Path) -> Iterator[tuple[Path, Path]]:
-    """The tables to compare of two result directories: for each level, files of the same name where both have one."""
+    """Yield the tables to compare: for each level, files of the same name where both directories have one."""
     tables_a, tables_b = find_tables(a), find_tables(b)
     shared = [level for level in LEVELS if level in tables_a and level in tables_b]
     if not shared:
@@ -193,7 +195,7 @@ def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -
     scores = [name for name in left.columns if name != "label" and name in right.columns]
     values_a, values_b = left[scores].to_numpy(np.float64), right[scores].to_numpy(np.float64)
     apart = np.abs(values_a - values_b)
-    # What neither side scores is no difference; what one side scores alone has another label.
+    # A row that neither side scores does not differ; one that only one side scores has another label.
     has_score = ~np.isnan(apart).all(axis=1) if scores else np.zeros(len(names), np.bool_)
     differences = np.nanmax(apart[has_score], axis=1) if has_score.any() else np.empty(0)
 
@@ -213,7 +215,7 @@ def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -
 
 
 def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
-    """Compare two files of vectors, `.h5` or `.pt`, a block at a time.
+    """Compare two files of vectors, `.h5` or `.pt`, some thousand vectors at a time.
 
     Raises:
         DamagedFileError: a file is damaged, the vectors are of different lengths, or their IDs are not known.
@@ -222,39 +224,41 @@ def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
         left, right = (stack.enter_context(open_vectors(path)) for path in (a, b))
         if len(left) and len(right) and left.dimension != right.dimension:
             raise DamagedFileError(f"{a} has vectors of {left.dimension} values, {b} of {right.dimension}")
-        names_a, names_b = common_names(left, right)
-        index_a, index_b = (pd.Index(names) for names in (names_a, names_b))
+        index_a, index_b = (pd.Index(names) for names in common_names(left, right))
         for path, index in ((a, index_a), (b, index_b)):
             if index.has_duplicates:
                 raise DamagedFileError(f"{path}: {index[index.duplicated()][0]!r} occurs twice")
         place_in_b = index_b.get_indexer(index_a)
         places = np.flatnonzero(place_in_b >= 0)
-        differences, cosines = np.empty(len(places)), np.empty(len(places))
-        for first in range(0, len(places), _BLOCK_VECTORS):
-            part = slice(first, first + _BLOCK_VECTORS)
-            x = left.read(places[part]).astype(np.float64)
-            y = right.read(place_in_b[places[part]]).astype(np.float64)
-            differences[part] = np.abs(x - y).max(axis=1)
-            norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-            with np.errstate(invalid="ignore"):
-                cosines[part] = np.where(norms > 0, (x * y).sum(axis=1) / norms, np.float64((x == y).all()))
-    only_a = [names_a[place] for place in np.flatnonzero(place_in_b < 0).tolist()]
-    only_b = index_b.difference(index_a, sort=False)
+        differences, cosines = _distances(left, right, places, place_in_b[places])
+    only_a, only_b = index_a[place_in_b < 0], index_b.difference(index_a, sort=False)
     mismatches = [Mismatch("vectors", name, "only in A") for name in only_a]
     mismatches += [Mismatch("vectors", name, "only in B") for name in only_b]
     for place in np.flatnonzero(differences > tolerance).tolist():
-        mismatches.append(
-            Mismatch(
-                "vectors",
-                names_a[places[place]],
-                "vector",
-                difference=f"{differences[place]:.6g}",
-                cosine=f"{cosines[place]:.9g}",
-            )
-        )
+        figures = {"difference": f"{differences[place]:.6g}", "cosine": f"{cosines[place]:.9g}"}
+        mismatches.append(Mismatch("vectors", index_a[places[place]], "vector", **figures))
     return Comparison(
         "vectors", len(places), len(only_a), len(only_b), None, ["values"], differences, cosines, mismatches
     )
+
+
+def _distances(left: VectorFile, right: VectorFile, in_left: Int64s, in_right: Int64s) -> tuple[Float64s, Float64s]:
+    """Return the largest difference (m,) and the cosine (m,) of each pair of vectors; zero vectors have cosine 1.
+
+    Args:
+        left, right: Files of vectors.
+        in_left, in_right: Places (m,) of the pairs in the two files.
+    """
+    differences, cosines = np.empty(len(in_left)), np.empty(len(in_left))
+    for first in range(0, len(in_left), _VECTORS_AT_ONCE):
+        part = slice(first, first + _VECTORS_AT_ONCE)
+        x = left.read(in_left[part]).astype(np.float64)
+        y = right.read(in_right[part]).astype(np.float64)
+        differences[part] = np.abs(x - y).max(axis=1)
+        norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+        with np.errstate(invalid="ignore"):
+            cosines[part] = np.where(norms > 0, (x * y).sum(axis=1) / norms, np.float64((x == y).all()))
+    return differences, cosines
 
 
 def write_mismatches(path: Path, comparisons: Sequence[Comparison]) -> None:

@@ -1,8 +1,8 @@
-"""Taking over a finished run of the original tool: its embeddings become ours, and the workflow goes on from there.
+"""Import of a finished run of the original tool: its embeddings become ours, and the workflow goes on from there.
 
 The input is split as for any other run, which gives the frames their rows; the original's vectors find theirs by ID.
-The vectors stay what they were, float32, bit for bit. Which weights made them the original does not say, and so our
-files say that it is not on record.
+The vectors stay the same, float32, bit for bit. The original does not record which weights made them, and our files say
+so.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
 from virnucpro_kernels.weights.registry import Model, find_model
 
 PRECISION = "original"
-#: What the original always uses, and what it calls the files of each.
+#: Encoders that the original always uses, and the names of its files of vectors and frames.
 _ENCODERS: Mapping[Kind, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
 _VECTORS: Mapping[Kind, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
 _FRAMES: Mapping[Kind, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
@@ -43,10 +43,10 @@ class OriginalRun:
     """A run of the original, as its files lie in a folder.
 
     Attributes:
-        name: with which the names of all its files begin.
-        directory: where they lie.
-        window_length: as the name of its windows file has it.
-        input: the sequences that it was given.
+        name: Beginning of the names of all its files.
+        directory: Folder of the files.
+        window_length: Window length, from the name of its file of windows.
+        input: Sequence file that it was given.
     """
 
     name: str
@@ -57,7 +57,14 @@ class OriginalRun:
 
 @dataclass(frozen=True)
 class Imported:
-    """A run that was taken over: its sample, its frames, and where its embeddings lie now."""
+    """A run that was imported.
+
+    Attributes:
+        sample: Name of the sample.
+        input: Its sequence file.
+        frames: Number of frames.
+        embeddings: Folder of the embeddings.
+    """
 
     sample: str
     input: Path
@@ -107,8 +114,8 @@ def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:
     """Return the runs of the original in `directory`, by name.
 
     Args:
-        directory: where the original wrote `…_nucleotide`, `…_protein` and the files beside them.
-        inputs: the input of a run by its name, where it does not lie beside them.
+        directory: Folder in which the original wrote `…_nucleotide`, `…_protein` and the files beside them.
+        inputs: Input of a run by its name, where it does not lie beside them.
 
     Raises:
         UsageError: there is no such run, or its window length or input cannot be told.
@@ -149,10 +156,10 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
     """Split the input of a run into `output_dir`/work and write its embeddings there.
 
     Args:
-        run: see `find_runs`.
-        output_dir: of a run of ours, which takes it over.
-        model: that will score the vectors; names the folder of the embeddings.
-        threads: for splitting.
+        run: Run of the original, see `find_runs`.
+        output_dir: Folder of the run of ours that goes on.
+        model: Model that will score the vectors; it names the folder of the embeddings.
+        threads: Number of processes that split.
 
     Raises:
         DamagedFileError: a file is damaged; the run's frames are not those of its input, or not all have both vectors;
@@ -190,11 +197,11 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
 
 
 class _Places:
-    """Where each frame of a pool is, counted over all its chunks.
+    """Places of the frames of a pool, counted over all its chunks.
 
     Attributes:
-        rows: int64 (n,), of the frames in this order.
-        of_chunk: for each chunk, the places of its frames.
+        rows: Row of each frame in this order, int64 (n,).
+        of_chunk: Places of the frames of each chunk.
     """
 
     def __init__(self, pool: Path, chunks: list[Chunk]) -> None:
@@ -213,10 +220,10 @@ class _Places:
         self._digests = {kind: np.concatenate(parts) for kind, parts in digests.items()}
 
     def find(self, path: Path, ids: list[str]) -> Int64s:
-        """Places (m,) of the frames that a file names.
+        """Return the places (m,) of the frames that a file names.
 
         Raises:
-            DamagedFileError: it names one that the input does not have, or one twice.
+            DamagedFileError: the file names a frame that the input does not have, or a frame twice.
         """
         places = np.fromiter((self._place.get(name, -1) for name in ids), np.int64, len(ids))
         if (places < 0).any():
@@ -233,7 +240,7 @@ class _Places:
         """Compare the frames that the original wrote with those of the input.
 
         Raises:
-            DamagedFileError: they are not the same.
+            DamagedFileError: the frames are not the same.
         """
         path = run.directory / f"{run.name}{_FRAMES[kind]}"
         if not path.exists():
@@ -249,7 +256,7 @@ class _Places:
             raise DamagedFileError(f"{path}: {ids[int(np.argmin(same))]} has another sequence than in the input")
 
     def name(self, place: int) -> str:
-        """ID of the frame at a place."""
+        """Return the ID of the frame at a place."""
         return next(name for name, at in self._place.items() if at == place)
 
 
@@ -262,7 +269,7 @@ def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
 def _gathered(
     run: OriginalRun, kind: Kind, width: int, places: _Places, scratch: Path
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the vectors (n, width) of all frames in the order of their places, in a file in `scratch` for the time.
+    """Yield the vectors (n, width) of all frames in the order of their places, in a temporary file in `scratch`.
 
     Raises:
         DamagedFileError: a file is damaged, has vectors of another width, or not all frames have a vector.

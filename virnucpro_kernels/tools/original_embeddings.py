@@ -22,9 +22,9 @@ class OriginalEmbeddings:
     """The content of one file.
 
     Attributes:
-        kind: what the vectors are.
-        ids: IDs of the frames (n), as `contig_chunk_1F1`.
-        vectors: float32 (n, d), in the order of `ids`.
+        kind: Kind of the vectors.
+        ids: IDs of the frames (n), as in `contig_chunk_1F1`.
+        vectors: Vectors in the order of `ids`, float32 (n, d).
     """
 
     kind: Kind

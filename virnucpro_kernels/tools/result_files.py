@@ -2,9 +2,10 @@
 
 import csv
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 import pandas as pd
@@ -13,7 +14,7 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE
 from virnucpro_kernels.score.tables import NOT_AVAILABLE
 
-#: What the rows of a table are, and the files that hold it, the more telling one first.
+#: What the rows of a table stand for, and the files that hold them, ours first: it says more than the original's.
 LEVELS = {
     "frames": ("frames.tsv.gz", FRAME_FILE),
     "windows": ("windows.tsv", WINDOW_FILE),
@@ -28,10 +29,10 @@ class Results:
     """One table.
 
     Attributes:
-        path: where it was read from.
-        level: key of `LEVELS`.
-        table: by unique ID, a string column `label` (`viral`, `host`, or why there is none) and float64 columns of
-            scores; what has no row in the original's files has none here.
+        path: File that it was read from.
+        level: Key of `LEVELS`.
+        table: Rows by unique ID: a string column `label` (`viral`, `host`, or why there is none) and float64 columns
+            of scores; what has no row in the original's files has none here.
     """
 
     path: Path
@@ -39,74 +40,88 @@ class Results:
     table: pd.DataFrame
 
 
-def _our_frames(raw: pd.DataFrame) -> pd.DataFrame:
-    names = raw["contig"] + "_chunk_" + raw["window"] + raw["frame"]
-    return pd.DataFrame({"id": names, "label": raw["prediction"], "p_virus": raw["p_virus"]})
+@dataclass(frozen=True)
+class _Format:
+    """How a table is read; `score.tables` and `score.original_tables` define its columns.
+
+    Attributes:
+        level: Key of `LEVELS`.
+        id: Pattern of a row's ID, with the names of columns in braces.
+        label: Column of the label.
+        scores: Columns of scores, each by the name that it gets.
+        optional: More of them, which only some versions of the table have.
+        status: Column that says why there is no label, where it is not `scored`.
+        quoting: How fields are quoted: the original writes IDs as they are into one of its files, quotes and all.
+    """
+
+    level: str
+    id: str
+    label: str
+    scores: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+    status: str = ""
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns that tell a table of this format from others."""
+        of_id = {name for _, name, _, _ in Formatter().parse(self.id) if name}
+        return {*of_id, self.label, *self.scores.values(), *filter(None, [self.status])}
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Return the rows that have a label: `id`, `label` and scores."""
+        raw = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=self.quoting)
+        ids = pd.Series("", raw.index, dtype=str)
+        for text, name, _, _ in Formatter().parse(self.id):
+            ids = ids + text + (raw[name] if name else "")
+        label = (
+            raw[self.label].where(raw[self.status] == "scored", raw[self.status]) if self.status else raw[self.label]
+        )
+        table = pd.DataFrame({"id": ids, "label": label})
+        for name, column in {**self.scores, **self.optional}.items():
+            if column in raw:
+                table[name] = raw[column].replace(NOT_AVAILABLE, "nan").astype(float)
+        if {"max_score_0", "max_score_1"} <= set(table):
+            table["margin"] = table["max_score_1"] - table["max_score_0"]
+        return table[table["label"] != NOT_AVAILABLE]
 
 
-def _original_frames(raw: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame({"id": raw["Sequence_ID"], "label": raw["Prediction"]})
-    for ours, theirs in (("p_virus", "score2"), ("p_other", "score1")):
-        if theirs in raw:
-            table[ours] = raw[theirs]
-    return table
-
-
-def _our_windows(raw: pd.DataFrame) -> pd.DataFrame:
-    names = raw["contig"] + "_chunk_" + raw["window"]
-    table = pd.DataFrame({"id": names, "label": raw["is_virus"], "p_virus": raw["p_virus"], "margin": raw["margin"]})
-    return table[table["label"] != NOT_AVAILABLE]
-
-
-def _original_windows(raw: pd.DataFrame) -> pd.DataFrame:
-    table = pd.DataFrame({"id": raw["Modified_ID"], "label": raw["Is_Virus"]})
-    if {"max_score_0", "max_score_1"} <= set(raw):
-        table["max_score_0"] = raw["max_score_0"].astype(float)
-        table["max_score_1"] = raw["max_score_1"].astype(float)
-        table["margin"] = table["max_score_1"] - table["max_score_0"]
-    return table
-
-
-def _contigs(raw: pd.DataFrame) -> pd.DataFrame:
-    label = raw["call"].where(raw["status"] == "scored", raw["status"])
-    return pd.DataFrame({"id": raw["contig"], "label": label, "p_virus": raw["p_virus"]})
-
-
-# Columns that tell a table: its level, and how to read it.
-_FORMATS: dict[tuple[str, ...], tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
-    ("contig", "window", "frame", "p_virus", "prediction"): ("frames", _our_frames),
-    ("Sequence_ID", "Prediction"): ("frames", _original_frames),
-    ("contig", "window", "p_virus", "margin", "is_virus"): ("windows", _our_windows),
-    ("Modified_ID", "Is_Virus"): ("windows", _original_windows),
-    ("contig", "status", "call", "p_virus"): ("contigs", _contigs),
-}
+_FORMATS = (
+    _Format("frames", "{contig}_chunk_{window}{frame}", "prediction", {"p_virus": "p_virus"}),
+    _Format(
+        *("frames", "{Sequence_ID}", "Prediction"),
+        optional={"p_virus": "score2", "p_other": "score1"},
+        quoting=csv.QUOTE_NONE,
+    ),
+    _Format("windows", "{contig}_chunk_{window}", "is_virus", {"p_virus": "p_virus", "margin": "margin"}),
+    _Format(
+        *("windows", "{Modified_ID}", "Is_Virus"),
+        optional={"max_score_0": "max_score_0", "max_score_1": "max_score_1"},
+    ),
+    _Format("contigs", "{contig}", "call", {"p_virus": "p_virus"}, status="status"),
+)
 
 
 def read_results(path: Path) -> Results:
-    """Read a result table, told by its columns, compressed or not.
+    """Read a result table, compressed or not; its columns say which table it is.
 
     Raises:
-        DamagedFileError: it cannot be read, is no such table, holds an ID twice or a score that is no number.
+        DamagedFileError: the file cannot be read, is no such table, holds an ID twice or a score that is no number.
     """
     try:
         header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE)
         columns = [str(name) for name in header]
-        known = next((columns_of for columns_of in _FORMATS if set(columns_of) <= set(columns)), None)
-        if known is None:
+        form = next((form for form in _FORMATS if form.columns <= set(columns)), None)
+        if form is None:
             raise DamagedFileError(f"{path}: no result table (columns: {', '.join(columns[:6])})")
-        level, read = _FORMATS[known]
-        # The original writes IDs as they are into this one file, quotes and all.
-        quoting: Literal[0, 3] = csv.QUOTE_NONE if "Sequence_ID" in known else csv.QUOTE_MINIMAL
-        table = read(pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=quoting))
-        scores = table.columns.difference(["id", "label"])
-        table[scores] = table[scores].replace(NOT_AVAILABLE, "nan").astype(float)
+        table = form.read(path)
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
         raise DamagedFileError(f"{path}: not readable as a result table ({error})") from error
     table["label"] = table["label"].replace(_LABELS)
     twice = table["id"].duplicated()
     if twice.any():
         raise DamagedFileError(f"{path}: {table['id'][twice].iloc[0]!r} occurs twice ({int(twice.sum())} such rows)")
-    return Results(path, level, table.set_index("id"))
+    return Results(path, form.level, table.set_index("id"))
 
 
 def find_tables(directory: Path) -> dict[str, list[Path]]:

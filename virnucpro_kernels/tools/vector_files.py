@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +20,21 @@ SUFFIXES = (".h5", ".pt")
 Vectors = npt.NDArray[np.floating[Any]]
 
 
-class VectorFile(Protocol):
-    """Vectors of frames, read a piece at a time."""
-
-    path: Path
-    dimension: int
-
-    def __len__(self) -> int:
-        """How many."""
-
-    def read(self, places: Int64s) -> Vectors:
-        """Return the vectors (m, d) at `places` (m,)."""
-
-
 @dataclass(frozen=True, eq=False)
 class StoredVectors:
-    """One of our files."""
+    """Vectors of one of our HDF5 files.
+
+    Attributes:
+        path: File of the vectors.
+        reader: Reader of the open file.
+    """
 
     path: Path
     reader: EmbeddingReader
 
     @property
     def provenance(self) -> Provenance:
-        """How the vectors were made."""
+        """Provenance of the vectors."""
         return self.reader.provenance
 
     @property
@@ -59,7 +51,7 @@ class StoredVectors:
         return self.reader.read(first, int(places.max()) + 1)[places - first]
 
     def names(self) -> list[str] | None:
-        """IDs of the frames, from the FASTA file of the chunk where it lies two folders up; None where it does not."""
+        """Return the frames' IDs from the FASTA file of the chunk two folders up; None where there is none."""
         chunks = self.path.resolve().parent.parent / "chunks"
         fna, faa = (chunks / f"{self.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
         if not (fna.exists() and faa.exists()):
@@ -72,7 +64,13 @@ class StoredVectors:
 
 @dataclass(frozen=True, eq=False)
 class OriginalVectors:
-    """One of the original's files."""
+    """Vectors of one of the original's files.
+
+    Attributes:
+        path: File of the vectors.
+        ids: IDs of the frames.
+        vectors: Vectors of the frames, float32 (n, d).
+    """
 
     path: Path
     ids: list[str]
@@ -91,12 +89,15 @@ class OriginalVectors:
         return self.vectors[places]
 
 
+VectorFile = StoredVectors | OriginalVectors
+
+
 @contextmanager
-def open_vectors(path: Path) -> Iterator[StoredVectors | OriginalVectors]:
+def open_vectors(path: Path) -> Iterator[VectorFile]:
     """Open a file by its suffix, `.h5` or `.pt`.
 
     Raises:
-        DamagedFileError: it is damaged or holds no vectors.
+        DamagedFileError: the file is damaged or holds no vectors.
     """
     if path.suffix == ".h5":
         with EmbeddingReader(path) as reader:
@@ -108,13 +109,14 @@ def open_vectors(path: Path) -> Iterator[StoredVectors | OriginalVectors]:
         yield OriginalVectors(path, content.ids, content.vectors)
 
 
-def common_names(a: StoredVectors | OriginalVectors, b: StoredVectors | OriginalVectors) -> tuple[list[str], list[str]]:
-    """Names by which the vectors of two files can be told to be of the same frame.
+def common_names(a: VectorFile, b: VectorFile) -> tuple[list[str], list[str]]:
+    """Return names that tell which vectors of two files are of the same frame.
 
-    The original's IDs where both files know them, else rows, which mean the same frame only in files of one chunk.
+    The names are the original's IDs where both files know them, else row numbers, which stand for the same frame only
+    in files of one chunk.
 
     Raises:
-        DamagedFileError: neither is possible.
+        DamagedFileError: the IDs are not known, and the files are not of one chunk.
     """
     names_a, names_b = (file.ids if isinstance(file, OriginalVectors) else file.names() for file in (a, b))
     if names_a is not None and names_b is not None:

@@ -26,10 +26,10 @@ class Checked:
     """A file of a run and what is wrong with it.
 
     Attributes:
-        path: the file.
-        problem: in words; empty for a good file.
-        remedy: the files to remove so that the next start makes `path` again. A finished sample asks for nothing
-            further upstream, so they include the records of the samples that come from `path`.
+        path: File that was checked.
+        problem: Problem in words; empty for a good file.
+        remedy: Files to remove so that the next start makes `path` again. Among them are the records of the samples
+            that come from `path`, because the workflow looks at nothing upstream of a finished sample.
     """
 
     path: Path
@@ -80,7 +80,7 @@ def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
 
 
 def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
-    """The files of a pool. What `split` made is remade by removing the manifest."""
+    """Check the files of a pool; without the manifest, `split` makes all of its files again."""
     manifest = folder / "chunks.tsv"
     if not manifest.exists():
         return
@@ -108,7 +108,7 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
 
 
 def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
-    """The files that the tables were made from, by the list of their checksums; not if they were split again since."""
+    """Check the files that the tables were made from by the list of their checksums, unless they were split since."""
     lines = [line.partition("  ") for line in listing.read_text(encoding="utf-8").splitlines()]
     manifest = remedy[0]
     same_split = any(name == f"../../{manifest.name}" and checksum == sha256(manifest) for checksum, _, name in lines)
@@ -125,7 +125,7 @@ def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Ite
 
 
 def _records_of_pool(folder: Path) -> Iterator[Path]:
-    """The records of the samples whose results come from a pool."""
+    """Yield the records of the samples whose results come from a pool."""
     pool = folder.relative_to(folder.parents[2])
     for record in sorted(folder.parents[2].glob("results/*/run.json")):
         try:
@@ -137,7 +137,7 @@ def _records_of_pool(folder: Path) -> Iterator[Path]:
 
 
 def _check_results(record: Path, quick: bool) -> Iterator[Checked]:
-    """The files of a sample, as its `run.json` lists them."""
+    """Check the files of a sample, as its `run.json` lists them."""
     listed = _checked(record, _read_record)
     yield listed
     if listed.problem:

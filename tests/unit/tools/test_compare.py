@@ -15,8 +15,10 @@ from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import main
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.score import original_tables, tables
 from virnucpro_kernels.score.collect import Sources, collect
 from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour
+from virnucpro_kernels.tools import result_files
 
 Run = Callable[..., tuple[int, str]]
 CONTIGS = [
@@ -246,3 +248,11 @@ def test_a_directory_without_tables_exits_3(tmp_path: Path, run: Run) -> None:
     good = results(tmp_path / "a", CONTIGS)
     assert run(good, tmp_path / "nothing")[0] == 3
     assert run(good, good / "contigs.tsv")[0] == 3
+
+
+def test_every_column_that_is_read_is_one_that_is_written() -> None:
+    ours = [set(columns) for columns in (tables.CONTIG_COLUMNS, tables.WINDOW_COLUMNS, tables.FRAME_COLUMNS)]
+    theirs = [set(original_tables.FRAME_COLUMNS), *map(set, original_tables.WINDOW_COLUMNS.values())]
+    for form in result_files._FORMATS:
+        needed = form.columns | set(form.optional.values())
+        assert any(needed <= written for written in ours + theirs), form
