@@ -47,7 +47,3 @@ def read_manifest(path: Path) -> list[Chunk]:
         FileNotFoundError: there is no such file.
     """
     return read_rows(path, Chunk, remedy="remove it, and the next start writes it anew")
-
-
-#: The checksums of all that a pool's tables are made from, beside its scores; written once all of it is there.
-GATHERED = "gathered.sha256"

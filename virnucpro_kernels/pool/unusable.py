@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import UNUSABLE
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
-
-UNUSABLE = "unusable.tsv"
 
 #: Size and time of change of a file, (0, 0) for what is none.
 Stamp = tuple[int, int]

@@ -6,6 +6,7 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
@@ -126,7 +127,7 @@ def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True
 
 def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
     """The jobs that keep the samples of a pool from being collected: one for each chunk without scores."""
-    manifest = directory / run.split_dir(pool) / "chunks.tsv"
+    manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
         chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))

@@ -13,8 +13,6 @@ from virnucpro_kernels.run.samples import Sample
 
 POOLS = Path("work", "pools.tsv")
 
-#: Bases that make one protein token, roughly: stop-free frames of 150 to 500 bp windows of real sequence.
-BASES_PER_TOKEN = 3
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _COMPRESSION_RATIO = 4
 

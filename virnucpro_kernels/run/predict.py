@@ -7,6 +7,7 @@ from pathlib import Path
 from virnucpro_kernels.embed.gpu import list_gpus, visible_units
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.precisions import check_precision, no_original
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
 from virnucpro_kernels.run.folder import plan_run
 from virnucpro_kernels.run.installation import workflow_root
@@ -58,7 +59,7 @@ def predict(request: Request) -> int:
                 return session.execute(command, environment, gpus)
         plan.write()
         for pool, samples in run.pools.items():
-            manifest = directory / run.split_dir(pool) / "chunks.tsv"
+            manifest = directory / run.split_dir(pool) / MANIFEST
             forget_split_of_repaired(manifest, {sample.name: sample.input for sample in samples})
         return session.execute(command, environment, gpus)
 
