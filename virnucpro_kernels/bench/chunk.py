@@ -19,6 +19,7 @@ from virnucpro_kernels.bench.engine import engine_rate
 from virnucpro_kernels.bench.inputs import random_chunk, random_model
 from virnucpro_kernels.bench.subcommand import run_command
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,8 @@ def _compare_with_engine(
     nucleotide, protein = record["nucleotide"], record["protein"]
     seconds = record["read_seconds"] + nucleotide["seconds"] + protein["seconds"]
     busy = nucleotide["device_seconds"] + protein["device_seconds"]
-    protein_alone = engine_rate(encoder, precision, size.residues + 2, protein["distinct"], alone_seconds, device)
+    tokens = size.residues + SPECIAL_TOKENS
+    protein_alone = engine_rate(encoder, precision, tokens, protein["distinct"], alone_seconds, device)
     nucleotide_alone = engine_rate(
         "dnabert-s",
         "fp16" if precision == "fp8" else precision,

@@ -18,6 +18,7 @@ import torch
 from virnucpro_kernels.bench.inputs import random_model, random_reads
 from virnucpro_kernels.bench.subcommand import run_command
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import SPLIT_RECORD
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def measure_samples(
 
 
 def _rate(encoder: str, precision: str, gpus: int, reads: int, seconds: float, output: Path) -> SampleRate:
-    (split,) = (json.loads(path.read_text()) for path in output.glob("work/*/*/split.json"))
+    (split,) = (json.loads(path.read_text()) for path in output.glob(f"work/*/*/{SPLIT_RECORD}"))
     jobs = [json.loads(path.read_text()) for path in output.glob("work/*/*/*/*.embed.json")]
     if not jobs:
         raise UsageError(f"--sample {reads}: there is no frame in these random reads; take more")

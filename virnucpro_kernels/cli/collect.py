@@ -41,7 +41,7 @@ def collect(
     tier_high: Annotated[float, typer.Option(help="Tier of a viral contig is high from here on.")] = 0.9,
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample."""
-    from virnucpro_kernels.pool.manifest import GATHERED
+    from virnucpro_kernels.pool.file_names import GATHERED
     from virnucpro_kernels.score.collect import Sources
     from virnucpro_kernels.score.collect import collect as collect_sample
     from virnucpro_kernels.score.original_tables import Flavour

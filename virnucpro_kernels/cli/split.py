@@ -51,6 +51,7 @@ def split(
 
     A sample of several whose file cannot be used is left out, and named in unusable.tsv.
     """
+    from virnucpro_kernels.pool.file_names import SPLIT_RECORD
     from virnucpro_kernels.pool.job_record import Job
     from virnucpro_kernels.pool.unusable import NothingUsableError
     from virnucpro_kernels.split.split import SplitOptions, split_pool
@@ -61,7 +62,7 @@ def split(
         Geometry(window_length, layout.value), min_length, duplicate_ids.value, chunk_tokens, min_chunks, threads
     )
     facts = {"geometry": str(options.geometry), "min_length": min_length, "samples": len(samples), "threads": threads}
-    with Job(output_dir / "split.json", "split", facts) as job:
+    with Job(output_dir / SPLIT_RECORD, "split", facts) as job:
         try:
             summary = split_pool(samples, output_dir, options, job.progress)
         except NothingUsableError as error:

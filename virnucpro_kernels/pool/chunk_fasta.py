@@ -7,6 +7,7 @@ import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.file_names import CHUNKS
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 
@@ -103,7 +104,7 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
     Raises:
         DamagedFileError: one is missing or another; the manifest is removed, so that the pool is split again.
     """
-    folder = manifest.parent / "chunks"
+    folder = manifest.parent / CHUNKS
     paths = folder / f"{chunk.chunk}.fna", folder / f"{chunk.chunk}.faa"
     for path, expected in zip(paths, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
         problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""

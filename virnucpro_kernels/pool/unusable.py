@@ -1,15 +1,13 @@
 """Samples that `split` leaves out of a pool, because their input cannot be used: `unusable.tsv` beside the manifest."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virnucpro_kernels.errors import DamagedFileError, UsageError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import UNUSABLE
+from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
-
-UNUSABLE = "unusable.tsv"
 
 #: Size and time of change of a file, (0, 0) for what is none.
 Stamp = tuple[int, int]
@@ -47,9 +45,6 @@ class NothingUsableError(InputError):
         self.unusable = unusable
 
 
-_COLUMNS = [field.name for field in fields(Unusable)]
-
-
 def stamp(path: Path) -> Stamp:
     """Return the stamp of `path`.
 
@@ -76,10 +71,7 @@ def is_own_fault(error: InputError) -> bool:
 
 def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
     """Write the table, a line a sample; only the header where all samples are usable."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(astuple(replace(one, error=" ".join(one.error.split()))) for one in unusable)
+    write_rows(path, Unusable, (replace(one, error=" ".join(one.error.split())) for one in unusable))
 
 
 def read_unusable(path: Path) -> dict[str, Unusable]:
@@ -89,16 +81,8 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
         DamagedFileError: the file is not such a table.
         FileNotFoundError: there is none.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    try:
-        if rows[0] != _COLUMNS:
-            raise ValueError(f"columns {rows[0]}")
-        return {sample: Unusable(sample, int(size), int(changed), error) for sample, size, changed, error in rows[1:]}
-    except (IndexError, ValueError) as error:
-        raise DamagedFileError(
-            f"{path}: damaged ({error}); remove it, and the next start splits the pool again"
-        ) from error
+    rows = read_rows(path, Unusable, remedy="remove it, and the next start splits the pool again")
+    return {row.sample: row for row in rows}
 
 
 def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None:

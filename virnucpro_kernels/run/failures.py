@@ -1,14 +1,15 @@
 """What failed in a run: `results/failed.tsv`, worked out from missing files and the records that the stages keep."""
 
-import csv
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import atomic_path, remove_leftovers
+from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.run.run import CHUNK_STAGES, FAILED, Run
 
 
@@ -121,15 +122,12 @@ def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True
     if not failures:
         path.unlink(missing_ok=True)
         return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(field.name for field in fields(Failure))
-        writer.writerows(map(astuple, failures))
+    write_rows(path, Failure, failures)
 
 
 def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
     """The jobs that keep the samples of a pool from being collected: one for each chunk without scores."""
-    manifest = directory / run.split_dir(pool) / "chunks.tsv"
+    manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
         chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))

@@ -4,22 +4,17 @@ An assignment once made is kept in a table that is only ever appended to; so a s
 touches the last pool and no other.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.samples import Sample
 
 POOLS = Path("work", "pools.tsv")
 
-#: Bases that make one protein token, roughly: stop-free frames of 150 to 500 bp windows of real sequence.
-BASES_PER_TOKEN = 3
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _COMPRESSION_RATIO = 4
-_COLUMNS = ["sample", "pool", "bases"]
 
 
 @dataclass(frozen=True)
@@ -84,21 +79,12 @@ def read_pools(path: Path) -> dict[str, Assignment]:
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    try:
-        if rows[0] != _COLUMNS:
-            raise ValueError(f"columns {rows[0]}")
-        return {sample: Assignment(sample, pool, int(bases)) for sample, pool, bases in rows[1:]}
-    except (IndexError, ValueError) as error:
-        raise DamagedFileError(f"{path}: damaged ({error}); remove it, and samples are pooled anew") from error
+    rows = read_rows(path, Assignment, remedy="remove it, and samples are pooled anew")
+    return {row.sample: row for row in rows}
 
 
 def keep_pools(assignments: Sequence[Assignment], path: Path = POOLS) -> None:
     """Write the table, unless it says the same already: earlier assignments first, as they were."""
     if list(assignments) == list(read_pools(path).values()):
         return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(map(astuple, assignments))
+    write_rows(path, Assignment, assignments)

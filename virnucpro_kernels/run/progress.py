@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.run.pools import BASES_PER_TOKEN, estimate_bases
+from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
+from virnucpro_kernels.run.pools import estimate_bases
 from virnucpro_kernels.run.run import Run
 
 
@@ -50,7 +52,7 @@ class Watcher:
         self._run, self._directory = run, directory
         self._pools = run.pools
         self._guesses = {
-            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_TOKEN
+            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_PROTEIN_TOKEN
             for pool, samples in self._pools.items()
         }
         self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
@@ -88,7 +90,7 @@ class Watcher:
         )
 
     def _manifest(self, pool: str) -> list[Chunk] | None:
-        path = self._directory / self._run.split_dir(pool) / "chunks.tsv"
+        path = self._directory / self._run.split_dir(pool) / MANIFEST
         try:
             changed = path.stat().st_mtime_ns
         except FileNotFoundError:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
+from virnucpro_kernels.pool.file_names import COLLECT_RECORD, ORIGINAL_FILES, RESULT_TABLES, SPLIT_RECORD
+from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
-from virnucpro_kernels.run.pools import BASES_PER_TOKEN, Assignment, assign, estimate_bases, read_pools
+from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
 from virnucpro_kernels.weights.registry import Model, find_model
 
@@ -16,10 +18,6 @@ FAILED = Path("results", "failed.tsv")
 
 #: The stages that every chunk goes through, in order.
 CHUNK_STAGES = ("embed", "merge", "classify")
-
-#: What `collect` always writes of a sample; `original_files` adds the other two.
-TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "viral.fna.gz", "run.json")
-ORIGINAL_FILES = ("prediction_results.txt", "prediction_results_highestscore.csv")
 
 
 @dataclass(frozen=True)
@@ -85,13 +83,13 @@ class Run:
         """The record that a job keeps of itself. `unit` is a sample for `collect` and a pool for all others."""
         match stage:
             case "split":
-                return self.split_dir(unit) / "split.json"
+                return self.split_dir(unit) / SPLIT_RECORD
             case "embed" | "merge":
                 return self.embedding_dir(unit) / f"{chunk}.{stage}.json"
             case "classify":
                 return self.score_dir(unit) / f"{chunk}.{stage}.json"
             case "collect":
-                return Path("results", unit, "collect.json")
+                return Path("results", unit, COLLECT_RECORD)
         raise ValueError(stage)
 
     def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
@@ -110,7 +108,7 @@ class Run:
     @property
     def result_names(self) -> tuple[str, ...]:
         """Names of the files of each sample."""
-        return TABLES if self.config["original_files"] == "none" else TABLES + ORIGINAL_FILES
+        return RESULT_TABLES if self.config["original_files"] == "none" else RESULT_TABLES + ORIGINAL_FILES
 
     def result_paths(self, sample: str) -> list[Path]:
         """The files of a sample."""
@@ -148,7 +146,7 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     unknown = {
         sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
     }
-    new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_TOKEN)
+    new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_PROTEIN_TOKEN)
     return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import write_table
 from virnucpro_kernels.run.config import hint, problems_with, schema
 
 _LISTED = 10
@@ -78,13 +78,9 @@ def _header_problems(header: Sequence[str]) -> list[str]:
 
 def write_sheet(path: Path, samples: Iterable[Sample]) -> None:
     """Write a sheet; inputs become absolute paths, so that the sheet means the same wherever it is read from."""
-    samples = list(samples)
-    pooled = any(sample.pool for sample in samples)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["sample", "input"] + ["pool"] * pooled)
-        for sample in samples:
-            writer.writerow([sample.name, _normal(sample.input)] + [sample.pool] * pooled)
+    rows = [(sample.name, _normal(sample.input), sample.pool) for sample in samples]
+    columns = 3 if any(pool for *_, pool in rows) else 2
+    write_table(path, ("sample", "input", "pool")[:columns], (row[:columns] for row in rows))
 
 
 def problems_among(samples: Sequence[Sample]) -> list[str]:

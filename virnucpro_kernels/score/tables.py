@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.sample_reader import Block
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
@@ -105,9 +106,9 @@ class Tables:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._contigs = self._stack.enter_context((self._directory / "contigs.tsv").open("wb"))
-            self._windows = self._stack.enter_context((self._directory / "windows.tsv").open("wb"))
-            self._frames = self._stack.enter_context(deterministic_gzip(self._directory / "frames.tsv.gz"))
+            self._contigs = self._stack.enter_context((self._directory / CONTIG_TABLE).open("wb"))
+            self._windows = self._stack.enter_context((self._directory / WINDOW_TABLE).open("wb"))
+            self._frames = self._stack.enter_context(deterministic_gzip(self._directory / FRAME_TABLE))
             for file, columns in (
                 (self._contigs, CONTIG_COLUMNS),
                 (self._windows, WINDOW_COLUMNS),

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Int64s
-
-#: Tokens a frame beyond its residues: the start and the end that the encoder adds.
-SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True, eq=False)

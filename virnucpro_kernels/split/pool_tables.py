@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.file_names import CONTIGS, WINDOWS
 from virnucpro_kernels.pool.labels import STATUSES
-from virnucpro_kernels.pool.tables import CONTIGS, WINDOWS, WORDS
+from virnucpro_kernels.pool.schemas import CONTIG_SCHEMA, WINDOW_SCHEMA, WORDS
 from virnucpro_kernels.sequences.arrays import SequenceArray, Uint8s
 from virnucpro_kernels.split.second_pass import ContigLines
 from virnucpro_kernels.split.windows import Windows
@@ -103,7 +104,7 @@ class WindowTable:
             masks,
             first_row,
         )
-        self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOWS, strict=True)])
+        self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOW_SCHEMA, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
         self.frames += int(frames.sum())
@@ -144,12 +145,12 @@ class ContigTable:
 @contextmanager
 def open_windows(directory: Path) -> Iterator[WindowTable]:
     """Open windows.parquet in `directory`; it appears when the block ends without an error."""
-    with _open_table(directory / "windows.parquet", WINDOWS) as table:
+    with _open_table(directory / WINDOWS, WINDOW_SCHEMA) as table:
         yield WindowTable(table)
 
 
 @contextmanager
 def open_contigs(directory: Path, samples: Sequence[str]) -> Iterator[ContigTable]:
     """Open contigs.parquet in `directory` for contigs of `samples`; it appears when the block ends without an error."""
-    with _open_table(directory / "contigs.parquet", CONTIGS) as table:
+    with _open_table(directory / CONTIGS, CONTIG_SCHEMA) as table:
         yield ContigTable(table, samples)

@@ -19,10 +19,11 @@ import numpy as np
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.file_names import CHUNKS, CONTIGS, MANIFEST, UNUSABLE, WINDOWS
 from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, SPECIAL_TOKENS
 from virnucpro_kernels.pool.unusable import (
-    UNUSABLE,
     NothingUsableError,
     Stamp,
     Unusable,
@@ -44,10 +45,6 @@ from virnucpro_kernels.split.workers import Workers
 
 if TYPE_CHECKING:
     from virnucpro_kernels.split.pool_tables import ContigTable, WindowTable
-
-#: Bases of a DNABERT-S token; 4.7 to 5.0 were measured on frames of viruses, bacteria, archaea, plants, vertebrates.
-#: Two tokens a frame come on top.
-BASES_PER_TOKEN = 4.9
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,12 @@ def split_pool(
         UsageError: a file changed between the two readings.
         VirnucproError: a worker process died.
     """
-    manifest = directory / "chunks.tsv"
+    manifest = directory / MANIFEST
     # From here on the other files do not belong to an older manifest any more.
     manifest.unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
     copies = [directory / f".input-{number}" for number in range(len(samples))]
-    made = [directory / name for name in ("contigs.parquet", "windows.parquet", "chunks", UNUSABLE, "chunks.tsv")]
+    made = [directory / name for name in (CONTIGS, WINDOWS, CHUNKS, UNUSABLE, MANIFEST)]
     remove_leftovers(*copies, *made)
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(options.threads))
@@ -134,7 +131,7 @@ def split_pool(
         plan = plan_chunks(_sum(counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
         with (
             open_contigs(directory, [name for name, _ in samples if name not in left_out]) as contigs,
-            ChunkFiles(directory / "chunks", len(plan)) as files,
+            ChunkFiles(directory / CHUNKS, len(plan)) as files,
         ):
             splitter.share_out(counts, plan, contigs, files)
             if (contigs.contigs, files.rows) != (windows.contigs, np.diff(plan.borders).tolist()):
@@ -286,7 +283,8 @@ def _describe(plan: ChunkPlan, files: ChunkFiles, geometry: Geometry) -> list[Ch
             chunk=files.names[number],
             rows=files.rows[number],
             protein_tokens=int(plan.tokens[number]),
-            nucleotide_tokens=round(files.bases[number] / BASES_PER_TOKEN) + 2 * files.rows[number],
+            nucleotide_tokens=round(files.bases[number] / BASES_PER_NUCLEOTIDE_TOKEN)
+            + SPECIAL_TOKENS * files.rows[number],
             min_residues=int(plan.min_residues[number]),
             max_residues=int(plan.max_residues[number]),
             nucleotide_sha256=files.checksums(number)[0],

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Kind, Provenance
@@ -126,7 +127,7 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
     geometry = Geometry(run.window_length, "original")
     pool = output_dir / "work" / str(geometry) / sample.name
     split_pool([(sample.name, run.input)], pool, SplitOptions(geometry, threads=threads), lambda *_: None)
-    chunks = read_manifest(pool / "chunks.tsv")
+    chunks = read_manifest(pool / MANIFEST)
     places = _Places(pool, chunks)
     embeddings = pool / model.encoders_id(PRECISION)
     widths: dict[Kind, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
@@ -156,7 +157,7 @@ class _Places:
         self.of_chunk: list[slice] = []
         rows, digests = [np.empty(0, np.int64)], {kind: [np.empty(0, np.uint64)] for kind in _ENCODERS}
         for chunk in chunks:
-            frames = read_frames(*check_fasta(pool / "chunks.tsv", chunk))
+            frames = read_frames(*check_fasta(pool / MANIFEST, chunk))
             first = len(self._place)
             self._place |= {name: first + index for index, name in enumerate(frames.ids)}
             self.of_chunk.append(slice(first, first + len(frames)))

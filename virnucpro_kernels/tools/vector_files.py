@@ -12,6 +12,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
+from virnucpro_kernels.pool.file_names import CHUNKS
 from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
 
@@ -60,7 +61,7 @@ class StoredVectors:
 
     def names(self) -> list[str] | None:
         """IDs of the frames, from the FASTA file of the chunk where it lies two folders up; None where it does not."""
-        chunks = self.path.resolve().parent.parent / "chunks"
+        chunks = self.path.resolve().parent.parent / CHUNKS
         fna, faa = (chunks / f"{self.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
         if not (fna.exists() and faa.exists()):
             return None
