@@ -1,7 +1,7 @@
-"""Pools: which samples share their chunks, so that many small ones do not each load the model.
+"""Pools: sets of samples that share their chunks, so that the model is not loaded once for every small sample.
 
-An assignment once made is kept in a table that is only ever appended to; so a sample added at the end of the sheet
-touches the last pool and no other.
+Assignments of samples to pools are kept in a table, and new ones are appended to it. So a sample that is added at the
+end of the sheet changes the last pool and no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,10 @@ def assign(
     that one stays within `pool_bases`, else into a new pool that takes the sample's name.
 
     Args:
-        samples: all samples of the run.
-        known: earlier assignments by sample, in the order they were made.
-        bases: about how many bases each sample without a known pool has.
-        pool_bases: bases that fill about one chunk.
+        samples: All samples of the run.
+        known: Assignments of earlier starts by sample, in the order in which they were made.
+        bases: Estimated number of bases of each sample without a known pool.
+        pool_bases: Number of bases that fill about one chunk.
     """
     filled: dict[str, int] = {}
     last = ""
@@ -62,7 +62,7 @@ def assign(
 
 
 def estimate_bases(path: Path) -> int:
-    """About how many bases a sequence file holds, from its size, its compression and its format."""
+    """Return an estimate of the bases in a sequence file, from its size, its compression and its format."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(6)
@@ -72,7 +72,7 @@ def estimate_bases(path: Path) -> int:
 
 
 def read_pools(path: Path) -> dict[str, Assignment]:
-    """Return the kept assignments by sample, in their order; none where there is no file.
+    """Return the assignments in a table by sample, in their order; none where the file does not exist.
 
     Raises:
         DamagedFileError: the file is not such a table.
@@ -84,7 +84,7 @@ def read_pools(path: Path) -> dict[str, Assignment]:
 
 
 def keep_pools(assignments: Sequence[Assignment], path: Path = POOLS) -> None:
-    """Write the table, unless it says the same already: earlier assignments first, as they were."""
+    """Write the table of `assignments`, earlier ones first, unless it holds them already."""
     if list(assignments) == list(read_pools(path).values()):
         return
     write_rows(path, Assignment, assignments)

@@ -31,7 +31,7 @@ def predict(options: PredictOptions) -> int:
 
 
 def _split_repaired_again(start: Start) -> None:
-    """Have the pools split again of which a file was unusable and is another one now."""
+    """Have those pools split again in which a file could not be used and has changed since."""
     run = start.run
     for pool, samples in run.pools.items():
         manifest = start.options.directory / run.split_dir(pool) / MANIFEST

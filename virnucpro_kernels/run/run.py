@@ -1,4 +1,4 @@
-"""A run: its samples, pools and model, and where each of its files lies. The workflow and the commands share it."""
+"""A run: its samples, pools and model, and the path of each of its files. The workflow and the commands share it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ CHUNK_STAGES = ("embed", "merge", "classify")
 
 @dataclass(frozen=True)
 class Run:
-    """What a configuration comes to. All paths are relative to the working directory of the workflow.
+    """The run that a configuration describes. All paths are relative to the working directory of the workflow.
 
     Attributes:
-        config: the complete configuration.
-        samples: in the order of the sheet.
-        assignments: pool of each sample whose sheet names none, earlier ones first.
-        model: window length, encoders, classifier.
-        device: `cpu` or `cuda`.
-        precision: never `auto`.
+        config: Complete configuration.
+        samples: Samples in the order of the sheet.
+        assignments: Pools of the samples whose sheet names none, those of earlier starts first.
+        model: Model, with its window length, encoders and classifier.
+        device: Device of the embedding jobs, `cpu` or `cuda`.
+        precision: Precision of the encoders, never `auto`.
     """
 
     config: Mapping[str, Any]
@@ -47,12 +47,12 @@ class Run:
 
     @property
     def encoders(self) -> str:
-        """Both encoders and the precision, as they stand in paths."""
+        """Name of both encoders and the precision, as it stands in paths."""
         return self.model.encoders_id(self.precision)
 
     @property
     def pools(self) -> dict[str, list[Sample]]:
-        """The samples of each pool, both in the order of the sheet."""
+        """Samples of each pool, both in the order of the sheet."""
         automatic = {assignment.sample: assignment.pool for assignment in self.assignments}
         pools: dict[str, list[Sample]] = {}
         for sample in self.samples:
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def bytes_per_value(self) -> int:
-        """Size of one value of a stored embedding."""
+        """Bytes of one value of a stored embedding."""
         dtype = self.config["embedding_dtype"]
         if dtype == "auto":
             dtype = "float32" if self.precision in {"fp32", "reference", "original"} else "float16"
@@ -80,7 +80,7 @@ class Run:
         return self.embedding_dir(pool) / self.model.model_id
 
     def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
-        """The record that a job keeps of itself. `unit` is a sample for `collect` and a pool for all others."""
+        """Return the path of a job's record. `unit` is a sample for `collect` and a pool for all other stages."""
         match stage:
             case "split":
                 return self.split_dir(unit) / SPLIT_RECORD
@@ -93,7 +93,7 @@ class Run:
         raise ValueError(stage)
 
     def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
-        """The log of a job, as its rule declares it."""
+        """Return the path of a job's log, as its rule declares it."""
         match stage:
             case "split":
                 return Path("logs", stage, self.geometry, f"{unit}.log")
@@ -111,7 +111,7 @@ class Run:
         return RESULT_TABLES if self.config["original_files"] == "none" else RESULT_TABLES + ORIGINAL_FILES
 
     def result_paths(self, sample: str) -> list[Path]:
-        """The files of a sample."""
+        """Return the paths of the files of a sample."""
         return [Path("results", sample, name) for name in self.result_names]
 
 

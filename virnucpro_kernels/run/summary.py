@@ -1,4 +1,4 @@
-"""What a run came to, in a few lines for a person: counts, times, failures, and where to look."""
+"""Summary of a run in a few lines: counts, times, failures, and the files to look at."""
 
 import json
 from collections import Counter
@@ -17,9 +17,13 @@ STAGES = ("split", *CHUNK_STAGES, "collect")
 
 
 def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, went_on: bool = False) -> Iterator[str]:
-    """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look.
+    """Yield the lines at the end of a run: complete samples, their sum, the time of each stage, the files to look at.
 
-    `went_on` says that an earlier start did some of the work, whose time is then part of what is shown.
+    Args:
+        run: The run, which has ended.
+        directory: Folder of the run.
+        failures: Failures of the run, whose samples are left out.
+        went_on: Whether an earlier start did some of the work, so that its time is among those shown.
     """
     failed = {failure.sample for failure in failures}
     warnings = [
