@@ -1,6 +1,6 @@
 """Time and peak memory of `virnucpro collect`, on random reads of 150 bases with made-up scores.
 
-    python benchmarks/collecting.py [--reads 500000 2000000] [--original-files original] [--model builtin-300]
+    python -m benchmarks.collecting [--reads 500000 2000000] [--original-files original] [--model builtin-300]
 
 The reads are split as in any run; their scores are drawn instead of computed.
 """

@@ -1,8 +1,8 @@
 """How long the GPU idles while a chunk is embedded, from a trace of every kernel.
 
-    python benchmarks/idle.py CHUNKS_TSV MODEL [--chunk 00000] [--precision fp16] [--threads 8]
+    python -m benchmarks.idle CHUNKS_TSV MODEL [--chunk 00000] [--precision fp16] [--threads 8]
 
-For instance the chunk and the model that `virnucpro bench --chunk 100000x50 --folder FOLDER` leaves in FOLDER. The
+For instance the chunk and the model that `benchmarks.chunks --chunk 100000x50 --folder FOLDER` leaves in FOLDER. The
 first batch of each encoder is left out, since it waits for kernels to be loaded; in the row of the whole chunk only
 that of the nucleotide encoder is, so that the change from one encoder to the other counts.
 """
@@ -64,8 +64,8 @@ def describe(starts: Floats, ends: Floats, batch_ends: Floats, nucleotide_batche
         begin, end = float(of_stretch[0]), float(of_stretch[-1])
         idle = gaps(starts, ends, begin, end)
         longest = ", ".join(f"{gap / 1e3:.2f}" for gap in idle[:_LONGEST])
-        share = idle.sum() / (end - begin)
-        rows.append(f"| {name} | {len(of_stretch) - 1} | {(end - begin) / 1e6:.2f} | {share:.2%} | {longest} |")
+        fraction = idle.sum() / (end - begin)
+        rows.append(f"| {name} | {len(of_stretch) - 1} | {(end - begin) / 1e6:.2f} | {fraction:.2%} | {longest} |")
     return rows
 
 

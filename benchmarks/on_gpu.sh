@@ -3,7 +3,7 @@
 #
 #   benchmarks/on_gpu.sh OUTPUT_DIR check    tests/gpu: kernels, encoders, engine and scores against their references, in every precision
 #   benchmarks/on_gpu.sh OUTPUT_DIR tune     launch configurations; the best go by hand into virnucpro_kernels/ops/configs.py
-#   benchmarks/on_gpu.sh OUTPUT_DIR bench    virnucpro bench of ESM-2 3B as in docs/performance.md (eight minutes)
+#   benchmarks/on_gpu.sh OUTPUT_DIR bench    benchmarks.encoders of ESM-2 3B as in docs/performance.md (eight minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR dnabert  the same of DNABERT-S (two minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside those of fair-esm and of a dense DNABERT-S, then in fp16 and fp8 with outlier channels (twelve minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
@@ -22,41 +22,40 @@ mkdir -p "$output"
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 status=0
 
-run_bench() { # NAME SECONDS OPTIONS...
-  timeout "$2" "$python" -m virnucpro_kernels bench "${@:3}" --json "$output/$1.json" --markdown "$output/$1.md" 2>&1 |
-    tee "$output/$1.log"
+run_bench() { # MODULE NAME SECONDS OPTIONS...
+  timeout "$3" "$python" -m "benchmarks.$1" "${@:4}" --json "$output/$2.json" --markdown "$output/$2.md" 2>&1 |
+    tee "$output/$2.log"
 }
 
 for step in "$@"; do
   case $step in
     check) timeout 300 "$python" -m pytest tests/gpu --ignore=tests/gpu/test_parity.py -q --maxfail=30 -n 8 -p no:cacheprovider 2>&1 | tee "$output/check.log" | tail -n 60 ;;
-    tune) timeout 330 "$python" benchmarks/tune_kernels.py --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
-    bench) run_bench bench 580 --encoder esm2-3b ;;
-    dnabert) run_bench dnabert 200 --encoder dnabert-s ;;
+    tune) timeout 330 "$python" -m benchmarks.tune_kernels --json "$output/tune.json" 2>&1 | tee "$output/tune.log" ;;
+    bench) run_bench encoders bench 580 --encoder esm2-3b ;;
+    dnabert) run_bench encoders dnabert 200 --encoder dnabert-s ;;
     accuracy) timeout 800 "$python" -m pytest tests/gpu/test_parity.py -q --log-cli-level=INFO -p no:cacheprovider 2>&1 | tee "$output/parity.log" || status=$?
-      run_bench accuracy 450 --encoder esm2-3b --precision fp16,fp8 --workload 168 --rounds 1 --seconds 0 --no-reference \
+      run_bench encoders accuracy 450 --encoder esm2-3b --precision fp16,fp8 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
-    sweep) run_bench sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --no-reference --sweep-budget ;;
+    sweep) run_bench encoders sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --sweep-budget ;;
     engine) folder=$(mktemp -d)
-      timeout 600 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 200000x166 \
-        --folder "$folder" --threads 8 --json "$output/chunk.json" --markdown "$output/chunk.md" 2>&1 | tee "$output/chunk.log" || status=$?
+      run_bench chunks chunk 600 --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 200000x166 \
+        --folder "$folder" --threads 8 || status=$?
       for record in "$folder"/*/fp16/00000.embed.json; do
         cp "$record" "$output/$(basename "${record%/fp16/*}").embed.json"
       done
       rm -r "$folder" ;;
     idle) folder=$(mktemp -d)
-      timeout 280 "$python" -m virnucpro_kernels bench --encoder esm2-3b --precision fp16 --chunk 100000x50 --folder "$folder" \
+      timeout 280 "$python" -m benchmarks.chunks --encoder esm2-3b --precision fp16 --chunk 100000x50 --folder "$folder" \
         --threads 8 --seconds 3 2>&1 | tee "$output/idle.log" &&
-        timeout 300 "$python" benchmarks/idle.py "$folder/100000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
+        timeout 300 "$python" -m benchmarks.idle "$folder/100000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
         tee -a "$output/idle.log" || status=$?
       rm -r "$folder" ;;
     sample) folder=$(mktemp -d)
       gpus=$(nvidia-smi --list-gpus | wc -l)
       several=$([ "$gpus" -gt 1 ] && echo "--gpus $gpus" || true)
       # So that no run has to compile the kernels.
-      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100 \
-        --no-reference --no-layers
-      run_bench sample 1500 --encoder esm2-3b --precision fp16 --sample 1000000 $several --gpus 1 --folder "$folder" || status=$?
+      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
+      run_bench samples sample 1500 --encoder esm2-3b --precision fp16 --reads 1000000 $several --gpus 1 --folder "$folder" || status=$?
       rm -r "$folder" ;;
     *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;
   esac || status=$?

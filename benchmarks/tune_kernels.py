@@ -1,6 +1,6 @@
 """Times every kernel with many launch configurations, on batches like those of a run, and prints the best ones.
 
-    python benchmarks/tune_kernels.py [--only attention] [--json FILE]
+    python -m benchmarks.tune_kernels [--only attention] [--json FILE]
 
 Needs an NVIDIA GPU. What is best goes by hand into `virnucpro_kernels/ops/configs.py`. All candidates are compiled at
 the same time by several processes first; then each is checked against the first one's output and timed alone.

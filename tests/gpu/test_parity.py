@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 
-from virnucpro_kernels.bench.accuracy import compare, vectors
+from benchmarks.reference import compare_vectors, vectors
 from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
@@ -22,7 +22,7 @@ GPU = torch.device("cuda")
 SEQUENCES, BUDGET = 1000, 33_792
 #: Tokens of a sequence; of ESM-2, 1 to 1,100 residues.
 WORKLOADS = {"esm2-650m": Workload(3, 1102), "esm2-3b": Workload(3, 1102), "dnabert-s": Workload(3, 360)}
-#: Cosine of the worst pooled vector.
+#: Cosine of the worst mean vector.
 BOUNDS = {"fp32": 0.99999999, "fp16": 0.99999, "bf16": 0.9997, "fp8": 0.995}
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
@@ -81,7 +81,9 @@ def test_vectors_are_those_of_the_reference(
         pytest.skip("needs compute capability 8.9")
     if attention == "flash-attn":
         pytest.importorskip("flash_attn")
-    found = compare(precision, False, vectors(encoder_of(name, precision, attention), samples(name)), exact(name))
+    found = compare_vectors(
+        precision, False, vectors(encoder_of(name, precision, attention), samples(name)), exact(name)
+    )
     log.info("%s %s %s: worst cosine %.9f, mean %.9f", name, precision, attention, found.worst, found.mean)
     assert found.sequences == SEQUENCES
     assert found.worst > BOUNDS[precision]

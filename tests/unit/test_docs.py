@@ -13,7 +13,11 @@ from virnucpro_kernels.cli.old_flags import REPLACEMENTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "config" / "README.md", ROOT / ".test/data/README.md"]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *(ROOT / folder / "README.md" for folder in ("config", "benchmarks", ".test/data")),
+    ]
 )
 
 

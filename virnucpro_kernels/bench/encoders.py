@@ -28,27 +28,25 @@ CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
 Encoder = Esm2 | DnabertS
 
 
-def make_encoder(name: str, device: torch.device, *, outliers: bool = False) -> Encoder:
-    """An encoder in fp32 on `device`, ESM-2 initialised as fair-esm does it (seed 0).
+def make_encoder(name: str, device: torch.device) -> Encoder:
+    """Return an encoder of random weights (seed 0) in fp32 on `device`; an ESM-2 is initialised as fair-esm does it.
 
-    :param name: one of `CONFIGS`.
-    :param outliers: plant channels thirty times larger than the others; trained models have such, and low precision
-        suffers from them. ESM-2 only.
+    Args:
+        name: Key of `CONFIGS`.
+        device: Device on which the weights are made and stay.
     """
     config = CONFIGS[name]
     torch.manual_seed(0)
     with device:
         encoder = Esm2(config) if isinstance(config, Esm2Config) else DnabertS(config)
-    encoder.requires_grad_(False).eval().to(device)  # tables of positions are made on the CPU
+    encoder.requires_grad_(False).eval().to(device)  # the tables of positions are made on the CPU
     if isinstance(encoder, Esm2):
         _initialise_as_fair_esm(encoder)
-        if outliers:
-            _plant_outliers(encoder)
     return encoder
 
 
 def _initialise_as_fair_esm(encoder: Esm2) -> None:
-    """Embeddings are normal, attention by Xavier's rule with its gains, the rest by PyTorch's default."""
+    """Initialise embeddings normally, attention by Xavier's rule with its gains, all else by PyTorch's default."""
     encoder.embedding.weight[1] = 0  # padding
     encoder.embedding.weight.mul_(EMBEDDING_SCALE)
     owed = torch.zeros_like(encoder.norm.carried_bias)
@@ -62,40 +60,33 @@ def _initialise_as_fair_esm(encoder: Esm2) -> None:
     encoder.norm.carried_bias.copy_(owed)
 
 
-def _plant_outliers(encoder: Esm2) -> None:
-    hidden = encoder.config.hidden
-    for channel in (3, hidden // 2, hidden - 7):
-        encoder.embedding.weight[:, channel] *= 30
-        for index, block in enumerate(cast("list[Block]", list(encoder.blocks))):
-            block.attention_norm.weight[channel] *= 5
-            block.feed_forward.down.weight[channel] *= 30
-            block.attention_norm.carried_bias[channel] -= 2 * index
-            block.feed_forward_norm.carried_bias[channel] += 3 - 2 * index
-        encoder.norm.carried_bias[channel] -= 2 * len(encoder.blocks)
-
-
 def projections(block: nn.Module) -> list[nn.Linear]:
-    """The four matrix products of a layer, in their order."""
+    """Return the four matrix products of a layer, in their order."""
     return [module for module in block.modules() if isinstance(module, nn.Linear)]
 
 
 def flop_a_token(encoder: Encoder) -> float:
-    """Floating-point operations of the matrix products for one token."""
+    """Return the floating-point operations of the matrix products for one token."""
     return sum(2.0 * layer.weight.numel() for block in encoder.blocks for layer in projections(block))
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Sequences of these lengths, special tokens included: all of one, or evenly spread between two."""
+    """Lengths of sequences, special tokens included: one length, or lengths evenly spread between two.
+
+    Attributes:
+        shortest, longest: Smallest and largest number of tokens of a sequence.
+    """
 
     shortest: int
     longest: int
 
     @classmethod
     def parse(cls, text: str) -> Workload:
-        """`168` or `40-350`.
+        """Read `168` or `40-350`.
 
-        :raises UsageError: something else, or a sequence of nothing but its two special tokens.
+        Raises:
+            UsageError: `text` is not of that form, or a sequence would hold nothing but its two special tokens.
         """
         shortest, dash, longest = text.partition("-")
         ends = (shortest, longest) if dash else (shortest, shortest)
@@ -107,7 +98,7 @@ class Workload:
         return str(self.shortest) if self.shortest == self.longest else f"{self.shortest}-{self.longest}"
 
     def lengths(self, count: int) -> np.ndarray:
-        """Lengths of `count` sequences, always the same."""
+        """Return the lengths of `count` sequences, the same in every call."""
         return np.random.default_rng(0).integers(self.shortest, self.longest + 1, count)
 
 
@@ -116,8 +107,8 @@ class Batches:
     """Packed batches on the device.
 
     Attributes:
-        batches: padded to the budget.
-        utilisation: share of the budget that holds tokens.
+        batches: Batches, padded to the budget.
+        utilisation: Fraction of the budget that holds tokens.
     """
 
     batches: Sequence[PackedBatch]
@@ -125,17 +116,17 @@ class Batches:
 
     @property
     def tokens(self) -> int:
-        """Tokens that belong to sequences."""
+        """Number of tokens that belong to sequences."""
         return sum(int(batch.lengths.sum()) for batch in self.batches)
 
     @property
     def sequences(self) -> int:
-        """Sequences in all batches."""
+        """Number of sequences in all batches."""
         return sum(len(batch.lengths) for batch in self.batches)
 
 
 def batch_of(lengths: Sequence[int] | np.ndarray, device: torch.device, *, padding_tokens: int = 0) -> PackedBatch:
-    """One batch of sequences of these lengths on the device, for what does not look at the tokens: all are 0."""
+    """Return one batch of sequences of these lengths on the device; all tokens are 0, for what does not read them."""
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     tokens = TokenArray(np.zeros(offsets[-1], np.uint8), offsets)
     return pack(tokens, slice(0, len(tokens)), total_tokens=int(offsets[-1]) + padding_tokens).to(device)
@@ -158,8 +149,12 @@ def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, d
     return Batches(batches, utilisation(lengths, plan, budget))
 
 
+#: Random weights are made in fp32; each precision follows from the one before it without another copy.
+PRECISIONS = ("fp32", "bf16", "fp16", "fp8")
+
+
 def convert(encoder: Encoder, precision: str, *, keep: Sequence[int] = ()) -> None:
-    """Bring an fp32 encoder to `precision` in place; `fp8` leaves the layers in `keep` in fp16."""
+    """Convert an encoder in place to `precision`; `fp8` leaves the layers in `keep` in fp16."""
     if precision == "bf16":
         encoder.bfloat16()
     elif precision != "fp32":

@@ -12,7 +12,7 @@ import torch
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
+    """Wait until the device has finished all work that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -21,13 +21,14 @@ def _event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
-def calls_a_second(call: Callable[[], object], seconds: float, device: torch.device, *, at_least: int = 1) -> float:
-    """Rate at which `call` completes, over about `seconds`.
+def calls_per_second(call: Callable[[], object], seconds: float, device: torch.device, *, at_least: int = 1) -> float:
+    """Return the rate at which `call` completes, measured over about `seconds`.
 
-    On a GPU a few calls are kept under way, as the engine does, and no more, so that the end is not far off.
+    On a GPU a few calls are queued ahead, as the engine does it, and no more, so that the last one ends soon after
+    the time is over.
     """
     synchronize(device)
-    under_way: deque[torch.cuda.Event] = deque()
+    queued: deque[torch.cuda.Event] = deque()
     started = time.perf_counter()
     count = 0
     while count < at_least or time.perf_counter() - started < seconds:
@@ -36,15 +37,15 @@ def calls_a_second(call: Callable[[], object], seconds: float, device: torch.dev
         if device.type == "cuda":
             event = _event()
             event.record()
-            under_way.append(event)
-            if len(under_way) > 3:
-                under_way.popleft().synchronize()
+            queued.append(event)
+            if len(queued) > 3:
+                queued.popleft().synchronize()
     synchronize(device)
     return count / (time.perf_counter() - started)
 
 
 def milliseconds(call: Callable[[], object], device: torch.device, *, repeats: int = 20) -> float:
-    """Median time of `call`, warm. Its tensors should be many times larger than the caches."""
+    """Return the median time of `call`, warm. Its tensors should be many times larger than the caches."""
     call()
     synchronize(device)
     if device.type != "cuda":
@@ -64,7 +65,7 @@ def milliseconds(call: Callable[[], object], device: torch.device, *, repeats: i
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes a second of a large copy within the device's memory, counting reading and writing."""
+    """Return the bytes per second of a large copy within the device's memory, counting reading and writing."""
     count = (1 << 30) if device.type == "cuda" else (1 << 26)
     source = torch.ones(count, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -73,11 +74,11 @@ def copy_bandwidth(device: torch.device) -> float:
 
 @dataclass(frozen=True)
 class Memory:
-    """GPU memory in GB, weights included; None on a CPU, where nobody counts it by the tensor.
+    """GPU memory in GB, weights included. None on a CPU, where memory is not counted by tensor.
 
     Attributes:
-        peak: allocated at most.
-        reserved: held by PyTorch.
+        peak: Largest amount that was allocated.
+        reserved: Amount that PyTorch held.
     """
 
     peak: float | None = None
@@ -85,7 +86,7 @@ class Memory:
 
 
 def measure_memory(call: Callable[[], object], device: torch.device) -> Memory:
-    """Run `call`, and say what memory it took."""
+    """Run `call` and return the memory that it took."""
     if device.type != "cuda":
         call()
         return Memory()

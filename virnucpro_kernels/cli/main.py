@@ -69,11 +69,16 @@ app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
-    """Run the command line and exit: user errors become one or two lines on standard error and their exit code."""
+    """Run the `virnucpro` command and exit."""
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line and exit: user errors become one or two lines on standard error and their exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     try:
         code = app(standalone_mode=False)
-        if code == 130:  # how typer hands on a KeyboardInterrupt
+        if code == 130:  # typer's return value after a KeyboardInterrupt
             typer.echo("interrupted", err=True)
     except InterruptedRunError as interruption:
         typer.echo(f"interrupted: {interruption}", err=True)

@@ -1,7 +1,13 @@
-"""A whole chunk, file to files, by the command itself: how near the engine comes to the encoders' own speed."""
+"""Whole chunks, file to files, by `virnucpro embed`: how near the engine comes to the encoders' own speed.
+
+    python -m benchmarks.chunks --folder FOLDER --chunk 200000x50 [--chunk 200000x166] [--encoder esm2-3b]
+
+`--folder` has room for the model (ESM-2 3B: 6 GB), chunks and embeddings.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import shutil
@@ -11,78 +17,49 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
-from virnucpro_kernels.bench.engine import engine_rate
-from virnucpro_kernels.bench.inputs import random_chunk, random_model
-from virnucpro_kernels.bench.subcommand import run_command
+from benchmarks import command
+from benchmarks.inputs import random_chunk, random_model, run_command
+from benchmarks.results import ChunkRate
+from virnucpro_kernels.bench.encoders import Workload, convert, make_encoder
+from virnucpro_kernels.bench.engine import Turns, count_sequences
+from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Seconds
+from virnucpro_kernels.cli.main import run_app
+from virnucpro_kernels.embed.encoders import default_budget
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("virnucpro_kernels.benchmarks")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
 class ChunkSize:
-    """A chunk of frames of one length."""
+    """A chunk of frames of one length.
+
+    Attributes:
+        frames: Number of frames.
+        residues: Residues of each frame.
+    """
 
     frames: int
     residues: int
 
     @classmethod
     def parse(cls, text: str) -> ChunkSize:
-        """`200000x166`.
+        """Read `200000x166`.
 
-        :raises UsageError: something else.
+        Raises:
+            UsageError: `text` is not of that form.
         """
         frames, _, residues = text.partition("x")
         if not (frames.isdecimal() and residues.isdecimal() and int(frames) and int(residues)):
             raise UsageError(f"--chunk {text}: must be FRAMESxRESIDUES, as in 200000x166")
         return cls(int(frames), int(residues))
-
-
-@dataclass(frozen=True)
-class ChunkRate:
-    """Speed of the embed command on one chunk.
-
-    Attributes:
-        encoder: the protein encoder; DNABERT-S comes with it.
-        frames, residues: size of the chunk.
-        seconds: from reading the chunk to complete files, loading of the models aside.
-        protein_tokens, nucleotide_tokens: that were embedded in this time.
-        tokens_per_second: protein tokens over `seconds`.
-        protein_alone_tokens_per_second, nucleotide_alone_tokens_per_second: of each encoder by itself, on batches that
-            lie on the device, of sequences of the same length (nucleotides: of the mean one).
-        of_engine: what both encoders alone would take for these tokens, over `seconds`: 1 is their own speed.
-        device_share: share of `seconds` in which the device ran an encoder.
-        nucleotide_share: share of the device's time that the nucleotide encoder took.
-        packing: share of the token budget that held tokens, protein encoder.
-        start_seconds: from the start of the process to the first finished batch.
-        load_seconds: of both models together.
-        peak_gigabytes: of GPU memory, or of host memory on a CPU.
-        reserved_gigabytes: of GPU memory, what PyTorch held at most.
-    """
-
-    encoder: str
-    precision: str
-    frames: int
-    residues: int
-    seconds: float
-    protein_tokens: int
-    nucleotide_tokens: int
-    tokens_per_second: float
-    protein_alone_tokens_per_second: float
-    nucleotide_alone_tokens_per_second: float
-    of_engine: float
-    device_share: float
-    nucleotide_share: float
-    packing: float
-    start_seconds: float
-    load_seconds: float
-    peak_gigabytes: float
-    reserved_gigabytes: float
 
 
 def measure_chunks(
@@ -97,11 +74,14 @@ def measure_chunks(
 ) -> Iterator[ChunkRate]:
     """Write a model of random weights and chunks of random frames into `folder`, embed each, and yield how fast.
 
-    :param encoder: an ESM-2 of `encoders.CONFIGS`; DNABERT-S of the true shape comes with it.
-    :param folder: has room for the model (ESM-2 3B: 6 GB), chunks and embeddings; model and chunks that are there are
-        used again.
-    :param threads: CPU threads.
-    :param seconds: how long each encoder is measured alone, behind each chunk.
+    Args:
+        encoder: An ESM-2 of `encoders.CONFIGS`; DNABERT-S of the true shape comes with it.
+        precision: Precision of both encoders; DNABERT-S is in fp16 where it is fp8.
+        sizes: Sizes of the chunks.
+        device: Device that computes.
+        folder: Folder for model, chunks and embeddings; model and chunks that are there are used again.
+        threads: CPU threads.
+        seconds: Time that each encoder is measured alone, after each chunk.
     """
     model = random_model(folder, encoder, device)
     for size in sizes:
@@ -119,9 +99,9 @@ def measure_chunks(
 def _embed(
     manifest: Path, model: Path, device: torch.device, precision: str, threads: int
 ) -> tuple[dict[str, Any], float]:
-    """Run the command; return its record, and when its process was started (Unix time)."""
+    """Run the command; return its record, and the Unix time at which its process was started."""
     output = manifest.parent / precision
-    shutil.rmtree(output, ignore_errors=True)  # an attempt that was stopped would be gone on with
+    shutil.rmtree(output, ignore_errors=True)  # else the command would resume an attempt that was stopped
     started = time.time()
     run_command(
         *("embed", manifest, "--chunk", "00000", "--model", model),
@@ -133,13 +113,33 @@ def _embed(
 
 @contextmanager
 def _cpu_threads(count: int) -> Iterator[None]:
-    """Let PyTorch have as many CPU threads as the command had."""
+    """Give PyTorch as many CPU threads as the command had."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def engine_rate(name: str, precision: str, tokens: int, sequences: int, seconds: float, device: torch.device) -> float:
+    """Return the tokens per second of an encoder on batches of the default budget.
+
+    Args:
+        name: Key of `encoders.CONFIGS`.
+        precision: Precision of the encoder.
+        tokens: Tokens of each sequence, special tokens included.
+        sequences: Number of sequences; of very many, those that fill a few batches are measured.
+        seconds: Time of the measurement.
+        device: Device that computes.
+    """
+    encoder = make_encoder(name, device)
+    convert(encoder, precision)
+    workload, budget = Workload(tokens, tokens), default_budget(precision, device)
+    few = sequences if sequences < count_sequences(workload, budget) else 0
+    turns = Turns(encoder, workload, budget, device, sequences=few)
+    turns.measure(seconds)
+    return turns.rates[0]
 
 
 def _compare_with_engine(
@@ -178,11 +178,42 @@ def _compare_with_engine(
         protein_alone_tokens_per_second=protein_alone,
         nucleotide_alone_tokens_per_second=nucleotide_alone,
         of_engine=(protein["tokens"] / protein_alone + nucleotide["tokens"] / nucleotide_alone) / seconds,
-        device_share=busy / seconds,
-        nucleotide_share=nucleotide["device_seconds"] / busy,
+        device_fraction=busy / seconds,
+        nucleotide_fraction=nucleotide["device_seconds"] / busy,
         packing=protein["packing"],
         start_seconds=datetime.fromisoformat(record["first_batch"]).timestamp() - started,
         load_seconds=sum(record["load_seconds"].values()),
         peak_gigabytes=record.get("gpu_allocated_peak_bytes", record["memory_peak_bytes"]) / 1e9,
         reserved_gigabytes=record.get("gpu_reserved_peak_bytes", 0) / 1e9,
     )
+
+
+@app.command()
+def main(
+    chunk: Annotated[
+        list[str],
+        typer.Option(metavar="FRAMESxRESIDUES", help="Size of a chunk, as in 200000x166; may be given several times."),
+    ],
+    folder: command.Folder,
+    encoder: Encoders = None,
+    precision: Precisions = "",
+    device: Device = "auto",
+    seconds: Seconds = 10.0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of `virnucpro embed`.")] = 4,
+    json: Json = None,
+    markdown: command.Markdown = None,
+    compare: command.Compare = None,
+) -> None:
+    """Embed whole chunks of random frames, and each encoder's batches again with nothing between them."""
+    run = command.Run.start(device, json, markdown, compare)
+    encoders, precisions = run.choose(encoder, precision, folder)
+    sizes = [ChunkSize.parse(text) for text in chunk]
+    for name, kind in itertools.product(encoders, precisions):
+        for rate in measure_chunks(name, kind, sizes, run.device, folder, threads=threads, seconds=seconds or 0.0):
+            run.results.chunks.append(rate)
+            run.save()
+    run.finish()
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,4 +1,4 @@
-"""`virnucpro bench --compare` notices what became worse, and says what there was not to compare."""
+"""`--compare` of the benchmarks notices what became worse, and says what there was not to compare."""
 
 import json
 from dataclasses import asdict, replace
@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from virnucpro_kernels.bench.chunk import ChunkRate
-from virnucpro_kernels.bench.comparison import compare, read_figures
-from virnucpro_kernels.bench.layer import Part
-from virnucpro_kernels.bench.results import Layer, Rate, Results
-from virnucpro_kernels.bench.sample import SampleRate
-from virnucpro_kernels.cli.main import app
+from benchmarks import encoders
+from benchmarks.comparison import compare, read_figures
+from benchmarks.layer import Layer, Part
+from benchmarks.results import ChunkRate, Results, SampleRate
+from virnucpro_kernels.bench.results import Rate
 from virnucpro_kernels.errors import UsageError
 
 CHUNK = ChunkRate(
@@ -27,8 +26,8 @@ CHUNK = ChunkRate(
     protein_alone_tokens_per_second=107_000.0,
     nucleotide_alone_tokens_per_second=2_000_000.0,
     of_engine=0.97,
-    device_share=0.98,
-    nucleotide_share=0.05,
+    device_fraction=0.98,
+    nucleotide_fraction=0.05,
     packing=0.99,
     start_seconds=6.0,
     load_seconds=2.0,
@@ -49,9 +48,6 @@ RATE = Rate(
     ceiling_tokens_per_second=115_000.0,
     of_ceiling=0.913,
     teraflop_per_second=595.0,
-    reference_tokens_per_second=None,
-    reference_sequences_per_second=None,
-    reference_peak_gigabytes=None,
     peak_gigabytes=6.7,
     reserved_gigabytes=7.0,
     rounds=[(105_000.0, 115_000.0)],
@@ -163,17 +159,19 @@ def test_nothing_in_common_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("factor", "exit_code"), [(0.001, 0), (1000.0, 1)], ids=["faster", "slower"])
 def test_the_exit_code_says_so(tmp_path: Path, factor: float, exit_code: int) -> None:
     old, now = tmp_path / "old.json", tmp_path / "now.json"
-    options = ["bench", "--device", "cpu", "--preset", "10", "--workload", "9", "--no-layers", "--no-reference"]
+    options = ["--device", "cpu", "--preset", "10", "--workload", "9", "--no-layers", "--no-reference"]
     options += ["--json", str(now)]
-    assert CliRunner().invoke(app, options).exit_code == 0
+    assert CliRunner().invoke(encoders.app, options).exit_code == 0
     results = json.loads(now.read_text())
     results["rates"][0]["tokens_per_second"] *= factor
     old.write_text(json.dumps(results))
-    result = CliRunner().invoke(app, [*options, "--compare", str(old)])
+    result = CliRunner().invoke(encoders.app, [*options, "--compare", str(old)])
     assert result.exit_code == exit_code
     assert f"1 of 1 earlier figures ({old}) were measured again: {exit_code} are over 5% worse" in result.output
     assert "measured for less than a second" in result.output
-    result = CliRunner().invoke(app, [*options, "--workload", "12", "--encoder", "esm2-35m", "--compare", str(old)])
+    result = CliRunner().invoke(
+        encoders.app, [*options, "--workload", "12", "--encoder", "esm2-35m", "--compare", str(old)]
+    )
     assert isinstance(result.exception, UsageError)
     assert json.loads(now.read_text())["rates"][0]["encoder"] == "esm2-35m"
 
@@ -184,7 +182,7 @@ def test_the_exit_code_says_so(tmp_path: Path, factor: float, exit_code: int) ->
 def test_what_is_no_benchmark_is_refused_at_once(tmp_path: Path, content: str) -> None:
     old = tmp_path / "old"
     old.write_text(content)
-    result = CliRunner().invoke(app, ["bench", "--device", "cpu", "--preset", "10", "--compare", str(old)])
+    result = CliRunner().invoke(encoders.app, ["--device", "cpu", "--preset", "10", "--compare", str(old)])
     assert "esm2" not in result.output
     assert isinstance(result.exception, UsageError)
     assert "not the JSON of a benchmark" in str(result.exception)

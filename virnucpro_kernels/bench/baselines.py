@@ -1,4 +1,4 @@
-"""The ceiling: the matrix products of all layers at the engine's own shapes and types, and nothing between them."""
+"""What the engine's speed is held against: the ceiling, the matrix products of all layers with nothing between them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from virnucpro_kernels.ops.linear import Operand, linear
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
 
 
-def products(encoder: Encoder, tokens: int) -> Callable[[], None]:
-    """Return a function that runs all matrix products for `tokens` rows once.
+def matrix_products(encoder: Encoder, tokens: int) -> Callable[[], None]:
+    """Return a function that runs all matrix products of an encoder once, at the engine's own shapes and types.
 
-    Inputs are normal random numbers, since on other ones a GPU is faster. Where the library takes a place for the
-    result, it gets one, so that nothing but the product is timed.
+    The inputs are normal random numbers, because a GPU multiplies zeros and constants faster. Where the library can
+    write into a given tensor, it gets one, so that nothing but the product is timed.
+
+    Args:
+        encoder: Encoder in the precision to measure.
+        tokens: Number of rows of the activations.
     """
     inputs: dict[tuple[int, bool], Operand] = {}
     calls: list[Callable[[], object]] = []
-    places: dict[int, torch.Tensor] = {}
+    results: dict[int, torch.Tensor] = {}
     for block in encoder.blocks:
         for layer in projections(block):
             x = _input(layer, tokens, inputs)
@@ -29,8 +33,8 @@ def products(encoder: Encoder, tokens: int) -> Callable[[], None]:
                 calls.append(_fp8_call(x, layer))
             else:
                 width = layer.out_features
-                place = places.setdefault(width, torch.empty(tokens, width, dtype=x.dtype, device=x.device))
-                calls.append(_plain_call(x, layer.weight, place))
+                result = results.setdefault(width, torch.empty(tokens, width, dtype=x.dtype, device=x.device))
+                calls.append(_plain_call(x, layer.weight, result))
 
     @torch.inference_mode()
     def run() -> None:
@@ -51,8 +55,8 @@ def _input(layer: nn.Linear, tokens: int, made: dict[tuple[int, bool], Operand])
     return made[key]
 
 
-def _plain_call(x: torch.Tensor, weight: torch.Tensor, place: torch.Tensor) -> Callable[[], object]:
-    return lambda: torch.mm(x, weight.t(), out=place)
+def _plain_call(x: torch.Tensor, weight: torch.Tensor, result: torch.Tensor) -> Callable[[], object]:
+    return lambda: torch.mm(x, weight.t(), out=result)
 
 
 def _fp8_call(x: RowScaled, layer: nn.Linear) -> Callable[[], object]:

@@ -1,17 +1,19 @@
-"""`virnucpro bench --sample` runs the workflow, and says how long it took."""
+"""`benchmarks.samples` runs the workflow, and says how long it took."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import virnucpro
+from tests.helpers.runs import ROOT, call
 
 
 def test_a_sample_is_measured_from_fasta_to_tables(tmp_path: Path) -> None:
     work, results, table = tmp_path / "work", tmp_path / "b.json", tmp_path / "b.md"
-    options = ("--device", "cpu", "--encoder", "esm2-8m", "--sample", "30", "--folder", work)
-    ended = virnucpro("bench", *options, "--json", results, "--markdown", table)
+    options = ("--device", "cpu", "--encoder", "esm2-8m", "--reads", "30", "--folder", work)
+    command = (sys.executable, "-m", "benchmarks.samples", *options, "--json", results, "--markdown", table)
+    ended = call(command, ROOT, PYTHONPATH=str(ROOT))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (sample,) = json.loads(results.read_text())["samples"]
     assert (sample["encoder"], sample["precision"], sample["gpus"], sample["reads"]) == ("esm2-8m", "fp32", 0, 30)

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from virnucpro_kernels.bench.results import Results
+from benchmarks.results import Results
+from virnucpro_kernels.bench.results import WORSE
 from virnucpro_kernels.errors import UsageError
 
-WORSE = 0.05
-#: A rate has to be measured for so many seconds to be as sure as that.
+#: A rate that was measured for fewer seconds varies by more than `WORSE`.
 _LONG_ENOUGH = 1.0
 _RATE = "tokens/s"
-#: Of each list of the results: what a row is called, and its figures that are compared by what they are called.
+#: For each list of the results: the name of a row, and the figures that are compared, with their names.
 _COMPARED = {
     "rates": (
         "{encoder} {precision} {workload} budget {token_budget}",
@@ -36,18 +36,18 @@ _COMPARED = {
 
 @dataclass(frozen=True)
 class Figures:
-    """What can be compared of a run.
+    """Figures of a run that can be compared.
 
     Attributes:
-        values: by the name of the row and the figure's own.
-        short: rows whose rate was measured for less than a second.
+        values: Figures by the name of their row and their own.
+        short: Rows whose rate was measured for less than a second.
     """
 
     values: Mapping[tuple[str, str], float]
     short: frozenset[str]
 
     def rows(self) -> str:
-        """Names of the rows."""
+        """Return the names of the rows."""
         return ", ".join(dict.fromkeys(f"`{row}`" for row, _ in self.values)) or "nothing"
 
 
@@ -56,10 +56,10 @@ class Comparison:
     """A run beside an earlier one.
 
     Attributes:
-        worse: what is more than 5 % worse, a line for each figure.
-        missing: what was not measured again, a line for each row.
-        short: rows whose rates are uncertain by more than 5 %, since they were measured for less than a second.
-        compared, earlier: how many figures were measured again, of how many that the earlier run has.
+        worse: Figures that are more than 5 % worse, a line for each.
+        missing: Rows that were not measured again, a line for each.
+        short: Rows whose rates are uncertain by more than 5 %, since they were measured for less than a second.
+        compared, earlier: Number of figures that were measured again, and that the earlier run has.
     """
 
     worse: list[str]
@@ -69,7 +69,7 @@ class Comparison:
     earlier: int
 
     def lines(self, path: Path) -> list[str]:
-        """For people; `path` is the file of the earlier run."""
+        """Return the findings for people; `path` is the file of the earlier run."""
         lines = [
             f"{self.compared} of {self.earlier} earlier figures ({path}) were measured again: {len(self.worse)} are"
             f" over {WORSE:.0%} worse"
@@ -85,9 +85,10 @@ class Comparison:
 
 
 def read_figures(path: Path) -> Figures:
-    """What can be compared of an earlier run, by its JSON; figures that an older version did not have are left out.
+    """Return the figures of an earlier run from its JSON; those that an older version did not have are left out.
 
-    :raises UsageError: the file holds no results of this kind, or none at all.
+    Raises:
+        UsageError: the file holds no results of a benchmark.
     """
     try:
         figures = _figures(json.loads(path.read_text()))
@@ -123,10 +124,15 @@ def _values(row: Mapping[str, Any], figures: Mapping[str, str]) -> Iterator[tupl
 
 
 def compare(results: Results, before: Figures, path: Path) -> Comparison:
-    """Say what is more than 5 % worse than before, and what was not measured again.
+    """Find what is more than 5 % worse than before, and what was not measured again.
 
-    :param path: the file that `before` was read from.
-    :raises UsageError: the two runs have nothing in common.
+    Args:
+        results: Results of this run.
+        before: Figures of the earlier run.
+        path: File that `before` was read from.
+
+    Raises:
+        UsageError: the two runs have no figure in common.
     """
     now = _figures(asdict(results))
     common = [key for key in before.values if key in now.values]
@@ -146,7 +152,7 @@ def compare(results: Results, before: Figures, path: Path) -> Comparison:
 
 
 def _missing(before: Figures, now: Figures) -> list[str]:
-    """Rows that are not there, and figures that rows do not have."""
+    """Return rows that are not there, and figures that rows do not have."""
     rows: dict[str, list[str]] = {}
     for row, figure in before.values:
         if (row, figure) not in now.values:

@@ -1,4 +1,4 @@
-"""A `virnucpro bench` that is told to stop leaves no process behind."""
+"""A benchmark that is told to stop leaves no process behind."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_its_command_ends_with_it(tmp_path: Path, number: signal.Signals, code: 
     if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("these tests run under nohup")
     options = ("--device", "cpu", "--encoder", "esm2-8m", "--chunk", "5000x200", "--folder", str(tmp_path))
-    command = [sys.executable, "-m", "virnucpro_kernels", "bench", *options]
+    command = [sys.executable, "-m", "benchmarks.chunks", *options]
     bench = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     command_of_it = embedding(bench)
     try:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from virnucpro_kernels.bench.encoders import Encoder
-from virnucpro_kernels.bench.timing import milliseconds
+from virnucpro_kernels.bench.encoders import Encoder, Workload, make_batches
+from virnucpro_kernels.bench.engine import count_sequences
+from virnucpro_kernels.bench.run import Plan
+from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.models.dnabert_s import Block as DnabertBlock
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Block as EsmBlock
@@ -25,10 +27,10 @@ class Part:
     """One operation of a layer.
 
     Attributes:
-        name: what it is.
-        milliseconds: median time, warm, by itself (so at higher clocks than in a long run).
-        gigabytes: the least it must read and write.
-        teraflop: of matrix products.
+        name: Name of the operation.
+        milliseconds: Median time, warm, by itself (so at higher clocks than in a long run).
+        gigabytes: Least amount that it must read and write.
+        teraflop: Floating-point operations, of matrix products only.
     """
 
     name: str
@@ -37,8 +39,41 @@ class Part:
     teraflop: float
 
     def floor(self, bandwidth: float, flop_rate: float) -> float:
-        """Least time in milliseconds: by bytes a second, or by operations a second of the matrix units."""
+        """Return the least time in milliseconds, by bytes per second or by operations per second of matrix units."""
         return 1000 * max(self.gigabytes * 1e9 / bandwidth, self.teraflop * 1e12 / flop_rate)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Time of the operations of one layer, and of the kernels in a whole pass.
+
+    Attributes:
+        encoder, precision, workload, token_budget: What was measured.
+        bandwidth: Bytes per second of a copy.
+        flop_rate: Operations per second of the fastest matrix product.
+        parts: Operations of the layer.
+        kernels: Milliseconds of each GPU kernel in a whole pass.
+    """
+
+    encoder: str
+    precision: str
+    workload: str
+    token_budget: int
+    bandwidth: float
+    flop_rate: float
+    parts: list[Part]
+    kernels: dict[str, float]
+
+
+def measure_layer(encoder: Encoder, precision: str, workload: Workload, plan: Plan, device: torch.device) -> Layer:
+    """Time the operations of the middle layer on a batch of the plan's token budget."""
+    budget = plan.budget(precision, device)
+    count = plan.sequences or count_sequences(workload, budget)
+    batch = make_batches(workload, count, budget, encoder.config.vocabulary, device).batches[0]
+    parts = layer_parts(encoder, batch)
+    fastest = max(part.teraflop / part.milliseconds for part in parts if part.teraflop) * 1e15
+    kernels = profile_kernels(encoder, batch) if device.type == "cuda" else {}
+    return Layer(plan.encoder, precision, str(workload), budget, copy_bandwidth(device), fastest, parts, kernels)
 
 
 @torch.inference_mode()
@@ -50,7 +85,7 @@ def layer_parts(encoder: Encoder, batch: PackedBatch) -> list[Part]:
 
 
 class _Recorder:
-    """Runs operations one after the other, and times each before it goes on."""
+    """Times operations one after the other and keeps the times."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -180,7 +215,7 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
 
 
 def profile_kernels(encoder: Encoder, batch: PackedBatch) -> dict[str, float]:
-    """Milliseconds of each GPU kernel in one forward pass among others, by the CUDA profiler, largest first.
+    """Return the milliseconds of each GPU kernel in a forward pass among others, by the CUDA profiler, largest first.
 
     Where lengths are mixed, the launches of attention overlap, and the sum of their times is more than they take.
     """

@@ -1,7 +1,12 @@
-"""What whole chunks and samples are measured on: a model of random weights, random frames, random reads."""
+"""What whole chunks and samples are measured on: a model of random weights, random frames and reads; and the commands
+themselves, each in a process of its own as in a run."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +14,8 @@ import torch
 from tokenizers import Tokenizer, models, processors, trainers
 
 from virnucpro_kernels.bench.encoders import CONFIGS, make_encoder
+from virnucpro_kernels.embed.stopping import StopRequest
+from virnucpro_kernels.errors import StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.pool.file_names import CHUNKS, MANIFEST
@@ -31,11 +38,15 @@ _READS_AT_ONCE = 100_000
 #: Leaves 0.8 stop-free frames a read, as real samples do.
 _GC = 0.545
 
+_POLL_SECONDS = 0.5
+#: How long a command may take to end once it is told so; `predict` has its own jobs to end first.
+_GRACE_SECONDS = 60.0
+
 
 def random_model(folder: Path, encoder: str, device: torch.device) -> Path:
     """Write a model of random fp16 weights into `folder`, unless it is there; return its directory.
 
-    An ESM-2, DNABERT-S, and a tokenizer that has learned from random DNA.
+    The model has an ESM-2, DNABERT-S, and a tokenizer that has learned from random DNA.
     """
     directory = folder / f"{encoder}-random"
     if (directory / "model.toml").exists():
@@ -48,7 +59,7 @@ def random_model(folder: Path, encoder: str, device: torch.device) -> Path:
         del module
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    head = Classifier(ClassifierConfig(sum(part.config.hidden for part in parts.values())))
+    classifier = Classifier(ClassifierConfig(sum(part.config.hidden for part in parts.values())))
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = folder / "tokenizer.json"
     _write_tokenizer(tokenizer)
@@ -59,13 +70,13 @@ def random_model(folder: Path, encoder: str, device: torch.device) -> Path:
         tokenizer,
         origin,
         parts[encoder],
-        NewClassifier(head.config, tensors_of(head, torch.float32), origin),
+        NewClassifier(classifier.config, tensors_of(classifier, torch.float32), origin),
     )
     return directory
 
 
 def _write_tokenizer(path: Path) -> None:
-    """4,096 byte pairs of random DNA: 4.7 bases a token there, as the published ones have in real DNA."""
+    """Write 4,096 byte pairs of random DNA: 4.7 bases a token there, as the published ones have in real DNA."""
     texts = [dna.tobytes().decode() for dna in np.random.default_rng(0).choice(_letters(b"ACGT"), (1000, 500))]
     special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
@@ -122,9 +133,59 @@ def random_reads(folder: Path, number: int) -> Path:
     if path.exists():
         return path
     rng = np.random.default_rng(0)
-    shares = [(1 - _GC) / 2, _GC / 2, _GC / 2, (1 - _GC) / 2]
+    frequencies = [(1 - _GC) / 2, _GC / 2, _GC / 2, (1 - _GC) / 2]
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         for first in range(0, number, _READS_AT_ONCE):
-            block = rng.choice(_letters(b"ACGT"), (min(_READS_AT_ONCE, number - first), _READ_LENGTH), p=shares)
+            block = rng.choice(_letters(b"ACGT"), (min(_READS_AT_ONCE, number - first), _READ_LENGTH), p=frequencies)
             file.writelines(b">read_%d\n%s\n" % (first + i, read.tobytes()) for i, read in enumerate(block))
     return path
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is a file."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--folder {folder}: is a file; name a folder")
+
+
+def run_command(*words: object) -> None:
+    """Run `virnucpro WORDS…` to its end. A signal that ends this process ends the command first.
+
+    Raises:
+        VirnucproError: the command failed; the message has the end of what it printed.
+        StoppedError: a signal came.
+    """
+    command = [sys.executable, "-m", "virnucpro_kernels", *map(str, words)]
+    with (
+        StopRequest() as stop,
+        # In a session of its own the command gets a signal from here alone, and once: a second would end it at once.
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        printed = _wait(process, stop)
+    if stop.stopped():
+        error = StoppedError(f"stopped, and virnucpro {words[0]} with it; run the same command again")
+        error.exit_code = 128 + stop.number
+        raise error
+    if process.returncode:
+        raise VirnucproError(f"virnucpro {words[0]} ended with exit code {process.returncode}: {printed[-2000:]}")
+
+
+def _wait(process: subprocess.Popen[str], stop: StopRequest) -> str:
+    """Wait for the end, or end the process once there is a signal; return what it printed on standard error."""
+    while not stop.stopped():
+        try:
+            return process.communicate(timeout=_POLL_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    process.terminate()
+    try:
+        return process.communicate(timeout=_GRACE_SECONDS)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[1]

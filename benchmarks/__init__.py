@@ -1,0 +1,1 @@
+"""Measurements for the people who develop VirNucPro; README.md lists them. Users have `virnucpro bench`."""
