@@ -27,7 +27,7 @@ from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.weights.registry import Model
 
 if TYPE_CHECKING:
-    from virnucpro_kernels.pool.provenance import Kind
+    from virnucpro_kernels.pool.provenance import Alphabet
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     kernels = {kind: run.kernel for kind, run in setup.runs.items()}
     job.facts |= {"precision": setup.precision, "attention": kernels, "threads": request.threads}
     log.info("chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, kernels)
-    outputs: dict[Kind, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
+    outputs: dict[Alphabet, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
     started = time.perf_counter()
     fasta = check_fasta(request.manifest, chunk)
     base = Provenance(
@@ -193,7 +193,7 @@ class _Progress:
         self._began: dict[str, tuple[float, float]] = {}
         self._last_line = time.monotonic()
 
-    def report(self, kind: "Kind", done: int, total: int) -> None:
+    def report(self, kind: "Alphabet", done: int, total: int) -> None:
         """Note that `done` of `total` distinct sequences of a kind are done."""
         before, length = self._stretch[kind]
         share, now = before + length * done / total, time.monotonic()

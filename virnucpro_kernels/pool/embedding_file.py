@@ -163,13 +163,13 @@ class EmbeddingReader:
             self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
         try:
             with damage(self.path):
-                self._read_head()
+                self._read_header()
         except BaseException:
             self._file.close()
             raise
         return self
 
-    def _read_head(self) -> None:
+    def _read_header(self) -> None:
         flat = _read_attributes(self._file)
         version = flat.pop("schema_version", None)
         if version != SCHEMA_VERSION:

@@ -32,7 +32,7 @@ class EntryError(Exception):
 
 
 @dataclass(frozen=True)
-class Block:
+class FileBlock:
     """Consecutive whole records of a file. Cutting a file into blocks is quick, parsing them can be shared out.
 
     Attributes:
@@ -54,7 +54,7 @@ class Block:
     position: int
 
 
-def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
+def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[FileBlock]:
     """Cut `path` into blocks of a few megabytes, or of one record that is longer.
 
     Raises:
@@ -72,7 +72,7 @@ def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
     return iter(())
 
 
-def parse(block: Block) -> Iterator[Entry]:
+def parse(block: FileBlock) -> Iterator[Entry]:
     """Yield header and sequence of every record; text from all but BAM is escaped (see `streams.unescape`).
 
     Raises:
@@ -113,7 +113,7 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     return lines
 
 
-def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Iterator[Block]:
+def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Iterator[FileBlock]:
     records, line = 0, sniffed.skipped_lines
     last_border = _fasta_border if kind == "fasta" else _fastq_border
     with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
@@ -126,7 +126,7 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
             if border:
                 whole = np.frombuffer(text, np.uint8, border)
                 found, lines = _records_and_lines(whole, kind)
-                yield Block(source, kind, whole, found, records, line, file.tell())
+                yield FileBlock(source, kind, whole, found, records, line, file.tell())
                 records, line = records + found, line + lines
             rest = text[border:]
         if damage is not None:
@@ -167,7 +167,7 @@ def _fastq_border(text: bytes, _: int) -> int:
     return border + 1
 
 
-def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Format) -> Iterator[Block]:
+def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Format) -> Iterator[FileBlock]:
     """Gather entries, each with the position in the file behind it."""
     held: list[Entry] = []
     records = size = position = 0
@@ -178,12 +178,12 @@ def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Forma
             held.append(entry)
             size += len(entry[0]) + len(entry[1])
             if size >= _BLOCK_BYTES:
-                yield Block(source, kind, held, len(held), records, 0, position)
+                yield FileBlock(source, kind, held, len(held), records, 0, position)
                 records, size, held = records + len(held), 0, []
     except (EntryError, DamagedInputError) as error:
         damage = error
     if held:
-        yield Block(source, kind, held, len(held), records, 0, position)
+        yield FileBlock(source, kind, held, len(held), records, 0, position)
     if damage is not None:
         raise damage
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from virnucpro_kernels.sequences.arrays import Bools, SequenceArray
-from virnucpro_kernels.sequences.formats import Block, EntryError, find_lines, parse, read_blocks
+from virnucpro_kernels.sequences.formats import EntryError, FileBlock, find_lines, parse, read_blocks
 from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Severity
 from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
-from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_head, unescape
+from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_first_bytes, unescape
 
 #: IUPAC nucleotide codes in either case, `U`, gap and stop.
 ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
@@ -99,7 +99,7 @@ def identify(path: Path, name: str) -> Sniffed:
             raise InputError(Problem("error", "unreadable", name, "is a folder: name the sequence files in it"))
         if needs_spooling(path):
             raise ValueError(f"{path} can be read only once: spool it first")
-        head = read_head(path)
+        head = read_first_bytes(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(Problem("error", "unreadable", name, f"cannot be read: {reason}")) from error
@@ -112,7 +112,7 @@ def identify(path: Path, name: str) -> Sniffed:
     return sniffed
 
 
-def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
+def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[FileBlock]:
     """Yield the blocks of `path`; InputError where it is damaged, after all whole records before that."""
     records = 0
     try:
@@ -125,7 +125,7 @@ def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
         raise InputError(Problem("error", "damaged", name, f"{error}, {records:,} whole records")) from error
 
 
-def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
+def parse_block(block: FileBlock) -> tuple[RecordBatch, Problem | None]:
     """Return the records of `block`, unchecked, and what is wrong with the one after them, if it cannot be parsed."""
     headers: list[str] = []
     sequences: list[str] = []

@@ -10,7 +10,7 @@ from typing import Literal
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.sequences.duplicates import IdRegister, RepeatFinder, duplicate_problems
-from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.problems import InputError, Problem, Tally
 from virnucpro_kernels.sequences.records import (
     RecordBatch,
@@ -41,14 +41,14 @@ class BlockCheck:
     problems: list[Problem]
 
 
-def check_block(block: Block) -> tuple[RecordBatch, BlockCheck]:
+def check_block(block: FileBlock) -> tuple[RecordBatch, BlockCheck]:
     """Parse and check a block of the first reading. Its check is for `SampleInput.note`."""
     batch, unparsed = parse_block(block)
     problems = [*batch_problems(batch, block.source), *([] if unparsed is None else [unparsed])]
     return batch, BlockCheck(len(batch), "".join(f"{contig}\n" for contig in batch.contigs), problems)
 
 
-def read_block(block: Block | RecordBatch) -> RecordBatch:
+def read_block(block: FileBlock | RecordBatch) -> RecordBatch:
     """Return the records of a block of the second reading."""
     return block if isinstance(block, RecordBatch) else parse_block(block)[0]
 
@@ -80,7 +80,7 @@ class SampleInput:
         self._register = IdRegister()
         self._closed = False
 
-    def first_blocks(self) -> Iterator[Block]:
+    def first_blocks(self) -> Iterator[FileBlock]:
         """Yield the blocks of the file; InputError where it is damaged."""
         return cut_file(self.path, self.name, self._sniffed)
 
@@ -109,7 +109,7 @@ class SampleInput:
         if not repeats:
             self._register = IdRegister()  # the hashes have done their work
 
-    def second_blocks(self) -> Iterator[Block | RecordBatch]:
+    def second_blocks(self) -> Iterator[FileBlock | RecordBatch]:
         """Yield the same blocks again; where IDs had to be renamed, as records with their final names.
 
         Raises:

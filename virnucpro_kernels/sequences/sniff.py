@@ -8,7 +8,7 @@ Compression = Literal["gz", "bz2", "xz", "zst"]
 Format = Literal["fasta", "fastq", "genbank", "bam", "empty"]
 
 #: Bytes that are looked at (after decompression) to tell a format.
-HEAD_BYTES = 1 << 16
+FIRST_BYTES = 1 << 16
 
 _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
     (re.compile(rb"\x1f\x8b"), "gz"),
@@ -99,14 +99,14 @@ def compression_of(head: bytes) -> Compression | None:
 
 
 def sniff(head: bytes) -> Sniffed:
-    """Tell the format of a file from its first `HEAD_BYTES` bytes (all of them, where it is shorter)."""
+    """Tell the format of a file from its first `FIRST_BYTES` bytes (all of them, where it is shorter)."""
     if head.startswith(b"BAM\x01"):
         return Sniffed("bam")
     preamble = _PREAMBLE.match(head)
     skipped = preamble.end() if preamble else 0
     start = head[skipped:].lstrip(b" \t")
     lines = len(re.findall(rb"\r\n|\n|\r", head[:skipped]))
-    if not start and len(head) < HEAD_BYTES:
+    if not start and len(head) < FIRST_BYTES:
         return Sniffed("empty")
     if _OLD_MAC.match(head):
         return Sniffed(None)

@@ -13,7 +13,7 @@ from xopen import xopen
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.sniff import HEAD_BYTES, compression_of
+from virnucpro_kernels.sequences.sniff import FIRST_BYTES, compression_of
 
 _BUFFER_BYTES = 1 << 20
 
@@ -51,11 +51,11 @@ def spool(path: Path, target: Path) -> None:
                 shutil.copyfileobj(pipe, copy, _BUFFER_BYTES)
 
 
-def read_head(path: Path) -> bytes:
-    """Return the first `HEAD_BYTES` bytes of `path`, decompressed (DamagedInputError where that fails)."""
+def read_first_bytes(path: Path) -> bytes:
+    """Return the first `FIRST_BYTES` bytes of `path`, decompressed (DamagedInputError where that fails)."""
     with path.open("rb") as file, _source(file) as source:
-        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), HEAD_BYTES)
-        return stream.read(HEAD_BYTES)
+        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), FIRST_BYTES)
+        return stream.read(FIRST_BYTES)
 
 
 @contextmanager
