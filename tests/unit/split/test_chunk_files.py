@@ -1,4 +1,4 @@
-"""Chunk files: text appended in turn arrives in order, and a directory appears only when it is complete."""
+"""The FASTA files of the chunks: text appended in turn stays in order, and the folder appears only when complete."""
 
 import hashlib
 import shutil
