@@ -26,7 +26,7 @@ from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.weights.registry import Model
 
 if TYPE_CHECKING:
-    from virnucpro_kernels.pool.provenance import Kind
+    from virnucpro_kernels.pool.provenance import Alphabet
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
     kernels = {kind: run.kernel for kind, run in setup.runs.items()}
     job.facts |= {"precision": setup.precision, "attention": kernels, "threads": request.threads}
     log.info("chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, kernels)
-    outputs: dict[Kind, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
+    outputs: dict[Alphabet, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
     started = time.perf_counter()
     fasta = check_fasta(request.manifest, chunk)
     base = Provenance(
@@ -188,10 +188,10 @@ class _Progress:
         self._interval = {"nucleotide": (0.0, fraction), "protein": (fraction, 1 - fraction)}
         self._resumed_at: dict[str, int] = {}
 
-    def report(self, kind: "Kind", done: int, total: int) -> None:
-        """Note that `done` of `total` distinct sequences of a kind are done; the first call tells where they began."""
-        before, length = self._interval[kind]
-        if done > self._resumed_at.setdefault(kind, done):
+    def report(self, alphabet: "Alphabet", done: int, total: int) -> None:
+        """Note that `done` of `total` distinct sequences of an alphabet are done; the first call tells where they began."""
+        before, length = self._interval[alphabet]
+        if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._job.progress(int((before + length * done / total) * self._rows), self._rows)
 

@@ -20,7 +20,7 @@ from virnucpro_kernels.models.precisions import check_precision, no_original, pa
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
-from virnucpro_kernels.pool.provenance import EncoderRun, Kind
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRun
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 
@@ -58,7 +58,7 @@ class Setup:
     precision: str
     fp16_layers: tuple[int, ...]
     dtype: torch.dtype
-    runs: dict[Kind, EncoderRun]
+    runs: dict[Alphabet, EncoderRun]
 
 
 def set_up(
@@ -110,7 +110,7 @@ def set_up(
 
     nucleotide = run(model.nucleotide, backends[0], tokenizer_sha256=model.tokenizer.sha256, dense="dense", alibi=True)
     protein = run(model.protein, backends[-1], tokenizer_sha256="", dense="fair-esm", alibi=False)
-    runs: dict[Kind, EncoderRun] = {"nucleotide": nucleotide, "protein": protein}
+    runs: dict[Alphabet, EncoderRun] = {"nucleotide": nucleotide, "protein": protein}
     return Setup(model, device, precision, fp16_layers, _STORED[embedding_dtype], runs)
 
 
@@ -128,8 +128,8 @@ class Loading:
         seconds: what it took to load each of those that are there.
     """
 
-    makers: dict[Kind, Callable[[], Encoder]]
-    seconds: dict[Kind, float]
+    makers: dict[Alphabet, Callable[[], Encoder]]
+    seconds: dict[Alphabet, float]
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def loading(setup: Setup) -> Iterator[Loading]:
         DamagedFileError: a file of the model is not the one that `model.toml` describes.
         GpuMemoryError: its weights do not fit.
     """
-    seconds: dict[Kind, float] = {}
+    seconds: dict[Alphabet, float] = {}
 
     def load(loader: Callable[[Setup], Encoder]) -> Encoder:
         started = time.perf_counter()
@@ -162,7 +162,7 @@ def loading(setup: Setup) -> Iterator[Loading]:
     with ThreadPoolExecutor(1, thread_name_prefix="weights") as thread:
         waiting = {kind: thread.submit(load, loader) for kind, loader in _LOADERS.items()}
 
-        def take(kind: Kind) -> Encoder:
+        def take(kind: Alphabet) -> Encoder:
             return waiting.pop(kind).result()
 
         yield Loading({kind: partial(take, kind) for kind in _LOADERS}, seconds)
@@ -183,9 +183,9 @@ def _load_protein(setup: Setup) -> Encoder:
     return Encoder("protein", module, tokenize_proteins)
 
 
-_LOADERS: dict[Kind, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}
+_LOADERS: dict[Alphabet, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}
 
 
-def _options(setup: Setup, kind: Kind) -> dict[str, Any]:
+def _options(setup: Setup, kind: Alphabet) -> dict[str, Any]:
     attention = "auto" if setup.precision == "reference" else setup.runs[kind].kernel
     return {"dtype": _WEIGHTS[setup.precision], "attention": attention}

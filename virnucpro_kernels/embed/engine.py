@@ -25,7 +25,7 @@ from virnucpro_kernels.embed.resume import Parts
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
-from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Encoder:
         tokenize: makes its tokens.
     """
 
-    kind: Kind
+    kind: Alphabet
     module: Embeds
     tokenize: Tokenize
 
@@ -114,17 +114,17 @@ class Engine:
     device: torch.device
     dtype: torch.dtype
     save_seconds: float = 60.0
-    progress: Callable[[Kind, int, int], None] = lambda *_: None
+    progress: Callable[[Alphabet, int, int], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
 
     def embed_chunk(
         self,
         frames: Frames,
-        encoders: Mapping[Kind, Callable[[], Encoder]],
-        provenance: Mapping[Kind, Provenance],
-        outputs: Mapping[Kind, Path],
+        encoders: Mapping[Alphabet, Callable[[], Encoder]],
+        provenance: Mapping[Alphabet, Provenance],
+        outputs: Mapping[Alphabet, Path],
         parts: Parts,
-    ) -> dict[Kind, Measures]:
+    ) -> dict[Alphabet, Measures]:
         """Write the embedding files of a chunk.
 
         Args:
@@ -139,7 +139,7 @@ class Engine:
             GpuMemoryError: a single sequence does not fit.
             StoppedError: `stopped` became true; what was finished is in the parts.
         """
-        sequences: dict[Kind, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
+        sequences: dict[Alphabet, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
         to_do = {kind: find_distinct(sequences[kind]) for kind in encoders}
         measures = {}
         for kind, make in encoders.items():

@@ -20,7 +20,7 @@ import numpy as np
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import try_lock
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, Vectors, damage
-from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class Parts:
 
     directory: Path
 
-    def add(self, kind: Kind, first: int, vectors: Vectors, provenance: Provenance) -> None:
+    def add(self, kind: Alphabet, first: int, vectors: Vectors, provenance: Provenance) -> None:
         """Save the vectors (m, d) of distinct sequences `first`, `first` + 1, …"""
         with EmbeddingWriter(self.directory / f"{kind}-{first:09d}.h5", len(vectors), vectors.dtype, provenance) as out:
             out.write(first + np.arange(len(vectors)), vectors)
 
-    def keep_budget(self, kind: Kind, provenance: Provenance) -> None:
+    def keep_budget(self, kind: Alphabet, provenance: Provenance) -> None:
         """Have whoever goes on begin with the token budget of `provenance`, whatever the parts were made with."""
         last = max(self.directory.glob(f"{kind}-*.h5"), default=None)
         if last:
@@ -47,7 +47,7 @@ class Parts:
                 vectors = reader.read(0, len(reader))
             self.add(kind, int(reader.rows[0]), vectors, provenance)
 
-    def saved(self, kind: Kind, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
+    def saved(self, kind: Alphabet, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
         """Yield the saved vectors (m, d) in order, from sequence 0 on, each with the token budget that made it.
 
         What does not fit is removed, with all that follows it: a damaged part, one behind a gap, and one that another
@@ -72,7 +72,9 @@ class Parts:
             yield vectors, budget
 
     @staticmethod
-    def _load(path: Path, kind: Kind, first: int, provenance: Provenance, dtype: np.dtype[Any]) -> tuple[Vectors, int]:
+    def _load(
+        path: Path, kind: Alphabet, first: int, provenance: Provenance, dtype: np.dtype[Any]
+    ) -> tuple[Vectors, int]:
         with EmbeddingReader(path) as reader:
             with damage(path):
                 budget = encoder_run(reader.provenance, kind).token_budget

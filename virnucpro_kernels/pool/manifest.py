@@ -1,4 +1,4 @@
-"""The manifest of a pool, `chunks.tsv`: what each chunk holds. Standard library only, for the workflow reads it."""
+"""The manifest of a pool, `chunks.tsv`: what each chunk holds. Standard library only, because the workflow reads it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ class Chunk:
     """A set of frames of similar length: the unit of one GPU job and of resuming.
 
     Attributes:
-        chunk: its name, digits: `00000`.
-        rows: frames.
-        protein_tokens: tokens of the protein encoder, exactly: residues + 2 a frame.
-        nucleotide_tokens: tokens of the nucleotide encoder, estimated from the lengths.
-        min_residues: length of the shortest protein.
-        max_residues: length of the longest protein.
-        nucleotide_sha256: checksum of `chunks/{chunk}.fna`.
-        protein_sha256: checksum of `chunks/{chunk}.faa`.
-        geometry: window length and layout, as in `500-original`; the same for all chunks of a pool.
+        chunk: Name of the chunk, digits: `00000`.
+        rows: Number of frames.
+        protein_tokens: Number of tokens of the protein encoder, exactly: residues + 2 a frame.
+        nucleotide_tokens: Number of tokens of the nucleotide encoder, estimated from the lengths.
+        min_residues: Length of the shortest protein.
+        max_residues: Length of the longest protein.
+        nucleotide_sha256: Checksum of `chunks/{chunk}.fna`.
+        protein_sha256: Checksum of `chunks/{chunk}.faa`.
+        geometry: Window length and layout, as in `500-original`; the same for all chunks of a pool.
     """
 
     chunk: str

@@ -26,6 +26,5 @@ WINDOW_SCHEMA = pa.schema(
     ]
 )
 
-
-#: Frames of a window by its mask.
+#: Number of frames of a window by its mask.
 FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)

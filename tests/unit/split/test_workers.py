@@ -1,4 +1,4 @@
-"""Workers: results in order, errors that arrive, and no process left behind."""
+"""Workers: results are in order, errors arrive, and no process and no semaphore is left."""
 
 import os
 import re
