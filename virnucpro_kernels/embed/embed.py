@@ -189,7 +189,7 @@ class _Progress:
         self._resumed_at: dict[str, int] = {}
 
     def report(self, alphabet: "Alphabet", done: int, total: int) -> None:
-        """Note that `done` of `total` distinct sequences of an alphabet are done; the first call tells where they began."""
+        """Note that `done` of `total` distinct sequences are done; the first call tells where this job began."""
         before, length = self._interval[alphabet]
         if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
