@@ -8,8 +8,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from virnucpro_kernels.ops.linear import Operand
-from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_rows
+from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
 
 
 class Projection(nn.Linear):
