@@ -13,13 +13,13 @@ def init(
 ) -> None:
     """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`."""
     from virnucpro_kernels.errors import UsageError
-    from virnucpro_kernels.run.folder import CONFIG, SHEET, plan_run
+    from virnucpro_kernels.run.folder import CONFIG, SHEET, plan_folder
     from virnucpro_kernels.run.installation import workflow_root
 
     for path in (CONFIG, SHEET):
         if (directory / path).exists():
             raise UsageError(f"{directory / path} is there already; edit it, or remove it first")
-    plan_run(directory, inputs, None, None, {"model": model} if model else {}).write()
+    plan_folder(directory, inputs, None, None, {"model": model} if model else {}).write()
     typer.echo(f"wrote {directory / CONFIG} and {directory / SHEET}; look them over, then start with")
     typer.echo(f"  virnucpro predict --output-dir {directory}")
     typer.echo(f"or snakemake --snakefile {workflow_root() / 'Snakefile'} --directory {directory} --cores all")

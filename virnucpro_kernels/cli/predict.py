@@ -69,8 +69,8 @@ def predict(
     """Find viral sequences: run the whole workflow, or go on with one that was stopped."""
     from virnucpro_kernels.cli.old_flags import refuse_old_arguments
     from virnucpro_kernels.run.folder import read_settings
+    from virnucpro_kernels.run.options import PredictOptions
     from virnucpro_kernels.run.predict import predict
-    from virnucpro_kernels.run.session import Request
 
     if quiet and verbose:
         raise UsageError("--quiet and --verbose: choose one")
@@ -82,7 +82,7 @@ def predict(
         "precision": precision,
         "keep": keep or None,
     }
-    request = Request(
+    request = PredictOptions(
         inputs=tuple(inputs or ()),
         sheet=samples,
         directory=output_dir,

@@ -1,7 +1,6 @@
 """`virnucpro split`: the contigs of a pool become windows, frames and length-sorted chunks."""
 
 import enum
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +11,11 @@ from virnucpro_kernels.cli.frames import LayoutChoice
 from virnucpro_kernels.pool.job_record import duration
 
 if TYPE_CHECKING:
-    from virnucpro_kernels.pool.job_record import Job
     from virnucpro_kernels.pool.unusable import Unusable
     from virnucpro_kernels.split.split import PoolSummary
 
 #: Protein tokens a second of ESM-2 3B in 16 bit, by GPU; the rest of the work is small beside it.
 _GPU_TOKENS_PER_SECOND = {"an H200": 100_000, "an RTX 4090": 18_000}
-
-_LINE_EVERY_SECONDS = 10.0
 
 
 class DuplicateChoice(enum.StrEnum):
@@ -67,7 +63,7 @@ def split(
     facts = {"geometry": str(options.geometry), "min_length": min_length, "samples": len(samples), "threads": threads}
     with Job(output_dir / "split.json", "split", facts) as job:
         try:
-            summary = split_pool(samples, output_dir, options, _Reporter(job).report)
+            summary = split_pool(samples, output_dir, options, job.progress)
         except NothingUsableError as error:
             job.facts["unusable"] = _messages(error.unusable)
             raise
@@ -117,22 +113,6 @@ def _samples(inputs: list[str]) -> list[tuple[str, Path]]:
                 f"sample name {name!r} is empty or occurs twice: name the samples, as in a=one.fa b=two.fa"
             )
     return samples
-
-
-class _Reporter:
-    """Tells the stage's record and, every now and then, standard error how far the work is."""
-
-    def __init__(self, job: "Job") -> None:
-        self._job = job
-        self._began = self._last_line = time.monotonic()
-
-    def report(self, done: int, total: int) -> None:
-        self._job.progress(done, total)
-        now = time.monotonic()
-        if now - self._last_line >= _LINE_EVERY_SECONDS and done:
-            self._last_line = now
-            left = (now - self._began) * (total - done) / done
-            typer.echo(f"splitting: {100 * done / total:.0f} %, about {duration(left)} left", err=True)
 
 
 def _describe(summary: "PoolSummary") -> list[str]:

@@ -5,7 +5,6 @@ and shown, and what it came to put on record.
 """
 
 import logging
-import math
 import os
 import resource
 import time
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from virnucpro_kernels.pool.provenance import Kind
 
 log = logging.getLogger(__name__)
-
-_LINE_EVERY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -181,31 +178,22 @@ def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress:
 
 
 class _Progress:
-    """Tells the job's record and, now and then, the log how far the work is and how long it will take."""
+    """Progress of a job over both encoders, whose time goes with tokens times parameters."""
 
     def __init__(self, job: Job, chunk: Chunk, model: Model) -> None:
-        self._job, self._chunk = job, chunk
-        # Time goes with tokens times parameters.
+        self._job, self._rows = job, chunk.rows
         nucleotide = chunk.nucleotide_tokens * model.nucleotide.bytes
         protein = chunk.protein_tokens * model.protein.bytes
-        share = nucleotide / (nucleotide + protein)
-        self._stretch = {"nucleotide": (0.0, share), "protein": (share, 1 - share)}
-        self._began: dict[str, tuple[float, float]] = {}
-        self._last_line = time.monotonic()
+        fraction = nucleotide / (nucleotide + protein)
+        self._interval = {"nucleotide": (0.0, fraction), "protein": (fraction, 1 - fraction)}
+        self._resumed_at: dict[str, int] = {}
 
     def report(self, kind: "Kind", done: int, total: int) -> None:
-        """Note that `done` of `total` distinct sequences of a kind are done."""
-        before, length = self._stretch[kind]
-        share, now = before + length * done / total, time.monotonic()
-        self._job.progress(int(share * self._chunk.rows), self._chunk.rows)
-        began, at = self._began.setdefault(kind, (now, share))
-        if share > at:
+        """Note that `done` of `total` distinct sequences of a kind are done; the first call tells where they began."""
+        before, length = self._interval[kind]
+        if done > self._resumed_at.setdefault(kind, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
-        if now - self._last_line < _LINE_EVERY_SECONDS or share <= at:
-            return
-        self._last_line = now
-        minutes = math.ceil((1 - share) * (now - began) / (share - at) / 60)
-        log.info("chunk %s: %.0f %%, %s, about %d min left", self._chunk.chunk, 100 * share, kind, minutes)
+        self._job.progress(int((before + length * done / total) * self._rows), self._rows)
 
 
 def _peak_memory(device_type: str) -> dict[str, int]:

@@ -1,13 +1,15 @@
 """The record that every stage keeps beside its output: state, attempts, progress, times, counts.
 
-One small JSON file a job, `{unit}.{stage}.json`. The workflow declares none of them: they are for people, for
-`run.json`, for `failed.tsv` and for the progress display, and deleting them loses nothing that a run needs.
+A job's record is one small JSON file, `{unit}.{stage}.json`. The workflow declares none of them: people, `run.json`,
+`failed.tsv` and the progress display read them, and a run needs none of them to go on.
 """
 
 import json
+import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +19,45 @@ from typing import Any, Self
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.files import atomic_path, remove_leftovers
 
+log = logging.getLogger(__name__)
+
+_RECORD_EVERY_SECONDS = 2.0
+
+#: Interval of the lines that say how far a job or a run is.
+LINE_EVERY_SECONDS = 30.0
+
+
+class TimeLeft:
+    """Estimate of the time left, from what was done since the first call."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._first: tuple[float, float] | None = None
+
+    def seconds(self, done: float, total: float) -> float | None:
+        """Return the seconds until all is done at the mean rate so far; None until there is a rate, 0 at the end."""
+        if done >= total:
+            return 0.0
+        if self._first is None:
+            self._first = self._now(), done
+            return None
+        since, at_first = self._first
+        gained = done - at_first
+        return (total - done) * (self._now() - since) / gained if gained > 0 else None
+
 
 @dataclass
 class Job:
-    """Context manager around the work of one stage; keeps `path` up to date.
+    """Context manager around the work of one stage, which keeps `path` up to date and reports progress.
 
     Attributes:
-        path: the JSON file.
-        stage: `split`, `embed`, `merge`, `classify` or `collect`.
-        facts: whatever the stage wants on record (counts, device, rates); written with the next update.
+        path: JSON file of the record.
+        stage: Name of the stage: `split`, `embed`, `merge`, `classify` or `collect`.
+        facts: Entries that the stage adds to the record (counts, device, rates); written with the next update.
 
     The file holds `stage`, `state` (`running`, `complete` or `failed`), `attempts`, `pid`, `host`, `started` (UTC, ISO
     8601), `seconds`, `done` and `total` (progress, in the stage's own unit), and on failure `exit_code` and `error`.
-    A record left at `running` by a process that is gone is a job that was killed.
+    A record left at `running` by a process that is gone belongs to a job that was killed.
     """
 
     path: Path
@@ -40,17 +68,21 @@ class Job:
         earlier = read_job(self.path)
         self._attempts = 1 + int(earlier.get("attempts", 0))
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._clock = time.monotonic()
+        self._started = self._line_written = time.monotonic()
+        self._time_left = TimeLeft()
         self._done = self._total = 0
-        self._written = 0.0
         self._write("running")
         return self
 
-    def progress(self, done: int, total: int, *, every_seconds: float = 2.0) -> None:
-        """Note that `done` of `total` units are finished; written to the file at most every `every_seconds`."""
+    def progress(self, done: int, total: int) -> None:
+        """Note that `done` of `total` units are finished: in the record, and now and then as a line of the log."""
         self._done, self._total = done, total
-        if time.monotonic() - self._written >= every_seconds:
+        now, left = time.monotonic(), self._time_left.seconds(done, total)
+        if now - self._written >= _RECORD_EVERY_SECONDS:
             self._write("running")
+        if left and now - self._line_written >= LINE_EVERY_SECONDS:
+            self._line_written = now
+            log.info("%s: %.0f %%, about %s left", self.stage, 100 * done / total, duration(left))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -71,7 +103,7 @@ class Job:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "started": self._started_at,
-            "seconds": round(self._written - self._clock, 3),
+            "seconds": round(self._written - self._started, 3),
             "done": self._done,
             "total": self._total,
             **self.facts,
@@ -82,7 +114,7 @@ class Job:
 
 
 def read_job(path: Path) -> dict[str, Any]:
-    """Return the record at `path`, or an empty dict where there is none that is readable (it is for people)."""
+    """Return the record at `path`, or an empty dict where there is none that can be read: nothing depends on it."""
     try:
         record = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -91,7 +123,7 @@ def read_job(path: Path) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `8 s`, `12 min`, `3 h 20 min`."""
+    """Return `seconds` in words: `8 s`, `12 min`, `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

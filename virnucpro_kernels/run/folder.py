@@ -21,25 +21,29 @@ _PATH_KEYS = ("samples", "input", "models_dir")
 
 
 @dataclass(frozen=True)
-class Plan:
+class FolderPlan:
     """What a run's folder is to hold.
 
     Attributes:
-        directory: the folder.
-        config: the keys of the configuration.
-        samples: those of the sheet; None to keep the sheet that is there.
+        directory: Folder of the run.
+        config: Keys that its configuration file sets.
+        complete: Configuration with the defaults of all other keys.
+        samples: Samples of the run.
+        keeps_sheet: Whether the sample sheet that is there stays as it is.
     """
 
     directory: Path
     config: Config
-    samples: Sequence[Sample] | None
+    complete: Config
+    samples: Sequence[Sample]
+    keeps_sheet: bool
 
     def write(self) -> None:
         """Write the configuration and the sheet, where they differ from those there."""
         path = self.directory / CONFIG
         if not path.exists() or read_config(path) != self.config:
             write_config(path, self.config)
-        if self.samples is not None:
+        if not self.keeps_sheet:
             write_sheet(self.directory / SHEET, self.samples)
 
     @contextmanager
@@ -76,10 +80,10 @@ def read_settings(assignments: Sequence[str]) -> Config:
     return settings
 
 
-def plan_run(
+def plan_folder(
     directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Path | None, settings: Mapping[str, Any]
-) -> Plan:
-    """Work out the configuration and the samples of a run; without inputs, its folder's samples stay.
+) -> FolderPlan:
+    """Work out the configuration and the samples of a run; without inputs, the samples of its folder stay.
 
     Raises:
         UsageError: there are no inputs, or not all of them exist, or the configuration is wrong.
@@ -90,13 +94,17 @@ def plan_run(
     else:
         base = read_config(here) if here.exists() and not inputs and sheet is None else {}
     merged: Config = {**base, **_anchored(dict(settings))}
-    kept = {key: value for key, value in merged.items() if key not in {"input", "samples"}}
-    complete_config(kept, str(config) if config else "options")
-    return Plan(directory, {"samples": str(SHEET), **kept}, _samples(directory, inputs, sheet, merged))
+    complete_config(merged, str(config) if config else "options")
+    samples = _new_samples(directory, inputs, sheet, merged)
+    keeps_sheet = samples is None
+    if samples is None:
+        samples = read_sheet(directory / SHEET)
+    kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
+    return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet)
 
 
-def _samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
-    """The samples of a run; None to keep those that its folder names."""
+def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
+    """Samples that inputs, sheet or configuration name; None where the folder's own sheet holds."""
     if inputs and sheet is not None:
         raise UsageError("give sequence files or a sample sheet (--samples), not both")
     if sheet is not None:

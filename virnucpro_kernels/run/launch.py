@@ -7,15 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from virnucpro_kernels.errors import UsageError, VirnucproError
 from virnucpro_kernels.files import try_lock
-from virnucpro_kernels.run.installation import workflow_root
 
 _TICK_SECONDS = 0.5
 #: How long jobs may take to end after Ctrl-C before they are told so more firmly.
@@ -169,35 +164,3 @@ def _as_interrupt(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, earlier)
-
-
-LOCAL_EXECUTORS = {None, "local", "touch", "dryrun"}
-
-
-def find_profile(name: str | None) -> Path | None:
-    """Folder of a profile: one of the user's, or one that comes with the workflow."""
-    if name is None:
-        return None
-    for folder in (Path(name), workflow_root() / "profiles" / name):
-        if (folder / "config.yaml").is_file():
-            return folder.resolve()
-    ours = ", ".join(sorted(path.name for path in (workflow_root() / "profiles").iterdir()))
-    raise UsageError(f"no profile {name!r}: neither a folder with a config.yaml, nor one of ours ({ours})")
-
-
-def check_executor(profile: Path) -> None:
-    """Raise UsageError where the executor that a profile names is a plugin that is not installed."""
-    executor = profile_keys(profile).get("executor")
-    if executor not in LOCAL_EXECUTORS and not find_spec(
-        f"snakemake_executor_plugin_{str(executor).replace('-', '_')}"
-    ):
-        raise UsageError(
-            f"{profile / 'config.yaml'}: executor {executor}: its plugin is not installed;"
-            f" pip install snakemake-executor-plugin-{executor}"
-        )
-
-
-def profile_keys(profile: Path) -> dict[str, Any]:
-    """Return the keys of a profile's `config.yaml`."""
-    keys = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8"))
-    return keys if isinstance(keys, dict) else {}

@@ -8,12 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from virnucpro_kernels.pool.job_record import duration, read_job
+from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.run.pools import BASES_PER_TOKEN, estimate_bases
 from virnucpro_kernels.run.run import Run
-
-_LINE_EVERY_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -121,25 +119,6 @@ def _names(folder: Path, suffix: str) -> set[str]:
     return {name.removesuffix(suffix) for name in _listing(folder) if name.endswith(suffix)}
 
 
-class Clock:
-    """Estimates the time left from the tokens embedded since it was made."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._first: tuple[float, int] | None = None
-
-    def seconds_left(self, state: State) -> float | None:
-        """Seconds until all is embedded at the mean rate so far; None until there is a rate, 0 at the end."""
-        if state.complete or state.tokens_done >= state.tokens:
-            return 0.0
-        if self._first is None:
-            self._first = self._now(), state.tokens_done
-            return None
-        since, tokens = self._first
-        gained = state.tokens_done - tokens
-        return (state.tokens - state.tokens_done) * (self._now() - since) / gained if gained > 0 else None
-
-
 def describe(state: State, left: float | None) -> str:
     """One line: what is done, and how long the rest will take."""
     known = "" if state.pools_split == state.pools else f"{state.pools_split} of {state.pools} pools split, "
@@ -183,7 +162,7 @@ class Lines:
         """Write a line if it is time to."""
         if self._last is not None:
             since, shown = self._last
-            if state == shown or (self._now() - since < _LINE_EVERY_SECONDS and not state.complete):
+            if state == shown or (self._now() - since < LINE_EVERY_SECONDS and not state.complete):
                 return
         self._last = self._now(), state
         self._write(describe(state, left))

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
-from virnucpro_kernels.run.config import complete_config
-from virnucpro_kernels.run.pools import BASES_PER_TOKEN, POOLS, Assignment, assign, estimate_bases, read_pools
+from virnucpro_kernels.run.config import Config, complete_config
+from virnucpro_kernels.run.pools import BASES_PER_TOKEN, Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
 from virnucpro_kernels.weights.registry import Model, find_model
 
@@ -117,30 +117,25 @@ class Run:
         return [Path("results", sample, name) for name in self.result_names]
 
 
-def load_run(
-    config: Mapping[str, Any],
-    *,
-    samples: Sequence[Sample] | None = None,
-    sheet_folders: Sequence[Path] = (Path(),),
-    pools: Path = POOLS,
-    on_cluster: bool = False,
-) -> Run:
-    """Work out the run that a configuration describes, in the present working directory.
+def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools: Path, on_cluster: bool) -> Run:
+    """Return the run that a configuration describes, in the present working directory.
 
     Args:
-        config: keys as in config/README.md; missing ones take their defaults.
-        samples: those of the run; else those of its sheet.
-        sheet_folders: where a relative path of a sample sheet is looked up, in this order.
-        pools: the table of kept assignments of samples to pools.
-        on_cluster: jobs run elsewhere, so that the GPUs of this machine say nothing.
+        config: Keys as in config/README.md; missing ones take their defaults.
+        sheet_folders: Folders in which a relative path of a sample sheet is looked up, in this order.
+        pools: Table of the assignments of samples to pools that earlier starts made.
+        on_cluster: Whether jobs run elsewhere, so that the GPUs of this machine say nothing.
 
     Raises:
         UsageError: the configuration, the sheet or the model's name is wrong.
         DamagedFileError: the model or the table of pools is damaged.
     """
-    config = complete_config(config)
-    if samples is None:
-        samples = _configured_samples(config, sheet_folders)
+    complete = complete_config(config)
+    return make_run(complete, _configured_samples(complete, sheet_folders), pools=pools, on_cluster=on_cluster)
+
+
+def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_cluster: bool) -> Run:
+    """Return the run of `samples` with a complete configuration; arguments and errors as for `load_run`."""
     models_dir = Path(config["models_dir"]).expanduser() if config["models_dir"] else None
     model = find_model(config["model"], models_dir)
     device = config["device"]

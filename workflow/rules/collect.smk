@@ -37,8 +37,6 @@ rule collect:
     priority: FINISH_FIRST
     conda:
         "../../envs/tables.yaml"
-    container:
-        RUN.config["container"]
     threads: 1
     resources:
         mem_mb=amount("mem_mb", collect_needs),

@@ -20,8 +20,6 @@ rule embed:
     priority: chunk_tokens
     conda:
         "../../envs/inference.yaml"
-    container:
-        RUN.config["container"]
     threads: 4 if RUN.device == "cuda" else 16
     resources:
         mem_mb=amount("mem_mb", embed_needs),

@@ -14,8 +14,6 @@ rule merge:
     priority: FINISH_FIRST
     conda:
         "../../envs/tables.yaml"
-    container:
-        RUN.config["container"]
     threads: 1
     resources:
         mem_mb=amount("mem_mb", merge_needs),
@@ -39,8 +37,6 @@ rule classify:
     priority: FINISH_FIRST
     conda:
         "../../envs/inference.yaml"
-    container:
-        RUN.config["container"]
     threads: 4
     resources:
         mem_mb=amount("mem_mb", classify_needs),
@@ -71,8 +67,6 @@ rule gather:
     localrule: True
     conda:
         "../../envs/tables.yaml"
-    container:
-        RUN.config["container"]
     threads: 1
     resources:
         mem_mb=100,

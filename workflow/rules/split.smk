@@ -14,8 +14,6 @@ checkpoint split:
         "logs/benchmarks/split/{geometry}/{pool}.tsv"
     conda:
         "../../envs/tables.yaml"
-    container:
-        RUN.config["container"]
     threads: 4
     resources:
         mem_mb=amount("mem_mb", split_needs),

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from virnucpro_kernels.pool.job_record import duration
-from virnucpro_kernels.run.progress import Clock, Lines, State, describe
+from virnucpro_kernels.pool.job_record import TimeLeft, duration
+from virnucpro_kernels.run.progress import Lines, State, describe
 
 HALF = State(
     samples=2, samples_done=0, pools=1, pools_split=1, chunks=4, chunks_done=2, embedded=2, tokens=1000, tokens_done=500
@@ -24,12 +24,12 @@ class Time:
 
 def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
     time = Time()
-    clock = Clock(time)
-    assert clock.seconds_left(replace(HALF, tokens_done=200)) is None
+    left = TimeLeft(time)
+    assert left.seconds(200, 1000) is None
     time.now = 30.0
-    assert clock.seconds_left(replace(HALF, tokens_done=200)) is None
-    assert clock.seconds_left(replace(HALF, tokens_done=500)) == pytest.approx(50.0)
-    assert clock.seconds_left(DONE) == 0
+    assert left.seconds(200, 1000) is None
+    assert left.seconds(500, 1000) == pytest.approx(50.0)
+    assert left.seconds(1000, 1000) == 0
 
 
 def test_describe_says_what_is_done_and_what_is_left() -> None:

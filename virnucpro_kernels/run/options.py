@@ -1,0 +1,43 @@
+"""The options of `virnucpro predict`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What the user asked `predict` for.
+
+    Attributes:
+        inputs: Sequence files; `-` is standard input.
+        sheet: Sample sheet instead of `inputs`.
+        directory: Folder of the run; everything is written there.
+        config: Configuration file to start from.
+        settings: Configuration keys given as options; they win over `config`.
+        gpus: `auto`, a number of GPUs, or a list of GPUs as CUDA_VISIBLE_DEVICES takes it.
+        threads: CPU cores to use; None for all that this process may use.
+        profile: Profile of Snakemake: a folder, or the name of one that comes with the workflow.
+        force: Whether everything is made anew.
+        dry_run: Whether to say only what would be done.
+        quiet: Whether to print errors only.
+        verbose: Whether to show Snakemake's own output instead of progress.
+        bar: Whether to show a progress bar where standard error is a terminal.
+        log: Log of Snakemake's and our own output; None for `logs/snakemake.log` in `directory`.
+    """
+
+    inputs: tuple[Path, ...]
+    sheet: Path | None
+    directory: Path
+    config: Path | None
+    settings: Mapping[str, Any]
+    gpus: str
+    threads: int | None
+    profile: str | None
+    force: bool
+    dry_run: bool
+    quiet: bool
+    verbose: bool
+    bar: bool
+    log: Path | None

@@ -1,0 +1,109 @@
+"""What one start of the workflow will do: every option, the samples and the configuration are read here, once."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from virnucpro_kernels.embed.gpu import list_gpus, visible_units
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models.precisions import check_precision, no_original
+from virnucpro_kernels.run.folder import FolderPlan, plan_folder
+from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.run.launch import snakemake
+from virnucpro_kernels.run.options import PredictOptions
+from virnucpro_kernels.run.pools import POOLS
+from virnucpro_kernels.run.profile import Profile, find_profile
+from virnucpro_kernels.run.run import Run, make_run
+
+SNAKEFILE = workflow_root() / "Snakefile"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The decisions of one start of the workflow.
+
+    Attributes:
+        options: Options of the command.
+        folder: Configuration and sample sheet that the run's folder is to hold.
+        run: Samples, pools and model of the run, and the places of its files.
+        gpus: Number of GPUs to use at once; 0 on a CPU and on a cluster.
+        environment: Environment of Snakemake, in which only the chosen GPUs are visible.
+        command: Command line of Snakemake.
+        log: File that the output of Snakemake is appended to.
+    """
+
+    options: PredictOptions
+    folder: FolderPlan
+    run: Run
+    gpus: int
+    environment: Mapping[str, str]
+    command: Sequence[str]
+    log: Path
+
+
+def plan_start(options: PredictOptions) -> Start:
+    """Decide what a start of the workflow will do. Nothing is written but a copy of standard input.
+
+    Raises:
+        UsageError: the options, the configuration or the samples are wrong, or the machine cannot do what they ask for.
+        DamagedFileError: the model is damaged.
+    """
+    profile = find_profile(options.profile) if options.profile is not None else None
+    on_cluster = profile is not None and profile.submits
+    folder = plan_folder(options.directory, options.inputs, options.sheet, options.config, options.settings)
+    run = make_run(folder.complete, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
+    _check_precision(run, options.directory, on_cluster)
+    gpus, environment = _choose_gpus(options.gpus, "elsewhere" if profile else run.device)
+    log = options.log or options.directory / "logs" / "snakemake.log"
+    return Start(options, folder, run, gpus, environment, _command(options, profile, gpus), log)
+
+
+def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
+    """Refuse what no embedding job could compute, before anything is split. The nodes of a cluster are not known."""
+    if run.precision == "original":
+        for pool in run.pools:
+            if not (directory / run.embedding_dir(pool)).is_dir():
+                raise no_original(f"{directory} has none for pool {pool}")
+    elif not on_cluster:
+        check_precision(run.precision, run.device, run.model.protein.layers)
+
+
+def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
+    """Return the number of GPUs to use at once, and the environment in which only they are visible.
+
+    Raises:
+        UsageError: there are not so many GPUs, or none of that number or UUID.
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if device == "cpu" and wanted != "auto":
+        raise UsageError(f"--gpus {wanted}: this run computes on the CPU, by its configuration or for want of a GPU")
+    if device != "cuda":
+        return 0, environment
+    if "," in wanted:
+        environment["CUDA_VISIBLE_DEVICES"] = wanted
+    elif wanted != "auto" and not wanted.isdigit():
+        raise UsageError(f"--gpus {wanted}: must be auto, a number of GPUs, or a list such as 0,2")
+    visible = len(visible_units(list_gpus(), environment.get("CUDA_VISIBLE_DEVICES")))
+    count = int(wanted) if wanted.isdigit() else visible
+    if count > visible or count == 0:
+        raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; --device cpu does without")
+    return count, environment
+
+
+def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> list[str]:
+    """The command line of Snakemake."""
+    arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
+    if options.threads or not (profile and profile.limits_cores):
+        arguments += ["--cores", str(options.threads or len(os.sched_getaffinity(0)))]
+    if profile:
+        arguments += ["--profile", profile.folder]
+    if gpus:
+        arguments += ["--resources", f"gpu={gpus}"]
+    if options.force:
+        arguments += ["--forceall"]
+    if options.dry_run:
+        # How many jobs of which rule, and why; each with its command where the user wants to see more.
+        arguments += ["--dry-run"] if options.verbose else ["--dry-run", "--quiet", "rules"]
+    return snakemake(*arguments)
