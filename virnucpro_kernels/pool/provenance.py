@@ -95,18 +95,18 @@ class Provenance:
         return cls(**values)
 
 
-Kind = Literal["nucleotide", "protein"]
+Alphabet = Literal["nucleotide", "protein"]
 
 
-def encoder_run(provenance: Provenance, kind: Kind) -> EncoderRun:
-    """Return how the vectors of one kind were made, which `provenance` must say."""
-    run = provenance.nucleotide if kind == "nucleotide" else provenance.protein
+def encoder_run(provenance: Provenance, alphabet: Alphabet) -> EncoderRun:
+    """Return how the vectors of one alphabet were made, which `provenance` must say."""
+    run = provenance.nucleotide if alphabet == "nucleotide" else provenance.protein
     if run is None:
-        raise ValueError(f"provenance without {kind} encoder")
+        raise ValueError(f"provenance without {alphabet} encoder")
     return run
 
 
-def with_budget(provenance: Provenance, kind: Kind, token_budget: int) -> Provenance:
-    """Return `provenance` with another token budget of the encoder `kind`."""
-    run = replace(encoder_run(provenance, kind), token_budget=token_budget)
-    return replace(provenance, nucleotide=run) if kind == "nucleotide" else replace(provenance, protein=run)
+def with_budget(provenance: Provenance, alphabet: Alphabet, token_budget: int) -> Provenance:
+    """Return `provenance` with another token budget of the encoder `alphabet`."""
+    run = replace(encoder_run(provenance, alphabet), token_budget=token_budget)
+    return replace(provenance, nucleotide=run) if alphabet == "nucleotide" else replace(provenance, protein=run)

@@ -21,7 +21,7 @@ from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Kind, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRun, Provenance
 from virnucpro_kernels.run.config import read_config, write_config
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
@@ -32,9 +32,9 @@ from virnucpro_kernels.weights.registry import Model
 
 PRECISION = "original"
 #: What the original always uses, and what it calls the files of each.
-_ENCODERS: Mapping[Kind, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
-_VECTORS: Mapping[Kind, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
-_FRAMES: Mapping[Kind, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
+_ENCODERS: Mapping[Alphabet, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
+_VECTORS: Mapping[Alphabet, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
+_FRAMES: Mapping[Alphabet, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
 _ROWS_AT_ONCE = 1024
 
 
@@ -129,7 +129,7 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
     chunks = read_manifest(pool / "chunks.tsv")
     places = _Places(pool, chunks)
     embeddings = pool / model.encoders_id(PRECISION)
-    widths: dict[Kind, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
+    widths: dict[Alphabet, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
     for kind, width in widths.items():
         places.check_frames(run, kind)
         with _gathered(run, kind, width, places, pool) as vectors:
@@ -183,7 +183,7 @@ class _Places:
             raise DamagedFileError(f"{path}: {ids[repeated]} is in it twice")
         return places
 
-    def check_frames(self, run: OriginalRun, kind: Kind) -> None:
+    def check_frames(self, run: OriginalRun, kind: Alphabet) -> None:
         """Compare the frames that the original wrote with those of the input.
 
         Raises:
@@ -214,7 +214,7 @@ def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
 
 @contextmanager
 def _gathered(
-    run: OriginalRun, kind: Kind, width: int, places: _Places, scratch: Path
+    run: OriginalRun, kind: Alphabet, width: int, places: _Places, scratch: Path
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the vectors (n, width) of all frames in the order of their places, in a file in `scratch` for the time.
 
@@ -247,7 +247,7 @@ def _gathered(
         yield vectors
 
 
-def _provenance(pool: str, chunk: Chunk, kind: Kind, width: int) -> Provenance:
+def _provenance(pool: str, chunk: Chunk, kind: Alphabet, width: int) -> Provenance:
     tokenizer = UNRECORDED if kind == "nucleotide" else ""
     run = EncoderRun(_ENCODERS[kind], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
