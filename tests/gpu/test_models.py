@@ -16,7 +16,7 @@ from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
 LENGTHS = (3, 4, 17, 54, 64, 65, 129, 168, 168, 193, 352, 385, 1026, 1102, 1300)
-#: Distance (1 − cosine) of the worst pooled vector. bf16 has eight times fp16's rounding, fp8 a hundred times.
+#: Distance (1 − cosine) of the worst mean vector. bf16 has eight times fp16's rounding, fp8 a hundred times.
 BOUND = {"fp32": 1e-9, "fp16": 1e-5, "bf16": 3e-4, "fp8": 5e-3}
 
 

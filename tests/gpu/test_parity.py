@@ -22,7 +22,7 @@ GPU = torch.device("cuda")
 SEQUENCES, BUDGET = 1000, 33_792
 #: Tokens of a sequence; of ESM-2, 1 to 1,100 residues.
 WORKLOADS = {"esm2-650m": Workload(3, 1102), "esm2-3b": Workload(3, 1102), "dnabert-s": Workload(3, 360)}
-#: Cosine of the worst pooled vector.
+#: Cosine of the worst mean vector.
 BOUNDS = {"fp32": 0.99999999, "fp16": 0.99999, "bf16": 0.9997, "fp8": 0.995}
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]

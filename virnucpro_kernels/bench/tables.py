@@ -35,7 +35,7 @@ def markdown(results: Results) -> str:
             lines += ["", "GPU kernels of a whole pass (launches of attention for different lengths overlap):", ""]
             lines += _table(("kernel", "ms"), (), [(f"`{name[:90]}`", f"{time:.2f}") for name, time in top])
     if results.accuracy:
-        lines += ["", "Cosine of the pooled vectors with those in fp32:", ""]
+        lines += ["", "Cosine of the mean vectors with those in fp32:", ""]
         lines += _table(
             ("precision", "outlier channels", "sequences", "worst", "mean"),
             (),

@@ -16,7 +16,8 @@ class Projection(nn.Linear):
 
     Attributes:
         weight_scale: fp32 (outputs, 1), or None where the weights are not fp8.
-        input_factors: fp32 (inputs,), what the inputs come multiplied by (`quantize.quantize_columns`), or None.
+        input_factors: fp32 (inputs,), factors by which the inputs are multiplied already (`quantize.quantize_columns`),
+            or None.
     """
 
     weight_scale: torch.Tensor | None
