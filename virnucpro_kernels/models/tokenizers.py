@@ -33,7 +33,7 @@ def tokenize_proteins(proteins: SequenceArray) -> TokenArray:
         TokenArray of uint8; sequence i has `proteins.lengths[i] + SPECIAL_TOKENS` tokens.
 
     Raises:
-        UsageError: a character outside ESM-2's alphabet (capital letters but J, `.` and `-`).
+        UsageError: a character is not in ESM-2's alphabet (capital letters except J, `.` and `-`).
     """
     residues = _TOKEN_OF_BYTE[proteins.data]
     if (residues == _UNKNOWN).any():
@@ -64,7 +64,7 @@ class DnaTokenizer:
         """Read the tokenizer file.
 
         Raises:
-            DamagedFileError: not a tokenizer file, or one of more tokens than uint16 holds.
+            DamagedFileError: the file is not a tokenizer, or has more tokens than uint16 holds.
         """
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))

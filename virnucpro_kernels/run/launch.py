@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError, VirnucproError
-from virnucpro_kernels.files import try_lock
+from virnucpro_kernels.files import take_lock
 
 _TICK_SECONDS = 0.5
 #: Time that jobs have to end after each signal before a stronger one is sent: SIGINT, SIGTERM, SIGKILL.
@@ -28,14 +28,15 @@ def run_lock(directory: Path) -> Iterator[int]:
         VirnucproError: another process has it, or the file system has no locks.
     """
     path = directory / "work" / ".predict.lock"
+
+    def refuse() -> None:
+        raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(path)}")
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        _, descriptor = take_lock([path], if_taken=refuse)
     except OSError as error:
         raise UsageError(f"{directory}: cannot be the folder of a run ({error}); name another") from error
     try:
-        if not try_lock(descriptor, path):
-            raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(descriptor)}")
         _note_holder(descriptor, os.getpid())
         yield descriptor
     finally:
@@ -48,9 +49,9 @@ def _note_holder(lock: int, *processes: int) -> None:
     os.pwrite(lock, " ".join([socket.gethostname(), *map(str, processes)]).encode(), 0)
 
 
-def _holder(lock: int) -> str:
+def _holder(lock: Path) -> str:
     """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
-    match os.pread(lock, 1000, 0).decode(errors="replace").split():
+    match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
             return f"process {process} on {host}); wait for it or stop it"
         case [_, process, child] if not Path("/proc", process).exists():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
+from virnucpro_kernels.models.precisions import choose_embedding_dtype, choose_precision
 from virnucpro_kernels.pool.file_names import COLLECT_RECORD, ORIGINAL_FILES, RESULT_TABLES, SPLIT_RECORD
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
@@ -62,10 +63,7 @@ class Run:
     @property
     def bytes_per_value(self) -> int:
         """Bytes of one value of a stored embedding."""
-        dtype = self.config["embedding_dtype"]
-        if dtype == "auto":
-            dtype = "float32" if self.precision in {"fp32", "reference", "original"} else "float16"
-        return 4 if dtype == "float32" else 2
+        return 4 if choose_embedding_dtype(self.config["embedding_dtype"], self.precision) == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
         """Folder of a pool's manifest, tables and chunks."""
@@ -139,9 +137,7 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     device = config["device"]
     if device == "auto":
         device = "cuda" if on_cluster or count_gpus() else "cpu"
-    precision = config["precision"]
-    if precision == "auto":
-        precision = "fp16" if device == "cuda" else "fp32"
+    precision = choose_precision(config["precision"], device)
     known = read_pools(pools)
     unknown = {
         sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
