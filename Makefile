@@ -31,6 +31,7 @@ format: .venv/developed
 
 docs: .venv/developed
 	$(BIN)/sphinx-build -c docs -W --keep-going --quiet . site
+	cp site/README.html site/index.html
 
 clean:
 	rm -rf site .venv demo work results logs .snakemake

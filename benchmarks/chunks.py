@@ -31,6 +31,7 @@ from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Seco
 from virnucpro_kernels.cli.main import run_app
 from virnucpro_kernels.embed.encoders import default_budget
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 
 log = logging.getLogger("virnucpro_kernels.benchmarks")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -153,7 +154,8 @@ def _compare_with_engine(
     nucleotide, protein = record["nucleotide"], record["protein"]
     seconds = record["read_seconds"] + nucleotide["seconds"] + protein["seconds"]
     busy = nucleotide["device_seconds"] + protein["device_seconds"]
-    protein_alone = engine_rate(encoder, precision, size.residues + 2, protein["distinct"], alone_seconds, device)
+    tokens = size.residues + SPECIAL_TOKENS
+    protein_alone = engine_rate(encoder, precision, tokens, protein["distinct"], alone_seconds, device)
     nucleotide_alone = engine_rate(
         "dnabert-s",
         "fp16" if precision == "fp8" else precision,

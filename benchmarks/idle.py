@@ -79,12 +79,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     options = parser.parse_args()
 
-    from virnucpro_kernels.embed.embed import Request
+    from virnucpro_kernels.embed.embed import EmbedOptions
     from virnucpro_kernels.weights.registry import find_model
 
     with tempfile.TemporaryDirectory() as folder:
         nucleotide, protein = Path(folder) / "nucleotide.h5", Path(folder) / "protein.h5"
-        request = Request(
+        request = EmbedOptions(
             options.manifest, options.chunk, find_model(options.model), nucleotide, protein,
             device="cuda", precision=options.precision, threads=options.threads,
         )  # fmt: skip

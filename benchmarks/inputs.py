@@ -18,7 +18,9 @@ from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.pool.file_names import CHUNKS, MANIFEST
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.weights.directory import (
     Description,
@@ -93,7 +95,7 @@ def _letters(letters: bytes) -> Uint8s:
 
 def random_chunk(pool: Path, frames: int, residues: int) -> Path:
     """Write a pool of one chunk of random frames of one length, unless it is there; return the manifest."""
-    manifest, chunks = pool / "chunks.tsv", pool / "chunks"
+    manifest, chunks = pool / MANIFEST, pool / CHUNKS
     if manifest.exists():
         return manifest
     chunks.mkdir(parents=True, exist_ok=True)
@@ -112,8 +114,8 @@ def random_chunk(pool: Path, frames: int, residues: int) -> Path:
             Chunk(
                 chunk="00000",
                 rows=frames,
-                protein_tokens=frames * (residues + 2),
-                nucleotide_tokens=round(frames * (bases / 4.7 + 2)),
+                protein_tokens=frames * (residues + SPECIAL_TOKENS),
+                nucleotide_tokens=round(frames * (bases / 4.7 + SPECIAL_TOKENS)),
                 min_residues=residues,
                 max_residues=residues,
                 nucleotide_sha256=sha256(paths[0]),

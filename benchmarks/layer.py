@@ -17,9 +17,10 @@ from virnucpro_kernels.models.esm2 import Block as EsmBlock
 from virnucpro_kernels.models.esm2 import Esm2, FeedForward
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
-from virnucpro_kernels.ops.linear import Operand, linear, linear_add
+from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, one_kernel
 from virnucpro_kernels.ops.packing import PackedBatch
+from virnucpro_kernels.ops.quantize import Operand
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
     )  # fmt: skip
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
-    def attend() -> torch.Tensor:
+    def attend() -> Operand:
         return varlen_attention(
             heads, batch, rope=None, alibi_slopes=attention.slopes,
             scale=attention.head_dim**-0.5, backend=attention.backend,

@@ -32,8 +32,8 @@ _ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Records of random length between two bounds, with headers like those of their kind."""
+class RecordKind:
+    """Records of random length between two bounds, with headers as real ones have them."""
 
     name: str
     shortest: int
@@ -41,17 +41,17 @@ class Kind:
     header: bytes
 
 
-_READS = Kind("reads of 150 nt", 150, 150, b"A00123:45:HXXXXDSX2:1:1101:%d 1:N:0:ACGTACGT")
-_CONTIGS = Kind("contigs of 300 to 3,000 bp", 300, 3000, b"k141_%d flag=1 multi=2.0 len=%d")
+_READS = RecordKind("reads of 150 nt", 150, 150, b"A00123:45:HXXXXDSX2:1:1101:%d 1:N:0:ACGTACGT")
+_CONTIGS = RecordKind("contigs of 300 to 3,000 bp", 300, 3000, b"k141_%d flag=1 multi=2.0 len=%d")
 
 
 def genome(paths: list[Path]) -> bytes:
-    """All sequences of the files, end to end."""
+    """Return all sequences of the files, end to end."""
     return b"".join(batch.sequences.data.tobytes() for path in paths for batch in read_batches(path))
 
 
-def draw(bases: bytes, kind: Kind, total: int) -> Iterator[tuple[bytes, bytes]]:
-    """Header and sequence of random pieces, `total` bases in all."""
+def draw(bases: bytes, kind: RecordKind, total: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield header and sequence of random pieces, `total` bases in all."""
     chance = np.random.default_rng(0)
     number = 0
     while total > 0:
@@ -66,8 +66,8 @@ def draw(bases: bytes, kind: Kind, total: int) -> Iterator[tuple[bytes, bytes]]:
             total -= length
 
 
-def write_fasta(path: Path, bases: bytes, kind: Kind, total: int) -> None:
-    """Write random pieces, lines wrapped at 60 columns where they are contigs."""
+def write_fasta(path: Path, bases: bytes, kind: RecordKind, total: int) -> None:
+    """Write random pieces; the lines of contigs are wrapped at 60 columns."""
     with path.open("wb") as file:
         for header, sequence in draw(bases, kind, total):
             text = sequence
@@ -77,7 +77,7 @@ def write_fasta(path: Path, bases: bytes, kind: Kind, total: int) -> None:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU time of `work` in this process, the best of several rounds."""
+    """Return the CPU time of `work` in this process, the best of several rounds."""
     seconds = []
     for _ in range(_ROUNDS):
         started = time.process_time()
@@ -87,7 +87,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def rate(bases: bytes) -> None:
-    """Print how many windows a second are placed, searched for frames, and cut into frames, in memory."""
+    """Print in how many windows a second frames are found, and found and cut out, in memory."""
     print_row("sequence", "window", "windows", "frames a window", "find, windows/s", "find and cut, windows/s")
     print_row(*["---"] * 6)
     whole = SequenceArray.from_list([bases[:_RATE_BASES]])
@@ -120,7 +120,7 @@ def start_split(sample: Path, pool: Path, threads: int) -> subprocess.Popen[byte
 
 
 def together(sample: Path, folder: Path, number: int) -> float:
-    """Wall seconds of `number` times `virnucpro split` with one thread, at the same time."""
+    """Return the wall seconds of `number` runs of `virnucpro split` with one thread, at the same time."""
     started = time.perf_counter()
     processes = [start_split(sample, folder / f"pool{n}", 1) for n in range(number)]
     if any(list(map(subprocess.Popen.wait, processes))):
@@ -129,7 +129,11 @@ def together(sample: Path, folder: Path, number: int) -> float:
 
 
 def split(sample: Path, pool: Path, threads: int) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds, and the sum of the peak resident memory (MB) of all processes of `virnucpro split`."""
+    """Run `virnucpro split`.
+
+    Returns:
+        Wall seconds, CPU seconds, and the sum of the peak resident memory (MB) of all processes.
+    """
     before = os.times()
     started = time.perf_counter()
     process = start_split(sample, pool, threads)
@@ -150,7 +154,7 @@ def split(sample: Path, pool: Path, threads: int) -> tuple[float, float, float]:
 
 
 def peak_kilobytes(pid: int) -> int:
-    """Peak resident memory of a process so far, 0 where it has just ended."""
+    """Return the peak resident memory of a process so far, 0 for a process that has just ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -159,7 +163,7 @@ def peak_kilobytes(pid: int) -> int:
 
 
 def digest(pool: Path) -> str:
-    """Checksum of all files of a pool but its record."""
+    """Return a checksum of all files of a pool but its record."""
     total = hashlib.sha256()
     for path in sorted(path for path in pool.rglob("*") if path.is_file() and path.suffix != ".json"):
         with path.open("rb") as file:
@@ -168,7 +172,7 @@ def digest(pool: Path) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove the pools, and have the disk write what it owes: it is not the next run's."""
+    """Remove the pools, and wait until all data are on the disk, so that the next run does not pay for them."""
     for pool in folder.glob("pool*"):
         shutil.rmtree(pool)
     os.sync()
@@ -177,7 +181,7 @@ def clear(folder: Path) -> None:
 def threads(bases: bytes, total: int, numbers: list[int], rounds: int) -> None:
     """Print the seconds of `split` for numbers of threads, in turn; medians of several rounds.
 
-    Beside it, what the machine itself gains: so many processes that have nothing to do with each other, against one.
+    The column *the machine's* is the gain of as many independent processes of one thread over one such process.
     """
     print_row("input", "Mbp", "threads", "wall, s", "CPU, s", "Mbp/s", "speed-up", "the machine's", "all files")
     print_row(*["---"] * 9)

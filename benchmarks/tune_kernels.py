@@ -27,19 +27,19 @@ from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.configs import (
     HOPPER,
-    AttentionConfig,
+    AttentionLaunch,
     KernelConfig,
-    ProductConfig,
-    ResidentConfig,
-    RowConfig,
-    TileConfig,
+    ProductLaunch,
+    ResidentLaunch,
+    RowLaunch,
+    TileLaunch,
 )
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
-from virnucpro_kernels.ops.layernorm import residual_layernorm
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_fp8
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
-from virnucpro_kernels.ops.pooling import layernorm_mean
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
+from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean
 
 DEVICE = torch.device("cuda")
 TOKENS = 33_792
@@ -71,25 +71,25 @@ def configs(field: str, values: Iterator[Any]) -> tuple[KernelConfig, ...]:
     return tuple(dict.fromkeys((HOPPER, *(replace(HOPPER, **{field: value}) for value in values))))
 
 
-def attention_candidates(workload: str) -> Iterator[AttentionConfig]:
-    """Ways to cut attention that might be good for these lengths."""
+def attention_candidates(workload: str) -> Iterator[AttentionLaunch]:
+    """Launches of attention that might be good for these lengths."""
     used, mixed = HOPPER.attention, workload == "40-350"
-    cuts = [ResidentConfig(64, 4, registers) for registers in (None, 168, 128)]
-    cuts += [ResidentConfig(128, 8, 128), ResidentConfig(64, 8)]
+    launches = [ResidentLaunch(64, 4, registers) for registers in (None, 168, 128)]
+    launches += [ResidentLaunch(128, 8, 128), ResidentLaunch(64, 8)]
     if not mixed:
-        cuts += [ResidentConfig(None, 4, registers) for registers in (None, 168, 128)]
-    for cut in cuts:
-        yield replace(used, resident=(cut,) * 6)
+        launches += [ResidentLaunch(None, 4, registers) for registers in (None, 168, 128)]
+    for launch in launches:
+        yield replace(used, resident=(launch,) * 6)
         if mixed:
             for place in range(3, 6):
-                yield replace(used, resident=(*used.resident[:place], cut, *used.resident[place + 1 :]))
+                yield replace(used, resident=(*used.resident[:place], launch, *used.resident[place + 1 :]))
     for stages, registers in product((1, 2, 3), (None, 168, 128)):
-        yield AttentionConfig(64, (), 4, stages, registers)
+        yield AttentionLaunch(64, (), 4, stages, registers)
     if not mixed:
-        yield AttentionConfig(32, (ResidentConfig(None, 4),) * 6)
-        yield AttentionConfig(32, (ResidentConfig(None, 2),) * 6)
-        yield AttentionConfig(128, (ResidentConfig(None, 8),) * 2)
-        yield AttentionConfig(128, (ResidentConfig(128, 8),) * 2)
+        yield AttentionLaunch(32, (ResidentLaunch(None, 4),) * 6)
+        yield AttentionLaunch(32, (ResidentLaunch(None, 2),) * 6)
+        yield AttentionLaunch(128, (ResidentLaunch(None, 8),) * 2)
+        yield AttentionLaunch(128, (ResidentLaunch(128, 8),) * 2)
 
 
 def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool = False) -> Task:
@@ -130,7 +130,7 @@ def rows_task(
     warps: tuple[int, ...],
 ) -> Task:
     """A kernel that owns whole rows."""
-    values = (RowConfig(*cut) for cut in product((1, 2, 4, 8), warps, (1, 2)))
+    values = (RowLaunch(*sizes) for sizes in product((1, 2, 4, 8), warps, (1, 2)))
     return Task(name, make, configs(field, values), lambda tokens: tokens * bytes_a_token / 1e9)
 
 
@@ -145,12 +145,9 @@ def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
     def make(tokens: int) -> Job:
         residual, bias, weight = random(tokens, width), torch.rand(width, device=DEVICE), random(width)
         branch = torch.zeros(tokens, width, dtype=torch.bfloat16, device=DEVICE) if fp8 else None
-        return Job(
-            lambda config: residual_layernorm(
-                residual, branch, bias, weight, weight, 1e-5, update_residual=fp8, quantize=fp8, kernels="triton",
-                config=config,
-            )
-        )  # fmt: skip
+        norm = NormParameters(weight, weight, 1e-5, bias)
+        run = residual_layernorm_fp8 if fp8 else residual_layernorm
+        return Job(lambda config: run(residual, branch, norm, update_residual=fp8, kernels="triton", config=config))
 
     return make
 
@@ -161,13 +158,13 @@ def product_with_gelu(tokens: int) -> Job:
     return Job(lambda config: linear_gelu(x, weight, bias, kernels="triton", config=config))
 
 
-def product_candidates() -> Iterator[ProductConfig | None]:
+def product_candidates() -> Iterator[ProductLaunch | None]:
     """Tiles, and how they are ordered; None is cuBLAS's product and the GELU behind it."""
     yield None
     for group in (8, 11, 12, 16, 22, 24, 33):
-        yield ProductConfig(128, 256, 64, 8, 4, group)
-    for cut in ((128, 256, 64, 8, 3), (128, 256, 32, 8, 6), (256, 128, 64, 8, 4), (128, 128, 64, 4, 4)):
-        yield ProductConfig(*cut, 16)
+        yield ProductLaunch(128, 256, 64, 8, 4, group)
+    for sizes in ((128, 256, 64, 8, 3), (128, 256, 32, 8, 6), (256, 128, 64, 8, 4), (128, 128, 64, 4, 4)):
+        yield ProductLaunch(*sizes, 16)
 
 
 def activation(width: int, *, fp8: bool, gated: bool = False) -> Callable[[int], Job]:
@@ -177,28 +174,24 @@ def activation(width: int, *, fp8: bool, gated: bool = False) -> Callable[[int],
         x = random(tokens, 2 * width if gated else width, dtype=torch.bfloat16 if fp8 else torch.float16)
         bias, out = random(width), torch.empty(tokens, width, dtype=x.dtype, device=DEVICE)
         if gated:
-            return Job(lambda config: glu(x, quantize=fp8, kernels="triton", config=config))
+            return Job(lambda config: glu(x, kernels="triton", config=config))
         place = None if fp8 else out
         return Job(lambda config: bias_gelu(x, bias, out=place, quantize=fp8, kernels="triton", config=config))
 
     return make
 
 
-def pooling(tokens: int) -> Job:
+def token_mean(tokens: int) -> Job:
     """The last LayerNorm and the mean."""
     residual, weight = random(tokens, 2560), random(2560)
     cu_seqlens = torch.arange(0, tokens + 1, 168, dtype=torch.int32, device=DEVICE)
-    return Job(
-        lambda config: layernorm_mean(
-            residual, None, None, weight, weight, 1e-5, cu_seqlens, skip_first=1, skip_last=1, max_tokens=1024,
-            kernels="triton", config=config,
-        )
-    )  # fmt: skip
+    norm, chosen = NormParameters(weight, weight, 1e-5, None), TokenRange(1, 1, 1024)
+    return Job(lambda config: layernorm_mean(residual, None, norm, cu_seqlens, chosen, kernels="triton", config=config))
 
 
 def tasks() -> list[Task]:
     """All kernels, at the sizes of ESM-2 3B and DNABERT-S."""
-    tiles = [TileConfig(*cut) for cut in product((1, 2, 4, 8), (512, 1024, 2048), (4, 8))]
+    tiles = [TileLaunch(*sizes) for sizes in product((1, 2, 4, 8), (512, 1024, 2048), (4, 8))]
     return [
         attention_task("168", 40),
         attention_task("52", 40),
@@ -223,8 +216,8 @@ def tasks() -> list[Task]:
         ),
         rows_task("gelu 10240, to fp8", "activation_fp8", activation(10240, fp8=True), 3 * 10240, (4, 8, 16)),
         Task(
-            "pooling 2560", pooling,
-            configs("pooling", (RowConfig(1, *cut) for cut in product((4, 8, 16), (1, 2, 3)))),
+            "mean over tokens 2560", token_mean,
+            configs("token_mean", (RowLaunch(1, *sizes) for sizes in product((4, 8, 16), (1, 2, 3)))),
             lambda tokens: tokens * 2 * 2560 / 1e9,
         ),
     ]  # fmt: skip

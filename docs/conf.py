@@ -11,7 +11,14 @@ html_theme = "furo"
 extensions = ["myst_parser", "sphinx_copybutton", "sphinxcontrib.mermaid"]
 
 root_doc = "README"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "config/README.md", "docs/*.md"]
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "config/README.md",
+    "docs/*.md",
+]
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
 copybutton_exclude = ".linenos, .gp, .go"
@@ -37,6 +44,7 @@ docs/performance
 
 docs/architecture
 docs/development
+benchmarks/README
 CONTRIBUTING
 CHANGELOG
 ```

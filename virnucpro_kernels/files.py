@@ -1,14 +1,19 @@
-"""Whole files only: atomic writing and checksums."""
+"""Whole files only: atomic writing, locks and checksums."""
 
 import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from virnucpro_kernels.errors import VirnucproError
+
+_POLL_SECONDS = 1.0
+#: Attempts to make and open a lock file while other processes remove its folder.
+_ATTEMPTS_TO_OPEN = 100
 
 
 @contextmanager
@@ -30,10 +35,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(*paths: Path) -> None:
-    """Remove what killed processes left unfinished of the files or folders `paths`, under their temporary names.
+    """Remove the temporary files and folders that killed processes left of `paths`.
 
-    Where such a process lives on after all, it fails instead of publishing. Call it where nobody else has a right to
-    work at `paths`.
+    A process that lives on after all then fails instead of publishing its file. The caller makes sure that no other
+    process may work at `paths`.
     """
     for folder in {path.parent for path in paths}:
         for leftover in folder.glob(".*"):
@@ -45,14 +50,59 @@ def remove_leftovers(*paths: Path) -> None:
                     leftover.unlink(missing_ok=True)
 
 
-def try_lock(descriptor: int, path: Path) -> bool:
-    """Lock an open file for this process alone. Closing `descriptor` lets it go.
+def open_lock(path: Path) -> int:
+    """Open a lock file for writing, which locks on NFS need; make it, and its folder, where they are missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
-    False where another process has it, or where `path` is not this file any more: whoever had it has removed it.
+
+def take_lock(
+    paths: Sequence[Path], *, if_taken: Callable[[], object], open_file: Callable[[Path], int] = open_lock
+) -> tuple[Path, int]:
+    """Lock the first free one of several files for this process alone; wait while other processes have all of them.
+
+    Args:
+        paths: Lock files.
+        if_taken: Function called once where other processes have all files. Unless it raises, waiting begins.
+        open_file: Function that opens a lock file, and makes it where it is missing.
+
+    Returns:
+        The locked file and its descriptor. Closing the descriptor lets the lock go, as does the end of the process.
 
     Raises:
-        VirnucproError: the file system of `path` has no locks.
+        OSError: a lock file can be neither made nor opened.
+        VirnucproError: the file system has no locks.
     """
+    told = False
+    while True:
+        for path in paths:
+            descriptor = _open_anyway(path, open_file)
+            locked = False
+            try:
+                locked = _try_lock(descriptor, path)
+            finally:
+                if not locked:
+                    os.close(descriptor)
+            if locked:
+                return path, descriptor
+        if not told:
+            if_taken()
+            told = True
+        time.sleep(_POLL_SECONDS)
+
+
+def _open_anyway(path: Path, open_file: Callable[[Path], int]) -> int:
+    """Open a lock file although a process that has finished may remove it, or its folder, at any moment."""
+    for _ in range(_ATTEMPTS_TO_OPEN - 1):
+        try:
+            return open_file(path)
+        except (FileExistsError, FileNotFoundError):
+            continue
+    return open_file(path)
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    """Lock an open file, unless another process has it or has removed `path` meanwhile."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

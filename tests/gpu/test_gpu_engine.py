@@ -57,7 +57,7 @@ def test_vectors_are_those_of_the_cpu(
         np.testing.assert_array_equal(rows, expected_rows)
         np.testing.assert_allclose(vectors, expected, atol=tolerance)
     assert measures["protein"].padded_tokens == 2048 * measures["protein"].batches
-    assert measures["protein"].redone == 0
+    assert measures["protein"].recomputed == 0
     assert 0 < measures["protein"].device_seconds < measures["protein"].seconds
 
 
@@ -79,11 +79,11 @@ def test_a_stopped_chunk_ends_with_the_same_bytes(tmp_path: Path, tokenizer: Dna
     for batches in (3, 10, 40, 60):
         engine = Engine(GPU, torch.float16, stopped=stop_after(batches))
         with pytest.raises(StoppedError):
-            embed(tmp_path / "parts", frames, *encoders, engine=engine, budget=512)
-    measures = embed(tmp_path / "parts", frames, *encoders, engine=Engine(GPU, torch.float16), budget=512)
+            embed(tmp_path / "partial", frames, *encoders, engine=engine, budget=512)
+    measures = embed(tmp_path / "partial", frames, *encoders, engine=Engine(GPU, torch.float16), budget=512)
     assert measures["nucleotide"].resumed > 0
     for name in ("n.h5", "p.h5"):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "partial" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_what_overflows_in_fp16_is_computed_again_in_fp32(tmp_path: Path) -> Non
     half = with_outliers(1e5).to(GPU, torch.float16)
     engine = Engine(GPU, torch.float32)
     measures = embed(tmp_path / "16", frames, proteins_by(half), engine=engine, precision="fp16")["protein"]
-    assert measures.redone == measures.batches > 5
+    assert measures.recomputed == measures.batches > 5
     np.testing.assert_allclose(read(tmp_path / "16" / "p.h5")[1], read(tmp_path / "32" / "p.h5")[1], atol=5e-3)
     assert {weight.dtype for weight in half.parameters()} == {torch.float16}
 
@@ -176,7 +176,7 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
     for folder, content in (("a", frames), ("b", shuffled)):
         engine = Engine(GPU, torch.float32)
         measures = embed(tmp_path / folder, content, half, engine=engine, budget=1024, precision="fp16")["protein"]
-        assert measures.redone > 0
+        assert measures.recomputed > 0
     np.testing.assert_array_equal(read(tmp_path / "a" / "p.h5")[1][order], read(tmp_path / "b" / "p.h5")[1])
 
 

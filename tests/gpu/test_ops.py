@@ -9,21 +9,21 @@ from tests.helpers.kernel_checks import (
     DEVICE,
     AttentionCase,
     assert_as_good,
-    check_activation_fp8,
     check_attention,
     check_attention_fp8,
     check_bias_gelu,
+    check_bias_gelu_fp8,
     check_glu,
     check_layernorm,
     check_layernorm_fp8,
     check_linear_gelu,
-    check_pooling,
+    check_token_mean,
     error,
     random,
 )
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionConfig, KernelConfig, ResidentConfig, kernel_config
+from virnucpro_kernels.ops.configs import AMPERE, HOPPER, AttentionLaunch, KernelConfig, ResidentLaunch, kernel_config
 from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
@@ -41,12 +41,12 @@ LONG = (256, 257, 320, 321, 384, 385, 1023, 1024, 1025, 1400, 5)
 
 
 def stream(block: int, **sizes: int) -> KernelConfig:
-    return replace(HOPPER, attention=AttentionConfig(block=block, **sizes))
+    return replace(HOPPER, attention=AttentionLaunch(block=block, **sizes))
 
 
-def resident(block: int, *cuts: ResidentConfig) -> KernelConfig:
+def resident(block: int, *launches: ResidentLaunch) -> KernelConfig:
     overlapped = HOPPER.attention.overlapped and kernel_config(DEVICE) is HOPPER
-    return replace(HOPPER, attention=AttentionConfig(block=block, resident=cuts, overlapped=overlapped))
+    return replace(HOPPER, attention=AttentionLaunch(block=block, resident=launches, overlapped=overlapped))
 
 
 @DTYPES
@@ -70,13 +70,13 @@ def test_attention_head_dimensions(dtype: torch.dtype, head_dim: int) -> None:
         stream(64, stages=1),
         stream(64, stages=3, registers=168),
         stream(32, stages=2, warps=2),
-        resident(64, *[ResidentConfig(64)] * 6),
-        resident(64, *[ResidentConfig(128, warps=8)] * 6),
-        resident(32, *[ResidentConfig(None, warps=2)] * 4),
+        resident(64, *[ResidentLaunch(64)] * 6),
+        resident(64, *[ResidentLaunch(128, warps=8)] * 6),
+        resident(32, *[ResidentLaunch(None, warps=2)] * 4),
     ],
     ids=["ampere", "stream-1", "stream-3", "stream-32", "loop", "wide", "unrolled-32"],
 )
-def test_attention_cut_in_other_ways(dtype: torch.dtype, config: KernelConfig) -> None:
+def test_attention_launched_in_other_ways(dtype: torch.dtype, config: KernelConfig) -> None:
     check_attention(AttentionCase(BORDERS + LONG[:7], heads=3), dtype, config=config)
 
 
@@ -149,14 +149,14 @@ def test_activations(width: int, dtype: torch.dtype) -> None:
     for rows in (1, 3, 1001):
         check_bias_gelu(rows, width, dtype, in_place=rows == 3)
         check_glu(rows, width, dtype)
-    check_activation_fp8(1001, width, dtype)
+    check_bias_gelu_fp8(1001, width, dtype)
 
 
 @DTYPES
-def test_pooling(dtype: torch.dtype) -> None:
+def test_mean_over_tokens(dtype: torch.dtype) -> None:
     for branch in (False, True):
-        check_pooling((*BORDERS, 1400), 2560, dtype, skip=1, max_tokens=1024, branch=branch)
-        check_pooling((*BORDERS, 1400), 768, dtype, skip=0, max_tokens=None, branch=branch)
+        check_token_mean((*BORDERS, 1400), 2560, dtype, skip=1, max_tokens=1024, branch=branch)
+        check_token_mean((*BORDERS, 1400), 768, dtype, skip=0, max_tokens=None, branch=branch)
 
 
 @ONE_KERNEL

@@ -17,9 +17,9 @@ from virnucpro_kernels.ops.configs import HOPPER
 from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
 from virnucpro_kernels.ops.linear_gelu import linear_gelu_kernel
-from virnucpro_kernels.ops.pooling import layernorm_mean_kernel
 from virnucpro_kernels.ops.prepare import prepare
 from virnucpro_kernels.ops.rows import row_blocks
+from virnucpro_kernels.ops.token_mean import layernorm_mean_kernel
 
 FP8_SINCE = 89
 OVERLAPPED_SINCE = 90
@@ -27,15 +27,17 @@ OVERLAPPED_SINCE = 90
 SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 
 FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
+#: Kernels whose bias is a parameter of the model, of its type; elsewhere it is a deferred one, fp32.
+WITH_MODEL_BIAS = (activation_kernel, activation_fp8_kernel)
 INTEGER_POINTERS = {"cu_seqlens_ptr", "spans_ptr"}
 INTEGERS = {"rows", "first_place"}
 HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}
 ROTARY = {"slopes_ptr": None} | HEADS
 ALIBI = {"cos_ptr": None, "sin_ptr": None} | HEADS
-#: How attention in fp32 is cut: every sequence is streamed.
+#: Launch of attention in fp32: every sequence is streamed.
 FP32_ATTENTION = {"block": 32, "stages": 1}
 LAYERNORM = {**row_blocks(2560), "rows_a_program": 4, "stages": 2}
-POOLING = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
+TOKEN_MEAN = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
 
 #: Kernels with their constants: for every GPU, and those that write fp8.
 PLAIN: list[tuple[Any, dict[str, Any]]] = [
@@ -44,7 +46,7 @@ PLAIN: list[tuple[Any, dict[str, Any]]] = [
     (streamed_kernel, {**ROTARY, "out_scale_ptr": None, "stages": 2}),
     (streamed_kernel, {**ALIBI, "out_scale_ptr": None, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "out_scale_ptr": None, "branch_ptr": None, "update_residual": False}),
-    (layernorm_mean_kernel, {**POOLING, "branch_ptr": None}),
+    (layernorm_mean_kernel, {**TOKEN_MEAN, "branch_ptr": None}),
     (
         activation_kernel,
         {"width": 10240, "gated": False, "rows_a_program": 1, "columns_a_program": 1024},
@@ -58,11 +60,11 @@ QUANTIZING: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "tiles": 3, "queries": None}),
     (streamed_kernel, {**ROTARY, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
-    (activation_fp8_kernel, {**row_blocks(10240), "gated": False, "rows_a_program": 4, "stages": 1}),
+    (activation_fp8_kernel, {**row_blocks(10240), "rows_a_program": 4, "stages": 1}),
 ]
 #: Pointers to different types, as a run has them: where the residual stream, of the type that is named first, meets
-#: what an fp8 product returns; where the first block of an fp8 run has no branch yet; where a batch is done again in
-#: fp32.
+#: what an fp8 product returns; where the first block of an fp8 run has no branch yet; where a batch is computed again
+#: in fp32.
 FIRST_FP8 = {**LAYERNORM, "branch_ptr": None, "update_residual": False}
 FP16_NORM = {"weight_ptr": "fp16", "ln_bias_ptr": "fp16"}
 MIXED: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
@@ -73,9 +75,9 @@ MIXED: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
         "fp32",
         {"branch_ptr": "bf16"} | FP16_NORM,
     ),
-    (layernorm_mean_kernel, POOLING, "fp16", {"branch_ptr": "bf16"}),
-    (layernorm_mean_kernel, POOLING, "fp32", {"branch_ptr": "bf16"} | FP16_NORM),
-    (layernorm_mean_kernel, {**POOLING, "branch_ptr": None}, "fp32", FP16_NORM),
+    (layernorm_mean_kernel, TOKEN_MEAN, "fp16", {"branch_ptr": "bf16"}),
+    (layernorm_mean_kernel, TOKEN_MEAN, "fp32", {"branch_ptr": "bf16"} | FP16_NORM),
+    (layernorm_mean_kernel, {**TOKEN_MEAN, "branch_ptr": None}, "fp32", FP16_NORM),
 ]
 MIXED_QUANTIZING: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}, "fp16", {"branch_ptr": "bf16"}),
@@ -114,7 +116,7 @@ def compile_for(
             types[name] = "fp32"
         elif name in INTEGER_POINTERS:
             types[name] = "*i32"
-        elif name in FP32_POINTERS and not (name == "bias_ptr" and ("gated" in constants or tiles)):
+        elif name in FP32_POINTERS and not (name == "bias_ptr" and (kernel in WITH_MODEL_BIAS or tiles)):
             types[name] = "*fp32"
         elif name == "out_ptr":
             types[name] = "*fp32" if kernel is layernorm_mean_kernel else f"*{output}"
@@ -130,29 +132,37 @@ def compile_for(
 
 
 def compile_longest(capability: int, head_dim: int, tiles: int, element: str) -> None:
-    """What holds the most in shared memory: the longest resident sequences of heads of this size, cut as in a run."""
-    cut = HOPPER.attention.resident[tiles - 1]
+    """Compile what holds the most in shared memory: the longest resident sequences, launched as in a run."""
+    launch = HOPPER.attention.resident[tiles - 1]
     padded = 1 << (head_dim - 1).bit_length()
     sizes = {"head_dim": head_dim, "block_half": max(16, padded // 2), "block_dim": padded}
-    constants = ROTARY | sizes | {"out_scale_ptr": None, "tiles": tiles, "queries": cut.queries}
+    constants = ROTARY | sizes | {"out_scale_ptr": None, "tiles": tiles, "queries": launch.queries}
     compile_for(
-        capability, resident_kernel, constants, element, num_warps=cut.warps, maxnreg=cut.registers, launch_pdl=True
+        capability,
+        resident_kernel,
+        constants,
+        element,
+        num_warps=launch.warps,
+        maxnreg=launch.registers,
+        launch_pdl=True,
     )
 
 
 def compile_linear_gelu(capability: int, element: str) -> None:
-    """The product with GELU inside, cut as in a run."""
-    cut = HOPPER.linear_gelu
+    """The product with GELU inside, launched as in a run."""
+    launch = HOPPER.linear_gelu
     constants = {
-        "inputs": 2560, "width": 10240, "tile_rows": cut.rows, "tile_columns": cut.columns, "depth": cut.depth,
-        "group": cut.group,
+        "inputs": 2560, "width": 10240, "tile_rows": launch.rows, "tile_columns": launch.columns, "depth": launch.depth,
+        "group": launch.group,
     }  # fmt: skip
     tiles = {
-        "x_desc": (cut.rows, cut.depth),
-        "weight_desc": (cut.columns, cut.depth),
-        "out_desc": (cut.rows, cut.columns // 2),
+        "x_desc": (launch.rows, launch.depth),
+        "weight_desc": (launch.columns, launch.depth),
+        "out_desc": (launch.rows, launch.columns // 2),
     }
-    compile_for(capability, linear_gelu_kernel, constants, element, tiles, num_warps=cut.warps, num_stages=cut.stages)
+    compile_for(
+        capability, linear_gelu_kernel, constants, element, tiles, num_warps=launch.warps, num_stages=launch.stages
+    )
 
 
 def main() -> None:
@@ -173,7 +183,7 @@ def main() -> None:
     for element in ("fp16", "bf16"):
         for kernel, constants in kernels:
             compile_for(capability, kernel, constants, element)
-        if capability == 90:  # what is cut for this one
+        if capability == 90:  # whose launches these are
             compile_longest(capability, 64, 6, element)
             compile_longest(capability, 128, 3, element)
             compile_linear_gelu(capability, element)

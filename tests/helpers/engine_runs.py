@@ -13,12 +13,12 @@ import torch
 from tests.helpers import tiny
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
-from virnucpro_kernels.embed.resume import open_parts
+from virnucpro_kernels.embed.resume import open_partial
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
-from virnucpro_kernels.pool.provenance import EncoderRun, Kind, Provenance
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRun, Provenance
 
 BUDGET = 256
 
@@ -40,7 +40,7 @@ def with_outliers(factor: float) -> Esm2:
     return encoder
 
 
-def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Kind, Provenance]:
+def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Alphabet, Provenance]:
     base = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
     run = EncoderRun("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
     return {
@@ -56,13 +56,13 @@ def embed(
     budget: int = BUDGET,
     precision: str = "fp32",
     engine: Engine | None = None,
-) -> dict[Kind, Measures]:
-    """Embed into `folder`, with the parts beside the files."""
+) -> dict[Alphabet, Measures]:
+    """Embed into `folder`, with the partial files beside the others."""
     engine = engine or Engine(torch.device("cpu"), torch.float32)
-    outputs: dict[Kind, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
-    makers = {each.kind: partial(Encoder, each.kind, each.module, each.tokenize) for each in encoders}
-    with open_parts(folder / "parts") as parts:
-        return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, parts)
+    outputs: dict[Alphabet, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
+    makers = {each.alphabet: partial(Encoder, each.alphabet, each.module, each.tokenize) for each in encoders}
+    with open_partial(folder / "partial") as earlier:
+        return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, earlier)
 
 
 def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
@@ -72,5 +72,5 @@ def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
 
 def stop_after(batches: int) -> Callable[[], bool]:
     """A question that is answered no for so many batches, and yes from then on."""
-    asked = count()
-    return lambda: next(asked) >= batches
+    checks = count()
+    return lambda: next(checks) >= batches

@@ -13,10 +13,16 @@ from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
-from virnucpro_kernels.ops.layernorm import residual_layernorm, residual_layernorm_reference
+from virnucpro_kernels.ops.layernorm import (
+    NormParameters,
+    residual_layernorm,
+    residual_layernorm_fp8,
+    residual_layernorm_fp8_reference,
+    residual_layernorm_reference,
+)
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
-from virnucpro_kernels.ops.pooling import layernorm_mean, layernorm_mean_reference
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
+from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layernorm_mean_reference
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FP32_ERROR = 5e-6
@@ -133,10 +139,12 @@ def layernorm_inputs(rows: int, width: int, dtype: torch.dtype) -> dict[str, Any
     return {
         "residual": residual.to(dtype),
         "branch": random(rows, width, seed=1).to(dtype),
-        "bias": random(width, seed=2, scale=0.3),
-        "weight": random(width, seed=3, scale=0.2).add(1).to(dtype),
-        "ln_bias": random(width, seed=4, scale=0.2).to(dtype),
-        "eps": 1e-5,
+        "norm": NormParameters(
+            weight=random(width, seed=3, scale=0.2).add(1).to(dtype),
+            bias=random(width, seed=4, scale=0.2).to(dtype),
+            eps=1e-5,
+            deferred_bias=random(width, seed=2, scale=0.3),
+        ),
     }
 
 
@@ -145,7 +153,7 @@ def check_layernorm(
 ) -> None:
     inputs = layernorm_inputs(rows, width, dtype)
     inputs |= {} if branch else {"branch": None}
-    inputs |= {} if bias else {"bias": None}
+    inputs |= {} if bias else {"norm": inputs["norm"]._replace(deferred_bias=None)}
     exact_inputs = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
     ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
     poison(inputs["residual"])
@@ -160,8 +168,8 @@ def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: Ke
     inputs = layernorm_inputs(rows, width, dtype)
     inputs["branch"] = inputs["branch"].bfloat16()  # what an fp8 product returns, whatever the residual stream is
     ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
-    result = residual_layernorm(**ours, update_residual=True, quantize=True, kernels="triton", config=config)
-    reference = residual_layernorm_reference(**theirs, update_residual=True, quantize=True)
+    result = residual_layernorm_fp8(**ours, update_residual=True, kernels="triton", config=config)
+    reference = residual_layernorm_fp8_reference(**theirs, update_residual=True)
     assert_within_one_code(result, reference)
     assert torch.equal(ours["residual"], theirs["residual"])
 
@@ -200,17 +208,13 @@ def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig
     assert_as_good(glu(x, kernels="triton", config=config), glu_reference(x), glu_reference(x.float()))
 
 
-def check_activation_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
-    x, bias = random(rows, 2 * width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
-    gates = x[:, :width].contiguous()
-    assert_within_one_code(
-        bias_gelu(gates, bias, quantize=True, kernels="triton", config=config),
-        bias_gelu_reference(gates, bias, quantize=True),
-    )
-    assert_within_one_code(glu(x, quantize=True, kernels="triton", config=config), glu_reference(x, quantize=True))
+def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+    x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
+    result = bias_gelu(x, bias, quantize=True, kernels="triton", config=config)
+    assert_within_one_code(result, bias_gelu_reference(x, bias, quantize=True))
 
 
-def check_pooling(
+def check_token_mean(
     lengths: tuple[int, ...],
     width: int,
     dtype: torch.dtype,
@@ -224,9 +228,9 @@ def check_pooling(
     inputs = layernorm_inputs(tokens, width, dtype)
     inputs |= {} if branch else {"branch": None}
     cu_seqlens = batch_of(lengths, DEVICE).cu_seqlens
-    which = {"skip_first": skip, "skip_last": skip, "max_tokens": max_tokens}
-    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, **which, kernels="triton", config=config)
-    exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, **which)
+    chosen = TokenRange(skip, skip, max_tokens)
+    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, chosen=chosen, kernels="triton", config=config)
+    exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, chosen=chosen)
     assert result.dtype == torch.float32
     assert error(result, exact) < FP32_ERROR
     for index, length in enumerate(lengths):

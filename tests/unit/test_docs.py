@@ -57,6 +57,13 @@ def test_architecture_names_every_rule_and_room() -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_a_page_names_are_there(page: Path) -> None:
+    rooms = "|".join(path.parent.name for path in (ROOT / "virnucpro_kernels").glob("*/__init__.py"))
+    for module in re.findall(rf"`(?:virnucpro_kernels/)?((?:{rooms})/[\w/]+\.py)`", page.read_text()):
+        assert (ROOT / "virnucpro_kernels" / module).is_file(), module
+
+
 def test_usage_and_switching_name_commands_codes_and_old_options() -> None:
     usage, switching = ((ROOT / "docs" / name).read_text() for name in ("usage.md", "switching.md"))
     for command in get_command(app).commands:  # type: ignore[attr-defined]

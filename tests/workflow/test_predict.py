@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import MODEL, ROOT, call, checksums, contigs, virnucpro
-from virnucpro_kernels.run.run import ORIGINAL_FILES, TABLES
+from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 
 BROKEN = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"
 
@@ -33,7 +33,7 @@ def test_a_broken_sample_does_not_stop_the_others(tmp_path: Path) -> None:
     assert f"in the configuration; {tmp_path / 'bad.fa'}, record 2 (line 3): 'same' is the ID of record 1" in error
     assert (out / row[5]).read_text().strip().endswith(error.split()[-1])
     assert not (out / "results" / "bad" / "contigs.tsv").exists()
-    assert all((out / "results" / "good" / name).exists() for name in (*TABLES, *ORIGINAL_FILES))
+    assert all((out / "results" / "good" / name).exists() for name in (*RESULT_TABLES, *ORIGINAL_FILES))
 
     ended = virnucpro("predict", "--output-dir", out, "--set", "duplicate_ids=suffix")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -9,8 +9,8 @@ from torch import nn
 
 from virnucpro_kernels.bench.encoders import Encoder, projections
 from virnucpro_kernels.models.layers import Projection
-from virnucpro_kernels.ops.linear import Operand, linear
-from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
+from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.quantize import Operand, RowScaled, quantize_rows
 
 
 def matrix_products(encoder: Encoder, tokens: int) -> Callable[[], None]:

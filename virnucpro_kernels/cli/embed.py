@@ -51,13 +51,13 @@ def embed(
     """Embed a chunk. Run again after an interruption, it goes on where it stopped."""
     import os
 
-    from virnucpro_kernels.embed.embed import Request, embed
+    from virnucpro_kernels.embed.embed import EmbedOptions, embed
     from virnucpro_kernels.weights.registry import find_model
 
     # The tokenizer's threads are counted once, when it is imported.
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     embed(
-        Request(
+        EmbedOptions(
             manifest,
             chunk,
             find_model(model, models_dir),

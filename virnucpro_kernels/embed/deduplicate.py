@@ -14,9 +14,9 @@ class Distinct:
     """The distinct sequences among n sequences.
 
     Attributes:
-        sequences: the distinct ones, u of them, in the order of their first occurrence.
-        first: int64 (u,), ascending: where each distinct sequence occurs first.
-        of_row: int64 (n,), which distinct sequence each sequence is; `of_row[first]` is 0, 1, 2, …
+        sequences: Distinct sequences, u of them, in the order of their first occurrence.
+        first: int64 (u,), ascending, row of the first occurrence of each distinct sequence.
+        of_row: int64 (n,), number of the distinct sequence of each row; `of_row[first]` is 0, 1, 2, …
     """
 
     sequences: SequenceArray
@@ -41,18 +41,24 @@ def find_distinct(sequences: SequenceArray) -> Distinct:
 
 
 class FanOut:
-    """Takes the vectors of the distinct sequences in their order; gives the vectors of all sequences in theirs.
+    """Takes the vectors of the distinct sequences in their order, and returns the vectors of all rows in row order.
 
-    A vector is kept only where its sequence occurs more than once.
+    A vector is kept in memory only where its sequence occurs more than once.
+
+    Attributes:
+        taken: Number of distinct sequences whose vectors have been taken.
+        given: Number of rows whose vectors have been returned.
     """
 
     def __init__(self, distinct: Distinct, dimension: int, dtype: npt.DTypeLike) -> None:
         """Prepare for vectors of `dimension` values of `dtype`."""
         self._distinct = distinct
         repeated = np.bincount(distinct.of_row, minlength=len(distinct)) > 1
+        # Place of each distinct sequence among the kept vectors; -1 where its vector is needed only once.
         self._place = np.where(repeated, np.cumsum(repeated) - 1, -1)
         self._kept = np.empty((int(repeated.sum()), dimension), dtype)
-        # Once distinct sequence i has its vector, so have all sequences before the first occurrence of i + 1.
+        # With the vector of distinct sequence i, all rows before the first occurrence of i + 1 are complete, because
+        # distinct sequences are numbered in the order of their first occurrence.
         self._ends = np.append(distinct.first[1:], len(distinct.of_row))
         self.taken = self.given = 0
 
@@ -62,15 +68,20 @@ class FanOut:
         return self._kept.nbytes
 
     def take(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the vectors (k, d) of the next k sequences, as many as are known with the next `vectors` (m, d)."""
+        """Take the next `vectors` (m, d); return those of the next rows (k, d), as many as are complete with them.
+
+        For rows with the sequences a b a a c b, one vector at a time: a completes row 0; b completes rows 1 to 3, where
+        a comes again; c completes rows 4 and 5, where b comes again.
+        """
         if len(vectors) == 0:
             return vectors
         before, self.taken = self.taken, self.taken + len(vectors)
         start, self.given = self.given, int(self._ends[self.taken - 1])
         places = self._place[before : self.taken]
         self._kept[places[places >= 0]] = vectors[places >= 0]
+        # The rows that are complete now, as numbers of distinct sequences: some new, some seen in earlier calls.
         wanted = self._distinct.of_row[start : self.given]
-        if len(wanted) == len(vectors):  # each the first of its kind
+        if len(wanted) == len(vectors):  # every row is the first occurrence of its sequence
             return vectors
         out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
         new = wanted >= before

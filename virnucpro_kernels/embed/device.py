@@ -1,8 +1,8 @@
-"""Where batches are computed: on the CPU at once, or on a GPU between two copies that run beside the computing.
+"""Computing of batches: on the CPU at once, or on a GPU between two copies that run beside the computing.
 
-A batch that comes out with a value that is not finite is computed again with fp32 activations, which gives the vectors
-that were not finite. The device finds out by itself and sends a flag along with the vectors; the host looks at it when
-they have arrived, and never waits for it.
+A batch with a value that is not finite is computed again with fp32 activations, to replace the vectors that were not
+finite. The device itself computes a flag and sends it along with the vectors; the host reads it when they have arrived,
+and never waits for it.
 """
 
 import time
@@ -23,8 +23,8 @@ from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
 from virnucpro_kernels.sequences.arrays import Bools
 
-#: What the several allocators say; only PyTorch's own on the GPU has an exception type of its own. cuBLAS takes memory
-#: of its own at the first product, and on a full GPU calls the lack of it "not initialised".
+#: Words of the several allocators' errors; only PyTorch's own on the GPU has an exception type of its own. cuBLAS
+#: allocates memory at the first product, and on a full GPU reports the lack of it as "not initialised".
 _OUT_OF_MEMORY = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -35,7 +35,7 @@ _OUT_OF_MEMORY = (
 
 
 class Embeds(Protocol):
-    """What an encoder can do."""
+    """An encoder, as the engine uses it."""
 
     def embed(self, batch: PackedBatch) -> torch.Tensor:
         """One vector a sequence, fp32 (B, d)."""
@@ -47,7 +47,7 @@ class OutOfMemoryError(Exception):
 
 @dataclass(frozen=True)
 class Submitted:
-    """A batch under way, and where its result will be: vectors and flag, (B * d + 1,) on the host."""
+    """A batch under way, and the memory of its result on the host: vectors and flag, (B * d + 1,)."""
 
     work: Work
     result: torch.Tensor
@@ -61,28 +61,28 @@ class Submitted:
 _Result = TypeVar("_Result")
 
 
-class Lane(ABC):
+class BatchRunner(ABC):
     """Computes batches in the order of `submit`; `finish` waits for one and returns its vectors.
 
     Attributes:
-        ahead: batches to submit beyond the one whose result is waited for.
-        redone: batches that were computed again with fp32 activations, for the sake of some of their sequences.
-        busy_seconds: what the device has spent on finished batches.
+        ahead: Number of batches to submit beyond the one whose result is waited for.
+        recomputed: Number of batches that were computed again with fp32 activations, for some of their sequences.
+        busy_seconds: Time that the device has spent on finished batches.
     """
 
     ahead = 0
 
     def __init__(self, encoder: Embeds, dtype: torch.dtype) -> None:
-        """`encoder` is on the lane's device; `dtype` is that of the vectors to return."""
+        """`encoder` is on the runner's device; `dtype` is the type of the vectors to return."""
         self.encoder, self.dtype = encoder, dtype
-        self.redone = 0
+        self.recomputed = 0
         self.busy_seconds = 0.0
 
     def submit(self, work: Work) -> Submitted:
         """Begin with a batch.
 
         Raises:
-            OutOfMemoryError: it does not fit; the batches before it are not affected.
+            OutOfMemoryError: the batch does not fit; the batches before it are not affected.
         """
         return _noticing_memory(lambda: self._submit(work))
 
@@ -90,26 +90,26 @@ class Lane(ABC):
         """Vectors (B, d) of a batch.
 
         Raises:
-            OutOfMemoryError: they were not finite, and with fp32 activations the batch does not fit.
-            VirnucproError: they are not finite even with fp32 activations.
+            OutOfMemoryError: vectors were not finite, and with fp32 activations the batch does not fit.
+            VirnucproError: vectors are not finite even with fp32 activations.
         """
         self._wait(submitted)
         vectors = submitted.vectors()
         if not submitted.result[-1]:
-            self.redone += 1
-            exact = _noticing_memory(lambda: self._redo(submitted.work))
+            self.recomputed += 1
+            exact = _noticing_memory(lambda: self._recompute(submitted.work))
             if not exact.result[-1]:
                 sequence = submitted.work.first + int(np.argmin(_finite(exact.vectors())))
                 raise VirnucproError(
                     f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
                     " not the weights of a working encoder (check them with `virnucpro weights verify`)"
                 )
-            # The others stay: what comes out for a sequence must not depend on those that share its batch.
+            # The others stay: the vector of a sequence must not depend on those that share its batch.
             broken = ~_finite(vectors)
             vectors[broken] = exact.vectors()[broken]
         return vectors
 
-    def _redo(self, work: Work) -> Submitted:
+    def _recompute(self, work: Work) -> Submitted:
         with self._computing(), fp32_activations(cast("nn.Module", self.encoder)):
             submitted = self._submit(work)
             self._wait(submitted)
@@ -129,14 +129,14 @@ class Lane(ABC):
 
     @abstractmethod
     def _computing(self) -> AbstractContextManager[object]:
-        """Context in which whatever touches the weights must be."""
+        """Context for all work on the weights."""
 
     @abstractmethod
     def reset(self) -> None:
         """Give unused memory back, once nothing is under way."""
 
 
-class CpuLane(Lane):
+class CpuRunner(BatchRunner):
     """Computes at once."""
 
     def _submit(self, work: Work) -> Submitted:
@@ -162,11 +162,11 @@ class _OnGpu(Submitted):
     returned: torch.cuda.Event
 
 
-class CudaLane(Lane):
-    """Computes on a GPU: one copy in, the encoder, one copy out, each on a stream of its own.
+class CudaRunner(BatchRunner):
+    """Computes on a GPU: one copy in, the encoder, one copy out, each on a CUDA stream of its own.
 
-    The memory of a slot, here and on the host, belongs to one batch from `submit` until `finish` has returned. Within
-    that time events order copy, computing and copy; so no buffer is ever written while somebody reads it.
+    The memory of a slot, on the GPU and on the host, belongs to one batch from `submit` until `finish` has returned.
+    Within that time events order copy, computing and copy; so no buffer is written while another stream reads it.
     """
 
     ahead = 2
@@ -227,9 +227,9 @@ class CudaLane(Lane):
         torch.cuda.empty_cache()
 
 
-def make_lane(encoder: Embeds, dtype: torch.dtype, device: torch.device) -> Lane:
-    """Return the lane for `device`."""
-    return CudaLane(encoder, dtype, device) if device.type == "cuda" else CpuLane(encoder, dtype)
+def make_runner(encoder: Embeds, dtype: torch.dtype, device: torch.device) -> BatchRunner:
+    """Return the runner for `device`."""
+    return CudaRunner(encoder, dtype, device) if device.type == "cuda" else CpuRunner(encoder, dtype)
 
 
 def is_out_of_memory(error: Exception) -> bool:

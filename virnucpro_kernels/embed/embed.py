@@ -1,7 +1,7 @@
 """The embed stage: one chunk of a pool, both encoders, on a GPU of its own or on the CPU.
 
-Around the engine: the chunk's files checked against the manifest, a GPU leased before torch is imported, progress kept
-and shown, and what it came to put on record.
+Around the engine, this checks the chunk's files against the manifest, leases a GPU before torch is imported, keeps and
+shows progress, and records measurements.
 """
 
 import logging
@@ -26,23 +26,27 @@ from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.weights.registry import Model
 
 if TYPE_CHECKING:
-    from virnucpro_kernels.pool.provenance import Kind
+    import torch
+
+    from virnucpro_kernels.embed.encoders import Setup
+    from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Request:
+class EmbedOptions:
     """What to embed, and how; see the options of the command.
 
     Attributes:
-        manifest: of the pool; the chunk's files lie in `chunks/` beside it.
-        chunk: name of the chunk.
-        model: whose encoders.
-        nucleotide, protein: the files to write, in one folder.
+        manifest: Manifest of the pool; the chunk's files lie in `chunks/` beside it.
+        chunk: Name of the chunk.
+        model: Model that has the encoders.
+        nucleotide: File to write for the nucleotide encoder.
+        protein: File to write for the protein encoder, in the same folder.
         device: `auto`, `cpu` or `cuda`.
-        precision, embedding_dtype, attention, token_budget: see `encoders.set_up`.
-        threads: CPU threads.
+        precision: see `encoders.set_up`, as for `embedding_dtype`, `attention` and `token_budget`.
+        threads: Number of CPU threads.
     """
 
     manifest: Path
@@ -58,33 +62,33 @@ class Request:
     threads: int = 1
 
 
-def embed(request: Request) -> None:
+def embed(options: EmbedOptions) -> None:
     """Write both embedding files of a chunk.
 
     Raises:
         DamagedFileError: the chunk's files are not those that the manifest describes; the manifest is then removed, so
             that the next start splits the pool again. Or the model is damaged, or for other windows.
         GpuMemoryError: a single sequence does not fit.
-        StoppedError: SIGTERM or SIGINT came; what was finished is kept, and the same call goes on from there.
-        UsageError: what was asked for cannot run here, or there is no such chunk.
+        StoppedError: SIGTERM or SIGINT came; finished vectors are kept, and the same call goes on from there.
+        UsageError: the options cannot run here, or there is no such chunk.
     """
-    with Job(request.protein.with_name(f"{request.chunk}.embed.json"), "embed") as job:
-        chunk = _find_chunk(request.manifest, request.chunk)
-        request.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(request.manifest))
+    with Job(options.protein.with_name(f"{options.chunk}.embed.json"), "embed") as job:
+        chunk = _find_chunk(options.manifest, options.chunk)
+        options.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(options.manifest))
         job.facts["rows"] = chunk.rows
-        progress = _Progress(job, chunk, request.model)
-        with _device(request.device) as unit:
+        progress = _Progress(job, chunk, options.model)
+        with _device(options.device) as unit:
             job.facts["device"] = "cuda" if unit else "cpu"
             if unit:
                 monitor = GpuMonitor(unit)
                 try:
                     with monitor:
-                        _embed(request, chunk, "cuda", job, progress)
+                        _embed(options, chunk, "cuda", job, progress)
                 finally:
                     job.facts |= monitor.summary()
                 job.facts["device"] = job.facts["gpu"] or "cuda"
             else:
-                _embed(request, chunk, "cpu", job, progress)
+                _embed(options, chunk, "cpu", job, progress)
 
 
 def _find_chunk(manifest: Path, name: str) -> Chunk:
@@ -110,71 +114,71 @@ def _device(wanted: str) -> Iterator[str]:
             yield unit
 
 
-def _embed(request: Request, chunk: Chunk, device_type: str, job: Job, progress: "_Progress") -> None:
-    """Everything that needs torch, which must not be imported before the lease."""
-    import torch
-
+def _embed(options: EmbedOptions, chunk: Chunk, device_type: str, job: Job, progress: "_Progress") -> None:
+    """Do everything that needs torch, which must not be imported before the lease."""
     from virnucpro_kernels.embed.encoders import loading, set_up
     from virnucpro_kernels.embed.engine import Engine
-    from virnucpro_kernels.embed.resume import open_parts
-    from virnucpro_kernels.ops.prepare import prepare
+    from virnucpro_kernels.embed.resume import open_partial
     from virnucpro_kernels.pool.chunk_fasta import read_frames
-    from virnucpro_kernels.pool.provenance import Provenance
 
-    if device_type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
-    torch.set_num_threads(request.threads)
-    device = torch.device(device_type)
-    prepare(device)
+    device = _start_torch(device_type, options.threads)
     setup = set_up(
-        request.model,
+        options.model,
         device,
-        precision=request.precision,
-        attention=request.attention,
-        token_budget=request.token_budget,
-        embedding_dtype=request.embedding_dtype,
+        precision=options.precision,
+        attention=options.attention,
+        token_budget=options.token_budget,
+        embedding_dtype=options.embedding_dtype,
     )
-    kernels = {kind: run.kernel for kind, run in setup.runs.items()}
-    job.facts |= {"precision": setup.precision, "attention": kernels, "threads": request.threads}
+    kernels = {alphabet: run.kernel for alphabet, run in setup.runs.items()}
+    job.facts |= {"precision": setup.precision, "attention": kernels, "threads": options.threads}
     log.info("chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, kernels)
-    outputs: dict[Kind, Path] = {"nucleotide": request.nucleotide, "protein": request.protein}
+    outputs: dict[Alphabet, Path] = {"nucleotide": options.nucleotide, "protein": options.protein}
     started = time.perf_counter()
-    fasta = check_fasta(request.manifest, chunk)
-    base = Provenance(
-        request.manifest.absolute().parent.name,
-        chunk.chunk,
-        chunk.geometry,
-        chunk.nucleotide_sha256,
-        chunk.protein_sha256,
-    )
+    fasta = check_fasta(options.manifest, chunk)
     with (
-        open_parts(request.protein.with_name(f"{chunk.chunk}.parts")) as parts,
+        open_partial(options.protein.with_name(f"{chunk.chunk}.partial")) as partial,
         loading(setup) as weights,
         StopRequest() as stop,
     ):
-        remove_leftovers(*outputs.values())  # under the lock of the parts
+        remove_leftovers(*outputs.values())  # now that the lock of the partial files is held
         frames = read_frames(*fasta)
         job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
         engine = Engine(device, setup.dtype, progress=progress.report, stopped=stop.stopped)
+        provenance = _provenance(options.manifest, chunk, setup)
         try:
-            measures = engine.embed_chunk(
-                frames,
-                weights.makers,
-                {
-                    "nucleotide": replace(base, nucleotide=setup.runs["nucleotide"]),
-                    "protein": replace(base, protein=setup.runs["protein"]),
-                },
-                outputs,
-                parts,
-            )
+            measures = engine.embed_chunk(frames, weights.makers, provenance, outputs, partial)
         except StoppedError as error:
             error.exit_code = 128 + stop.number
             raise
     job.facts["load_seconds"] = _rounded(weights.seconds)
-    job.facts |= {kind: _rounded(asdict(measured)) for kind, measured in measures.items()}
+    job.facts |= {alphabet: _rounded(asdict(measured)) for alphabet, measured in measures.items()}
     job.facts |= _peak_memory(device_type)
-    for kind, measured in measures.items():
-        log.info("%s: %s", kind, measured.describe())
+    for alphabet, measured in measures.items():
+        log.info("%s: %s", alphabet, measured.describe())
+
+
+def _start_torch(device_type: str, threads: int) -> "torch.device":
+    import torch
+
+    from virnucpro_kernels.ops.prepare import prepare
+
+    if device_type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
+    torch.set_num_threads(threads)
+    device = torch.device(device_type)
+    prepare(device)
+    return device
+
+
+def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> "dict[Alphabet, Provenance]":
+    """Attributes of both files, with the token budget to begin with."""
+    from virnucpro_kernels.pool.provenance import Provenance
+
+    pool = manifest.absolute().parent.name
+    base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
+    nucleotide, protein = setup.runs["nucleotide"], setup.runs["protein"]
+    return {"nucleotide": replace(base, nucleotide=nucleotide), "protein": replace(base, protein=protein)}
 
 
 class _Progress:
@@ -188,10 +192,10 @@ class _Progress:
         self._interval = {"nucleotide": (0.0, fraction), "protein": (fraction, 1 - fraction)}
         self._resumed_at: dict[str, int] = {}
 
-    def report(self, kind: "Kind", done: int, total: int) -> None:
-        """Note that `done` of `total` distinct sequences of a kind are done; the first call tells where they began."""
-        before, length = self._interval[kind]
-        if done > self._resumed_at.setdefault(kind, done):
+    def report(self, alphabet: "Alphabet", done: int, total: int) -> None:
+        """Note that `done` of `total` distinct sequences are done; its first call tells where it began."""
+        before, length = self._interval[alphabet]
+        if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._job.progress(int((before + length * done / total) * self._rows), self._rows)
 

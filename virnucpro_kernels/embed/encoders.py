@@ -1,6 +1,6 @@
-"""The encoders of a model, ready to run as asked: device, precision, attention backend, token budget.
+"""The encoders of a model, ready to run as requested: device, precision, attention backend, token budget.
 
-What cannot run here is refused before anything is loaded.
+Settings that cannot run here are refused before anything is loaded.
 """
 
 import time
@@ -16,11 +16,17 @@ import torch
 from virnucpro_kernels.embed.device import Embeds, is_out_of_memory
 from virnucpro_kernels.embed.engine import Encoder
 from virnucpro_kernels.errors import GpuMemoryError, UsageError
-from virnucpro_kernels.models.precisions import check_precision, no_original, parse_precision
+from virnucpro_kernels.models.precisions import (
+    check_precision,
+    choose_embedding_dtype,
+    choose_precision,
+    no_original,
+    parse_precision,
+)
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
-from virnucpro_kernels.pool.provenance import EncoderRun, Kind
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRun
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 
@@ -28,7 +34,7 @@ _WEIGHTS = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
-    "fp8": torch.float16,  # of what is not fp8
+    "fp8": torch.float16,  # of the weights that are not fp8
     "reference": torch.float32,
 }
 _STORED = {"float32": torch.float32, "float16": torch.float16}
@@ -45,12 +51,12 @@ class Setup:
     """How the encoders of a model will run.
 
     Attributes:
-        model: whose encoders.
-        device: where.
-        precision: never `auto`; `fp8` without the layers that stay as they are.
-        fp16_layers: layers of the protein encoder that stay fp16 where the precision is fp8.
-        dtype: of the stored vectors.
-        runs: what the files will say of each encoder.
+        model: Model that has the encoders.
+        device: Device that computes.
+        precision: Precision, never `auto`; `fp8` without the layers that stay fp16.
+        fp16_layers: Layers of the protein encoder that stay fp16 where the precision is fp8.
+        dtype: Type of the stored vectors.
+        runs: Description of each encoder's run, as the embedding files have it.
     """
 
     model: Model
@@ -58,7 +64,7 @@ class Setup:
     precision: str
     fp16_layers: tuple[int, ...]
     dtype: torch.dtype
-    runs: dict[Kind, EncoderRun]
+    runs: dict[Alphabet, EncoderRun]
 
 
 def set_up(
@@ -67,55 +73,59 @@ def set_up(
     """Decide how to run the encoders of `model`.
 
     Args:
-        model: as `registry.find_model` returns it.
-        device: `cpu` or a GPU.
-        precision: `auto` is fp16 on a GPU and fp32 on a CPU. With fp8 the nucleotide encoder is fp16, and `fp8+0,35`
+        model: Model, as `registry.find_model` returns it.
+        device: CPU or GPU.
+        precision: Precision or `auto`, see `models.precisions`. With fp8 the nucleotide encoder is fp16, and `fp8+0,35`
             leaves layers 0 and 35 of the protein encoder fp16 too.
-        attention: a backend, see `ops.dispatch`, or two with a comma between: nucleotide encoder's, protein encoder's.
-        token_budget: 0 for the default, a constant of precision and type of device.
-        embedding_dtype: `float32`, `float16`, or `auto`: float32 where the precision is fp32 or reference.
+        attention: Backend, see `ops.dispatch`, or two with a comma between: nucleotide encoder's, protein encoder's.
+        token_budget: Tokens of a batch; 0 is the default, a constant of precision and type of device.
+        embedding_dtype: Type of stored embeddings or `auto`, see `models.precisions`.
 
     Raises:
-        UsageError: something of it cannot run here.
+        UsageError: a setting is unknown or cannot run here.
     """
-    on_gpu = device.type == "cuda"
-    if precision == "auto":
-        precision = "fp16" if on_gpu else "fp32"
     if precision == "original":
         raise no_original("this chunk has none")
-    asked = precision
-    check_precision(asked, device.type, model.protein.layers)
-    precision, fp16_layers = parse_precision(asked)
+    requested = choose_precision(precision, device.type)
+    check_precision(requested, device.type, model.protein.layers)
+    precision, fp16_layers = parse_precision(requested)
     if precision == "fp8":
         check_fp8(device)
-    if embedding_dtype == "auto":
-        embedding_dtype = "float32" if precision in ("fp32", "reference") else "float16"
-    if embedding_dtype not in _STORED:
-        raise UsageError(f"type of embeddings {embedding_dtype!r}: choose from auto, {', '.join(_STORED)}")
+    dtype = _STORED[choose_embedding_dtype(embedding_dtype, precision)]
     budget = token_budget or default_budget(precision, device)
     backends = attention.split(",")
     if len(backends) > 2:
         raise UsageError(f"attention {attention!r}: give one backend, or two: nucleotide encoder's, protein encoder's")
 
-    def run(info: EncoderInfo, backend: str, *, tokenizer_sha256: str, dense: str, alibi: bool) -> EncoderRun:
-        kernel = dense
-        if precision == "reference":
-            if backend != "auto":
-                raise UsageError(f"attention {backend!r}: precision reference has attention of its own; choose auto")
-        else:
-            head_dim, dtype = info.hidden // info.heads, _WEIGHTS[precision]
-            kernel = resolve_attention(backend, device=device, dtype=dtype, head_dim=head_dim, alibi=alibi)
-        made_in = "fp16" if alibi and precision == "fp8" else asked
-        return EncoderRun(info.name, info.sha256, info.dimension, made_in, kernel, budget, tokenizer_sha256)
+    nucleotide, protein = model.nucleotide, model.protein
+    runs: dict[Alphabet, EncoderRun] = {
+        "nucleotide": EncoderRun(
+            nucleotide.name, nucleotide.sha256, nucleotide.dimension,
+            precision="fp16" if precision == "fp8" else requested,
+            kernel=_attention_of(nucleotide, precision, device, backends[0], alibi=True),
+            token_budget=budget, tokenizer_sha256=model.tokenizer.sha256,
+        ),
+        "protein": EncoderRun(
+            protein.name, protein.sha256, protein.dimension, precision=requested,
+            kernel=_attention_of(protein, precision, device, backends[-1], alibi=False),
+            token_budget=budget,
+        ),
+    }  # fmt: skip
+    return Setup(model, device, precision, fp16_layers, dtype, runs)
 
-    nucleotide = run(model.nucleotide, backends[0], tokenizer_sha256=model.tokenizer.sha256, dense="dense", alibi=True)
-    protein = run(model.protein, backends[-1], tokenizer_sha256="", dense="fair-esm", alibi=False)
-    runs: dict[Kind, EncoderRun] = {"nucleotide": nucleotide, "protein": protein}
-    return Setup(model, device, precision, fp16_layers, _STORED[embedding_dtype], runs)
+
+def _attention_of(info: EncoderInfo, precision: str, device: torch.device, backend: str, *, alibi: bool) -> str:
+    """Name of the attention that an encoder runs with, for its file."""
+    if precision != "reference":
+        head_dim, dtype = info.hidden // info.heads, _WEIGHTS[precision]
+        return resolve_attention(backend, device=device, dtype=dtype, head_dim=head_dim, alibi=alibi)
+    if backend != "auto":
+        raise UsageError(f"attention {backend!r}: precision reference has attention of its own; choose auto")
+    return "dense" if alibi else "fair-esm"
 
 
 def default_budget(precision: str, device: torch.device) -> int:
-    """Tokens of a batch where nobody asks for another number; `precision` as `Setup` has it."""
+    """Tokens of a batch unless the user sets another number; `precision` as `Setup` has it."""
     return _GPU_BUDGET[precision] if device.type == "cuda" else _CPU_BUDGET
 
 
@@ -124,23 +134,22 @@ class Loading:
     """Encoders on their way into memory.
 
     Attributes:
-        makers: functions that wait for an encoder and return it, once, and keep nothing of it, in their order.
-        seconds: what it took to load each of those that are there.
+        makers: Functions in the order of loading, each of which waits for an encoder and returns it, once.
+        seconds: Time that loading took, of each encoder that is in memory.
     """
 
-    makers: dict[Kind, Callable[[], Encoder]]
-    seconds: dict[Kind, float]
+    makers: dict[Alphabet, Callable[[], Encoder]]
+    seconds: dict[Alphabet, float]
 
 
 @contextmanager
 def loading(setup: Setup) -> Iterator[Loading]:
     """Load both encoders in the background, one after the other.
 
-    Raises (where an encoder is waited for):
-        DamagedFileError: a file of the model is not the one that `model.toml` describes.
-        GpuMemoryError: its weights do not fit.
+    The functions in `Loading.makers` raise DamagedFileError where a file of the model is not the one that `model.toml`
+    describes, and GpuMemoryError where the weights do not fit.
     """
-    seconds: dict[Kind, float] = {}
+    seconds: dict[Alphabet, float] = {}
 
     def load(loader: Callable[[Setup], Encoder]) -> Encoder:
         started = time.perf_counter()
@@ -156,16 +165,16 @@ def loading(setup: Setup) -> Iterator[Loading]:
             ) from None
         if setup.device.type == "cuda":
             torch.cuda.synchronize(setup.device)
-        seconds[encoder.kind] = time.perf_counter() - started
+        seconds[encoder.alphabet] = time.perf_counter() - started
         return encoder
 
     with ThreadPoolExecutor(1, thread_name_prefix="weights") as thread:
-        waiting = {kind: thread.submit(load, loader) for kind, loader in _LOADERS.items()}
+        waiting = {alphabet: thread.submit(load, loader) for alphabet, loader in _LOADERS.items()}
 
-        def take(kind: Kind) -> Encoder:
-            return waiting.pop(kind).result()
+        def take(alphabet: Alphabet) -> Encoder:
+            return waiting.pop(alphabet).result()
 
-        yield Loading({kind: partial(take, kind) for kind in _LOADERS}, seconds)
+        yield Loading({alphabet: partial(take, alphabet) for alphabet in _LOADERS}, seconds)
 
 
 def _load_nucleotide(setup: Setup) -> Encoder:
@@ -183,9 +192,9 @@ def _load_protein(setup: Setup) -> Encoder:
     return Encoder("protein", module, tokenize_proteins)
 
 
-_LOADERS: dict[Kind, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}
+_LOADERS: dict[Alphabet, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}
 
 
-def _options(setup: Setup, kind: Kind) -> dict[str, Any]:
-    attention = "auto" if setup.precision == "reference" else setup.runs[kind].kernel
+def _options(setup: Setup, alphabet: Alphabet) -> dict[str, Any]:
+    attention = "auto" if setup.precision == "reference" else setup.runs[alphabet].kernel
     return {"dtype": _WEIGHTS[setup.precision], "attention": attention}

@@ -1,8 +1,8 @@
-"""A chunk in, its embeddings out.
+"""The engine: a chunk in, its embeddings out.
 
-For each encoder: the distinct sequences of the chunk, tokenised and packed ahead of the device (`loader.py`), computed
-batch by batch (`device.py`), handed out to all rows and written in row order (`output.py`) while the device goes on.
-Which sequences share a batch follows from their order and the token budget alone.
+For each encoder, the distinct sequences of the chunk are tokenised and packed ahead of the device (`loader.py`) and
+computed batch by batch (`device.py`). Their vectors are fanned out to all rows and written in row order (`output.py`)
+while the device goes on. Which sequences share a batch follows from their order and the token budget alone.
 """
 
 import logging
@@ -18,21 +18,22 @@ import numpy as np
 import torch
 
 from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
-from virnucpro_kernels.embed.device import Embeds, Lane, OutOfMemoryError, Submitted, make_lane
+from virnucpro_kernels.embed.device import BatchRunner, Embeds, OutOfMemoryError, Submitted, make_runner
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
-from virnucpro_kernels.embed.output import Delivery
-from virnucpro_kernels.embed.resume import Parts
+from virnucpro_kernels.embed.output import OutputThread
+from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
-from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)
 
-#: Batches in host memory: prepared ahead, on the device, and on their way back.
+#: Number of batches in host memory: prepared ahead, on the device, and on their way back.
 _SLOTS = 8
-#: Fewer rows than this, or an odd number of them, may take another way through a CPU's matrix product.
+#: Tokens of a batch on a CPU are padded to a multiple of this. For fewer rows, or an odd number of them, the BLAS may
+#: choose another kernel, which changes the last digits of a product.
 _PADDING_MULTIPLE = 64
 _NUMPY_TYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float16: np.dtype(np.float16),
@@ -45,33 +46,35 @@ class Encoder:
     """One encoder, ready to run.
 
     Attributes:
-        kind: which of a frame's two sequences it takes.
-        module: on the device.
-        tokenize: makes its tokens.
+        alphabet: Alphabet of the one of a frame's two sequences that it takes.
+        module: Network, on the device.
+        tokenize: Function that makes its tokens.
     """
 
-    kind: Kind
+    alphabet: Alphabet
     module: Embeds
     tokenize: Tokenize
 
 
 @dataclass
 class Measures:
-    """What one encoder did to a chunk, for the job's record.
+    """Measurements of one encoder on one chunk, for the job's record.
 
     Attributes:
-        sequences: frames of the chunk.
-        distinct: distinct sequences among them; each is embedded once.
-        resumed: distinct sequences whose vectors an earlier attempt had left.
-        batches, tokens, padded_tokens: computed in this attempt; `tokens` without padding.
-        packing: share of the token budget that held tokens, over these batches.
-        token_budget: tokens of a batch at the end.
-        redone: batches computed again with fp32 activations, for vectors that were not finite.
-        out_of_memory: times that the budget was halved.
-        seconds: from the encoder's turn to the complete file.
-        device_seconds: of these, what the device spent on the encoder.
-        write_seconds: what writing took; it runs beside the computing.
-        tokens_per_second: tokens over seconds.
+        sequences: Number of frames of the chunk.
+        distinct: Number of distinct sequences among them; each is embedded once.
+        resumed: Number of distinct sequences whose vectors an earlier attempt had saved.
+        batches: Number of batches computed in this attempt.
+        tokens: Number of tokens in them, without padding.
+        padded_tokens: Number of tokens in them, with padding.
+        packing: Fraction of the token budget that held tokens, over these batches.
+        token_budget: Largest number of tokens of a batch, at the end.
+        recomputed: Number of batches computed again with fp32 activations, for vectors that were not finite.
+        out_of_memory: Number of times that the budget was halved.
+        seconds: Time from the encoder's turn to the complete file.
+        device_seconds: Time of these that the device spent on the encoder.
+        write_seconds: Time of writing, which runs beside the computing.
+        tokens_per_second: `tokens` over `seconds`.
     """
 
     sequences: int
@@ -82,7 +85,7 @@ class Measures:
     padded_tokens: int = 0
     packing: float = 1.0
     token_budget: int = 0
-    redone: int = 0
+    recomputed: int = 0
     out_of_memory: int = 0
     seconds: float = 0.0
     device_seconds: float = 0.0
@@ -95,7 +98,7 @@ class Measures:
             f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already;"
             f" {self.tokens:,} tokens in {self.seconds:.1f} s ({self.tokens_per_second:,.0f} a second),"
             f" {self.batches:,} batches {self.packing:.1%} full"
-            f"{f', {self.redone:,} batches computed again in fp32' if self.redone else ''}"
+            f"{f', {self.recomputed:,} batches computed again in fp32' if self.recomputed else ''}"
         )
 
 
@@ -104,67 +107,68 @@ class Engine:
     """How chunks are embedded.
 
     Attributes:
-        device: where the encoders are.
-        dtype: of the stored vectors, float16 or float32.
-        save_seconds: how often finished vectors go to the parts at least; many go sooner.
-        progress: told an encoder's kind, how many distinct sequences are done, and how many there are.
-        stopped: asked before each batch; once true, what is under way is finished and saved.
+        device: Device that has the encoders.
+        dtype: Type of the stored vectors, float16 or float32.
+        save_seconds: Longest time after which finished vectors are saved in partial files; many are saved sooner.
+        progress: Function that is given an alphabet, its number of finished distinct sequences, and its number of all.
+        stopped: Function called before each batch; once it returns true, batches under way are finished and saved.
     """
 
     device: torch.device
     dtype: torch.dtype
     save_seconds: float = 60.0
-    progress: Callable[[Kind, int, int], None] = lambda *_: None
+    progress: Callable[[Alphabet, int, int], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
 
     def embed_chunk(
         self,
         frames: Frames,
-        encoders: Mapping[Kind, Callable[[], Encoder]],
-        provenance: Mapping[Kind, Provenance],
-        outputs: Mapping[Kind, Path],
-        parts: Parts,
-    ) -> dict[Kind, Measures]:
+        encoders: Mapping[Alphabet, Callable[[], Encoder]],
+        provenance: Mapping[Alphabet, Provenance],
+        outputs: Mapping[Alphabet, Path],
+        partial: PartialEmbeddings,
+    ) -> dict[Alphabet, Measures]:
         """Write the embedding files of a chunk.
 
         Args:
-            frames: the chunk.
-            encoders: run one after the other; each is made when its turn comes, and let go after it. What can be done
-                without them is done first: they may still be on their way into memory.
-            provenance: for each kind the attributes of its file, with the token budget to begin with.
-            outputs: for each kind its file.
-            parts: where progress is kept; the caller removes it.
+            frames: Frames of the chunk.
+            encoders: Functions that return the encoders, which run one after the other. Each is called when its turn
+                comes, and the encoder is freed after it. Work that needs no encoder is done first: they may still be on
+                their way into memory.
+            provenance: Attributes of each alphabet's file, with the token budget to begin with.
+            outputs: File to write for each alphabet.
+            partial: Partial files, which keep the progress; the caller removes them.
 
         Raises:
             GpuMemoryError: a single sequence does not fit.
-            StoppedError: `stopped` became true; what was finished is in the parts.
+            StoppedError: `stopped` returned true; finished vectors are in the partial files.
         """
-        sequences: dict[Kind, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
-        to_do = {kind: find_distinct(sequences[kind]) for kind in encoders}
+        sequences: dict[Alphabet, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
+        to_do = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
         measures = {}
-        for kind, make in encoders.items():
+        for alphabet, make in encoders.items():
             encoder = make()
-            run = _EncoderRun(self, encoder, frames.rows, to_do.pop(kind), provenance[kind], parts)
-            # The workflow deletes the finished files of a job that fails later on; the parts outlive that.
-            measures[kind] = run.write(outputs[kind], save_all=bool(to_do))
+            run = _EncoderPass(self, encoder, frames.rows, to_do.pop(alphabet), provenance[alphabet], partial)
+            # The workflow deletes the finished files of a job that fails later on, but not its partial files.
+            measures[alphabet] = run.write(outputs[alphabet], save_all=bool(to_do))
             del encoder, run
             if self.device.type == "cuda":
-                # The next encoder's activations have other sizes: kept, this memory would only be held.
+                # The next encoder's activations have other sizes: PyTorch could not use this memory again for them.
                 torch.cuda.empty_cache()
         return measures
 
     def padded(self, tokens: int, budget: int) -> int:
-        """How many tokens a batch of `tokens` is padded to.
+        """Number of tokens to which a batch of `tokens` is padded.
 
-        On a GPU all batches have the same shape: it decides which kernel multiplies the matrices, and so the last
-        digits of a result. On a CPU only a few rows or an odd number of them would, and padding costs time.
+        On a GPU all batches have the same shape, because cuBLAS chooses its kernel by the shape, and the kernel decides
+        the last digits of a result. On a CPU padding costs time, and a multiple of `_PADDING_MULTIPLE` is enough.
         """
         multiple = budget if self.device.type == "cuda" and tokens <= budget else _PADDING_MULTIPLE
         return -(-tokens // multiple) * multiple
 
 
 @dataclass
-class _EncoderRun:
+class _EncoderPass:
     """One encoder on one chunk."""
 
     engine: Engine
@@ -172,73 +176,75 @@ class _EncoderRun:
     rows: Rows
     distinct: Distinct
     provenance: Provenance
-    parts: Parts
+    partial: PartialEmbeddings
     done: int = 0
     budget: int = field(init=False)
     budget_tokens: int = 0
     measures: Measures = field(init=False)
 
     def write(self, path: Path, *, save_all: bool) -> Measures:
-        """Take what the parts have, compute the rest, write the file; `save_all` leaves all of it in the parts too."""
+        """Read the partial files, compute the rest, write the file; `save_all` keeps all vectors in partial files."""
         started = time.perf_counter()
         self.measures = measures = Measures(len(self.rows), len(self.distinct))
-        self.budget = encoder_run(self.provenance, self.encoder.kind).token_budget
+        self.budget = encoder_run(self.provenance, self.encoder.alphabet).token_budget
         numpy_type = _NUMPY_TYPES[self.engine.dtype]
         fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
-        lane = make_lane(self.encoder.module, self.engine.dtype, self.engine.device)
+        runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)
         with (
             EmbeddingWriter(path, len(self.rows), numpy_type, self.provenance) as writer,
-            Delivery(self.rows, fan_out, writer, self._save, self.engine.save_seconds) as delivery,
+            OutputThread(self.rows, fan_out, writer, self._save, self.engine.save_seconds) as output,
         ):
-            for vectors, budget in self.parts.saved(self.encoder.kind, self.provenance, numpy_type):
+            for vectors, budget in self.partial.saved(self.encoder.alphabet, self.provenance, numpy_type):
                 self.budget = budget
-                delivery.deliver(vectors, saved=True)
+                output.put(vectors, saved=True)
                 self.done += len(vectors)
             measures.resumed = self.done
-            self.engine.progress(self.encoder.kind, self.done, len(self.distinct))
-            self._compute(lane, delivery)
-            writer.provenance = with_budget(self.provenance, self.encoder.kind, self.budget)
+            self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
+            self._compute(runner, output)
+            writer.provenance = with_budget(self.provenance, self.encoder.alphabet, self.budget)
             if save_all:
-                delivery.save()
-        measures.token_budget, measures.redone = self.budget, lane.redone
-        measures.device_seconds, measures.write_seconds = lane.busy_seconds, delivery.busy_seconds
+                output.save()
+        measures.token_budget, measures.recomputed = self.budget, runner.recomputed
+        measures.device_seconds, measures.write_seconds = runner.busy_seconds, output.busy_seconds
         measures.packing = measures.tokens / self.budget_tokens if self.budget_tokens else 1.0
         measures.seconds = time.perf_counter() - started
         measures.tokens_per_second = measures.tokens / measures.seconds
         return measures
 
-    def _compute(self, lane: Lane, delivery: Delivery) -> None:
+    def _compute(self, runner: BatchRunner, output: OutputThread) -> None:
         while self.done < len(self.distinct):
             try:
-                for vectors in self._batches(lane):
-                    delivery.deliver(vectors)
+                for vectors in self._batches(runner):
+                    output.put(vectors)
                     self.done += len(vectors)
-                    self.engine.progress(self.encoder.kind, self.done, len(self.distinct))
+                    self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
             except _TooLargeError as error:
-                lane.reset()
+                runner.reset()
                 if self._is_alone(error.work):
-                    delivery.save()
-                    # Whoever goes on with this chunk has more memory: it begins with the whole budget.
-                    self.parts.keep_budget(self.encoder.kind, self.provenance)
+                    output.save()
+                    # The next attempt will have more memory: it begins with the whole budget.
+                    self.partial.keep_budget(self.encoder.alphabet, self.provenance)
                     raise GpuMemoryError(
-                        f"out of memory with a single {self.encoder.kind} sequence of {error.work.tokens:,} tokens"
+                        f"out of memory with a single {self.encoder.alphabet} sequence of {error.work.tokens:,} tokens"
                         f" ({error}); use a GPU with more memory, --precision fp16, or shorter windows"
                     ) from None
                 self._halve_budget(error.work, str(error))
-                delivery.save()
+                output.save()
             if self.engine.stopped() and self.done < len(self.distinct):
-                delivery.save()
+                output.save()
                 raise StoppedError(
-                    f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.kind} sequences are saved in"
-                    f" {self.parts.directory}; the same command goes on from there"
+                    f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
+                    f" {self.partial.directory}; the same command goes on from there"
                 )
 
-    def _batches(self, lane: Lane) -> Iterator[Vectors]:
+    def _batches(self, runner: BatchRunner) -> Iterator[Vectors]:
         """Yield the vectors of the batches that are still to do, in order, until `stopped`.
 
         Raises:
             _TooLargeError: a batch does not fit; this one and those not yet yielded are still to do.
         """
+        # `runner.ahead` batches are submitted beyond the one whose vectors are waited for, so that a GPU always has the
+        # next one in its queue. A slot goes back to the loader only when the vectors have left it, in `_finish`.
         under_way: deque[Submitted] = deque()
         with Loader(
             self.distinct.sequences,
@@ -253,16 +259,16 @@ class _EncoderRun:
                 if self.engine.stopped():
                     break
                 with _too_large(work):
-                    under_way.append(lane.submit(work))
-                if len(under_way) > lane.ahead:
-                    yield self._finish(lane, loader, under_way.popleft())
+                    under_way.append(runner.submit(work))
+                if len(under_way) > runner.ahead:
+                    yield self._finish(runner, loader, under_way.popleft())
             while under_way:
-                yield self._finish(lane, loader, under_way.popleft())
+                yield self._finish(runner, loader, under_way.popleft())
 
-    def _finish(self, lane: Lane, loader: Loader, submitted: Submitted) -> Vectors:
+    def _finish(self, runner: BatchRunner, loader: Loader, submitted: Submitted) -> Vectors:
         work, measures = submitted.work, self.measures
         with _too_large(work):
-            vectors = lane.finish(submitted)
+            vectors = runner.finish(submitted)
         loader.release(work.slot)
         measures.batches += 1
         measures.tokens += work.tokens
@@ -271,7 +277,7 @@ class _EncoderRun:
         return vectors
 
     def _is_alone(self, work: Work) -> bool:
-        """Whether a batch cannot be made smaller."""
+        """Whether a batch is a single sequence with the least padding, so that it cannot be made smaller."""
         return len(work.lengths) == 1 and work.padded_tokens == self.engine.padded(work.tokens, 0)
 
     def _halve_budget(self, work: Work, message: str) -> None:
@@ -282,8 +288,8 @@ class _EncoderRun:
         )
 
     def _save(self, first: int, vectors: Vectors) -> None:
-        kind = self.encoder.kind
-        self.parts.add(kind, first, vectors, with_budget(self.provenance, kind, self.budget))
+        alphabet = self.encoder.alphabet
+        self.partial.add(alphabet, first, vectors, with_budget(self.provenance, alphabet, self.budget))
 
 
 class _TooLargeError(Exception):

@@ -1,4 +1,4 @@
-"""GPUs: which there are, a lease on one of them, and a monitor. Everything here works before torch is imported.
+"""GPUs of this machine, and a lease on one of them. Everything here works before torch is imported.
 
 A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on one machine does not: its jobs see all
 GPUs. There each job takes a lease: a lock on a file named after the GPU, which dies with the process.
@@ -6,7 +6,6 @@ GPUs. There each job takes a lease: a lock on a file named after the GPU, which 
 
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from typing import Any
 import pynvml
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import try_lock
+from virnucpro_kernels.files import take_lock
 
 log = logging.getLogger(__name__)
 
-#: Where the locks lie: in memory, on every Linux, the same for all users of a machine.
+#: Folder of the locks: in memory, on every Linux, the same for all users of a machine.
 LEASES = Path("/dev/shm/virnucpro-gpus")
-_POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ class Gpu:
     """A GPU, as the driver lists it.
 
     Attributes:
-        uuid: `GPU-…`; empty where the GPU does not answer.
-        name: of the product.
-        instances: UUIDs (`MIG-…`) of the parts into which it is divided; empty for a whole GPU.
+        uuid: UUID (`GPU-…`); empty where the GPU does not answer.
+        name: Name of the product.
+        instances: UUIDs (`MIG-…`) of the instances into which it is divided; empty for a whole GPU.
     """
 
     uuid: str
@@ -41,7 +39,7 @@ class Gpu:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """UUIDs of what a process can have: the parts of a divided GPU, else the GPU; none of one that is lost."""
+        """UUIDs that a process can lease: the instances of a divided GPU, else the GPU; none of one that is lost."""
         return self.instances or ((self.uuid,) if self.uuid else ())
 
 
@@ -50,7 +48,7 @@ def _nvml() -> Iterator[bool]:
     """Yield whether there is an NVIDIA driver.
 
     Raises:
-        UsageError: there is one that does not work.
+        UsageError: there is a driver, but it does not work.
     """
     try:
         pynvml.nvmlInit()
@@ -79,7 +77,7 @@ def no_answer(error: Exception) -> UsageError:
 def list_gpus() -> list[Gpu]:
     """Return all GPUs of the machine in the order of nvidia-smi; none where there is no driver.
 
-    One that a scheduler keeps from this process is left out, as CUDA leaves it out of its numbers; one that does not
+    A GPU that a scheduler keeps from this process is left out, as CUDA leaves it out of its numbers; one that does not
     answer keeps its place.
     """
     with _nvml() as available:
@@ -119,7 +117,7 @@ def _instances(handle: Any) -> Iterator[str]:
 
 
 def answer_or_none(ask: Callable[[], Any]) -> Any:
-    """Return the answer, or None where there is none: a divided GPU counts no utilisation, a lost one nothing."""
+    """Return the answer of the driver, or None: a divided GPU has no utilisation, a lost one no values at all."""
     try:
         return ask()
     except pynvml.NVMLError as error:
@@ -128,15 +126,15 @@ def answer_or_none(ask: Callable[[], Any]) -> Any:
 
 
 def visible_units(gpus: Sequence[Gpu], setting: str | None) -> list[str]:
-    """Return the UUIDs of the GPUs, or parts of GPUs, that this process may use.
+    """Return the UUIDs of the GPUs, or instances of GPUs, that this process may use.
 
     Args:
-        gpus: all of the machine.
-        setting: the value of CUDA_VISIBLE_DEVICES: numbers as in nvidia-smi, UUIDs, or unique beginnings of UUIDs;
-            None where it is not set, which allows all.
+        gpus: All GPUs of the machine.
+        setting: Value of CUDA_VISIBLE_DEVICES: numbers as in nvidia-smi, UUIDs, or unique beginnings of UUIDs; None
+            where it is not set, which allows all.
 
     Raises:
-        UsageError: an entry that names no GPU.
+        UsageError: an entry names no GPU, or several.
     """
     if setting is None:
         return [unit for gpu in gpus for unit in gpu.units]
@@ -163,10 +161,10 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
     """Hold one of `units` for the block and make it the only GPU that this process sees; wait where all are taken.
 
     Yields:
-        The UUID. Where there is only one, somebody else has assigned it, and no lock is taken.
+        The UUID. Where there is only one unit, a scheduler has assigned it, and no lock is taken.
 
     Raises:
-        UsageError: there are none, or no locks can be made.
+        UsageError: there is no GPU, or no locks can be made.
     """
     if not units:
         raise UsageError("no NVIDIA GPU is visible here; see what nvidia-smi says, or run with --device cpu")
@@ -174,55 +172,45 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
         os.environ["CUDA_VISIBLE_DEVICES"] = units[0]
         yield units[0]
         return
-    unit, descriptor = _wait_for_lock(units, directory)
+    files = {directory / f"{unit}.lock": unit for unit in units}
     try:
-        os.environ["CUDA_VISIBLE_DEVICES"] = unit
-        yield unit
+        path, descriptor = take_lock(
+            list(files),
+            if_taken=lambda: log.info(
+                "all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory
+            ),
+            open_file=_open_for_all,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart; set"
+            " CUDA_VISIBLE_DEVICES to the one GPU of this job"
+        ) from error
+    try:
+        os.environ["CUDA_VISIBLE_DEVICES"] = files[path]
+        yield files[path]
     finally:
         os.close(descriptor)
 
 
-def _wait_for_lock(units: Sequence[str], directory: Path) -> tuple[str, int]:
-    told = False
-    while True:
-        for unit in units:
-            path = directory / f"{unit}.lock"
-            try:
-                if not directory.is_dir():
-                    directory.mkdir(parents=True, exist_ok=True)
-                    directory.chmod(0o1777)  # for all users, as /tmp
-                descriptor = _open(path)
-            except OSError as error:
-                raise UsageError(
-                    f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine"
-                    " apart; set CUDA_VISIBLE_DEVICES to the one GPU of this job"
-                ) from error
-            if try_lock(descriptor, path):
-                return unit, descriptor
-            os.close(descriptor)
-        if not told:
-            log.info("all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory)
-            told = True
-        time.sleep(_POLL_SECONDS)
+def _open_for_all(path: Path) -> int:
+    """Open a lock file that processes of all users share; make it, and its folder, where they are missing.
 
-
-def _open(path: Path) -> int:
-    """Open the file of a lock. For reading: that is enough, and all that is allowed where another user has made it."""
+    It is opened for reading, which is all that is allowed where another user has made it, and enough for a lock on a
+    local file system.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.chmod(0o1777)  # for all users, as /tmp
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    while True:
-        try:
-            return os.open(path, flags)
-        except FileNotFoundError:
-            pass
-        try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:  # somebody was faster
-            continue
-        os.fchmod(descriptor, 0o644)  # whatever the umask
-        return descriptor
+    if path.exists():
+        return os.open(path, flags)
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)  # `take_lock` tries again if somebody was faster
+    os.fchmod(descriptor, 0o644)  # whatever the umask
+    return descriptor
 
 
 def count_gpus() -> int:
-    """How many GPUs, or parts of divided ones, this process may use; none on a machine without a driver."""
+    """How many GPUs, or instances of divided ones, this process may use; none on a machine without a driver."""
     gpus = list_gpus()
     return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0

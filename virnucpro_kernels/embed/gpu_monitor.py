@@ -11,10 +11,10 @@ from virnucpro_kernels.embed.gpu import answer_or_none, no_answer
 
 
 class Sampler:
-    """Context manager that reads a set of gauges every `interval_seconds`, in a thread of its own.
+    """Context manager that reads a set of sensors every `interval_seconds`, in a thread of its own.
 
     Attributes:
-        samples: what `read` returned, in order; the first at the start, the last at the end of the block.
+        samples: Readings in order; the first at the start, the last at the end of the block.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, float]], interval_seconds: float = 1.0) -> None:
@@ -37,15 +37,15 @@ class Sampler:
         self._thread.join()
         self.samples.append(self._read())
 
-    def values(self, gauge: str) -> list[float]:
-        """All readings of one gauge; empty where it has none."""
-        return [sample[gauge] for sample in self.samples if gauge in sample]
+    def values(self, sensor: str) -> list[float]:
+        """All readings of one sensor; empty where it has none."""
+        return [sample[sensor] for sample in self.samples if sensor in sample]
 
 
 class GpuMonitor:
     """Context manager that watches a GPU: utilisation, memory, temperature, power and energy.
 
-    Once it watches, nothing that the driver does not answer is an error: the work comes first.
+    Once the block has begun, a driver that does not answer is no error: the job's own work goes on.
     """
 
     def __init__(self, unit: str, interval_seconds: float = 1.0) -> None:
@@ -67,14 +67,14 @@ class GpuMonitor:
         return self
 
     def _read(self) -> dict[str, float]:
-        gauges = {
+        sensors = {
             "utilisation": lambda: pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu,
             "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(self._handle).used,
             "temperature": lambda: pynvml.nvmlDeviceGetTemperature(self._whole, pynvml.NVML_TEMPERATURE_GPU),
             "power": lambda: pynvml.nvmlDeviceGetPowerUsage(self._whole) / 1e3,
             "energy": lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(self._whole) / 1e3,
         }
-        readings = ((name, answer_or_none(ask)) for name, ask in gauges.items())
+        readings = ((name, answer_or_none(ask)) for name, ask in sensors.items())
         return {name: float(value) for name, value in readings if value is not None}
 
     def __exit__(self, *_: object) -> None:
@@ -87,12 +87,12 @@ class GpuMonitor:
         answer_or_none(pynvml.nvmlShutdown)
 
     def summary(self) -> dict[str, Any]:
-        """What to put on record once the block has ended, however; a gauge that the GPU does not have is left out."""
+        """Entries for the job's record, once the block has ended; a sensor that the GPU does not have is left out."""
         return self._facts | summarise(self._sampler)
 
 
 def summarise(sampler: Sampler) -> dict[str, float]:
-    """Means and peaks of the gauges of `GpuMonitor`; energy is what was used between first and last sample."""
+    """Means and peaks of the sensors of `GpuMonitor`; energy is the difference of last and first sample."""
     rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
         "gpu_utilisation_percent": ("utilisation", statistics.fmean),
         "gpu_memory_peak_bytes": ("memory", max),
@@ -100,5 +100,5 @@ def summarise(sampler: Sampler) -> dict[str, float]:
         "gpu_power_mean_watts": ("power", statistics.fmean),
         "gpu_energy_joules": ("energy", lambda values: values[-1] - values[0]),
     }
-    read = {name: (sampler.values(gauge), rule) for name, (gauge, rule) in rules.items()}
+    read = {name: (sampler.values(sensor), rule) for name, (sensor, rule) in rules.items()}
     return {name: round(rule(values), 3) for name, (values, rule) in read.items() if values}

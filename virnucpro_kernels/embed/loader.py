@@ -18,7 +18,7 @@ _TOKENIZED_AT_ONCE = 4096
 
 
 def with_room(size: int) -> int:
-    """What to allocate for `size`: batches differ a little, and a new allocation may stop the GPU."""
+    """Size to allocate for `size`: batches differ a little in size, and a new allocation may stall the GPU."""
     return size + size // 4
 
 
@@ -27,9 +27,9 @@ class Slot:
     """Host memory of one batch, page-locked for a GPU, so that a copy to it or from it runs beside the host's work.
 
     Attributes:
-        pinned: whether the memory is page-locked.
-        batch: int32, the batch as one piece; see `lay_out`.
-        result: what came back: the vectors and the flag.
+        pinned: Whether the memory is page-locked.
+        batch: int32, the batch in one piece; see `lay_out`.
+        result: Vectors and flag that came back from the device.
     """
 
     pinned: bool
@@ -58,11 +58,12 @@ class Work:
     """One batch on the host.
 
     Attributes:
-        first: number of its first sequence.
+        first: Number of its first sequence.
         lengths: int64 (B,), tokens of each sequence.
-        padded_tokens: tokens with the padding, T.
-        flat: int32 (2T + 3B + 1,): tokens, positions, borders, spans. One piece: one copy brings it to the device.
-        slot: to whom `flat` belongs.
+        padded_tokens: Number of tokens with the padding, T.
+        flat: int32 (2T + 3B + 1,): tokens, positions, borders, spans, in one piece, so that one copy brings it to the
+            device.
+        slot: Slot that has the memory of `flat`.
     """
 
     first: int
@@ -82,7 +83,7 @@ class Work:
         return self.first + len(self.lengths)
 
     def packed(self, flat: torch.Tensor) -> PackedBatch:
-        """The batch as views of `flat`, which is that of this work or a copy of it on a device."""
+        """The batch as views of `flat`, which is that of this batch or a copy of it on a device."""
         size, count = self.padded_tokens, len(self.lengths)
         tokens, positions, cu_seqlens, spans = torch.split(flat, [size, size, count + 1, 2 * count])
         return PackedBatch(tokens, cu_seqlens, positions, spans.view(count, 2), self.lengths)
@@ -104,7 +105,7 @@ def lay_out(first: int, batch: PackedBatch, slot: Slot) -> Work:
 class Loader:
     """Context manager and iterator over the batches of `sequences` from number `start` on, prepared ahead.
 
-    The one who takes a batch gives its slot back with `release` when neither batch nor result are needed any more.
+    Whoever takes a batch returns its slot with `release` when neither batch nor result are needed any more.
     """
 
     def __init__(
@@ -121,13 +122,13 @@ class Loader:
         """Prepare to load.
 
         Args:
-            sequences: all sequences of the chunk.
-            tokenize: makes tokens of some of them.
-            start: the first that is wanted.
-            budget: tokens of a batch, see `plan_batches`.
-            padded: to how many tokens a batch of so many is padded.
-            slots: batches in memory at most, taken or ahead.
-            pinned: whether to use page-locked memory.
+            sequences: All distinct sequences of the chunk.
+            tokenize: Tokenizer, as a function of some of them.
+            start: Number of the first sequence to load.
+            budget: Largest number of tokens of a batch, see `plan_batches`.
+            padded: Function from a batch's number of tokens to its number with padding.
+            slots: Largest number of batches in memory, taken or ahead.
+            pinned: Whether to use page-locked memory.
         """
         self._sequences, self._tokenize = sequences, tokenize
         self._start, self._budget, self._padded = start, budget, padded
@@ -166,14 +167,14 @@ class Loader:
                 total = self._padded(int(tokens.offsets[batch.stop] - tokens.offsets[batch.start]))
                 self._ready.put(lay_out(first + batch.start, pack(tokens, batch, total_tokens=total), slot))
             self._ready.put(None)
-        except BaseException as error:  # handed to the one who waits for batches
+        except BaseException as error:  # raised in the thread that waits for batches
             self._ready.put(error)
 
     def _planned(self) -> Iterator[tuple[int, TokenArray, slice]]:
-        """Yield (number of the first of these tokenised sequences, tokenised sequences, a batch of them).
+        """Yield (number of the first tokenised sequence, tokenised sequences, slice of them that is a batch).
 
-        Tokens come a slab at a time; the last batch of a slab waits for the next one, so that the batches are those of
-        all sequences planned at once.
+        Sequences are tokenised a few thousand at a time. The last batch of such a group may not be full: its sequences
+        wait for the next group, so that the batches are the same as if all sequences were planned at once.
         """
         count = len(self._sequences)
         first, waiting = self._start, TokenArray(np.empty(0, np.uint8), np.zeros(1, np.int64))

@@ -27,16 +27,17 @@ def merge(
     """Write the features of a chunk from its two embedding files, a block at a time.
 
     Args:
-        nucleotide: vectors of the nucleotide encoder, (n, 768).
-        protein: vectors of the protein encoder, (n, 2560).
-        output: gets both, (n, 3328), in the wider of the two types.
-        progress: told rows done and rows in all.
+        nucleotide: File with the vectors of the nucleotide encoder, (n, 768).
+        protein: File with the vectors of the protein encoder, (n, 2560).
+        output: File to write, both side by side, (n, 3328), in the wider of the two types.
+        progress: Function that is given the number of rows done and the number of all rows.
 
     Returns:
-        The provenance of the features: that of both files.
+        Provenance of the features: that of both files.
 
     Raises:
-        DamagedFileError: a file is damaged, or they do not belong together: other rows, chunk, content or geometry.
+        DamagedFileError: a file is damaged, or the files do not belong together: rows, chunk, content or geometry
+            differ.
     """
     remove_leftovers(output)
     with EmbeddingReader(nucleotide) as left, EmbeddingReader(protein) as right:
@@ -55,9 +56,11 @@ def merge(
 
 def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
     remedy = "delete both, and the next start makes them again"
-    for reader, kind in ((left, "nucleotide"), (right, "protein")):
-        if getattr(reader.provenance, kind) is None:
-            raise DamagedFileError(f"{reader.path}: not the vectors of a {kind} encoder; give nucleotide, then protein")
+    for reader, alphabet in ((left, "nucleotide"), (right, "protein")):
+        if getattr(reader.provenance, alphabet) is None:
+            raise DamagedFileError(
+                f"{reader.path}: not the vectors of a {alphabet} encoder; give nucleotide, then protein"
+            )
     for field in ("pool", "chunk", "geometry", "nucleotide_fasta_sha256", "protein_fasta_sha256"):
         one, other = getattr(left.provenance, field), getattr(right.provenance, field)
         if one != other:

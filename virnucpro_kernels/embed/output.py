@@ -1,4 +1,4 @@
-"""The way of the vectors from the device to the disk, in a thread of its own."""
+"""Vectors on their way from the device to the disk, in a thread of its own."""
 
 import time
 from collections import deque
@@ -12,18 +12,18 @@ import numpy as np
 from virnucpro_kernels.embed.deduplicate import FanOut
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
 
-#: Results that may wait for the disk before the one who brings more has to wait.
+#: Largest number of results that wait for the disk; `put` waits while there are more.
 _MOST_WAITING = 16
-#: Unsaved vectors are saved when they are so many bytes, though it is not time yet: the more there are, the longer does
-#: whoever brings results wait for the disk.
+#: Size of unsaved vectors at which they are saved although it is not time yet: the more there are, the longer `put`
+#: would wait for the disk.
 _MOST_UNSAVED_BYTES = 1 << 25
 
 
-class Delivery:
-    """Context manager that takes the vectors of distinct sequences in order, writes those of all rows, and saves parts.
+class OutputThread:
+    """Context manager that takes the vectors of distinct sequences in order, writes those of all rows, saves progress.
 
     Attributes:
-        busy_seconds: time spent writing and saving.
+        busy_seconds: Time spent on writing and saving.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Delivery:
         save: Callable[[int, Vectors], None],
         save_seconds: float,
     ) -> None:
-        """Prepare.
+        """Prepare; the thread starts with the block.
 
         Args:
-            rows: all rows of the chunk.
-            fan_out: knows which sequence each row has.
-            writer: gets the vectors of the rows.
-            save: keeps the vectors of distinct sequences, given the number of the first.
-            save_seconds: how often to save at least.
+            rows: Numbers of all rows of the chunk.
+            fan_out: Fan-out of the vectors of distinct sequences to the rows.
+            writer: Writer of the embedding file.
+            save: Function that saves vectors of distinct sequences, given the number of the first.
+            save_seconds: Longest time between two saves.
         """
         self._rows, self._fan_out, self._writer = rows, fan_out, writer
         self._save, self._save_seconds = save, save_seconds
@@ -51,7 +51,7 @@ class Delivery:
         self.busy_seconds = 0.0
 
     def __enter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="delivery")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="output")
         return self
 
     def __exit__(
@@ -61,16 +61,16 @@ class Delivery:
         if error is None:
             self._wait_until(0)
 
-    def deliver(self, vectors: Vectors, *, saved: bool = False) -> None:
-        """Take the next vectors (m, d). Those from the parts are `saved` already.
+    def put(self, vectors: Vectors, *, saved: bool = False) -> None:
+        """Take the next vectors (m, d); those that come from partial files are `saved` already.
 
-        Raises whatever went wrong with earlier ones.
+        An error in writing earlier vectors is raised here.
         """
-        self._waiting.append(self._thread.submit(self._deliver, vectors, saved))
+        self._waiting.append(self._thread.submit(self._put, vectors, saved))
         self._wait_until(_MOST_WAITING)
 
     def save(self) -> None:
-        """Save what is not saved yet; return when it is done."""
+        """Save all vectors that are not saved yet; return when that is done."""
         self._waiting.append(self._thread.submit(self._save_all))
         self._wait_until(0)
 
@@ -78,7 +78,7 @@ class Delivery:
         while len(self._waiting) > most:
             self._waiting.popleft().result()
 
-    def _deliver(self, vectors: Vectors, saved: bool) -> None:
+    def _put(self, vectors: Vectors, saved: bool) -> None:
         started = time.perf_counter()
         first = self._fan_out.given
         given = self._fan_out.take(vectors)

@@ -1,14 +1,13 @@
-"""In-chunk progress: the vectors finished so far, in `{chunk}.parts/`, from which a restarted job goes on.
+"""In-chunk progress: the vectors finished so far, in `{chunk}.partial/`, from which a restarted job goes on.
 
-A part is a file of `pool/embedding_file.py` whose rows count the distinct sequences of the chunk. Parts of one encoder
-follow each other without a gap. The workflow does not declare them, so that they outlive a job that failed or was
-killed.
+A partial file has the format of `pool/embedding_file.py`; its rows number the distinct sequences of the chunk. Partial
+files of one encoder follow each other without a gap. The workflow does not declare them, so that they outlive a job
+that failed or was killed.
 """
 
 import errno
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,51 +17,52 @@ from typing import Any
 import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.files import try_lock
+from virnucpro_kernels.files import take_lock
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, Vectors, damage
-from virnucpro_kernels.pool.provenance import Kind, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 1.0
 _LOCK = "lock"
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts of one chunk. Get one from `open_parts`."""
+class PartialEmbeddings:
+    """The partial files of one chunk, as `open_partial` yields them."""
 
     directory: Path
 
-    def add(self, kind: Kind, first: int, vectors: Vectors, provenance: Provenance) -> None:
+    def add(self, alphabet: Alphabet, first: int, vectors: Vectors, provenance: Provenance) -> None:
         """Save the vectors (m, d) of distinct sequences `first`, `first` + 1, …"""
-        with EmbeddingWriter(self.directory / f"{kind}-{first:09d}.h5", len(vectors), vectors.dtype, provenance) as out:
+        with EmbeddingWriter(
+            self.directory / f"{alphabet}-{first:09d}.h5", len(vectors), vectors.dtype, provenance
+        ) as out:
             out.write(first + np.arange(len(vectors)), vectors)
 
-    def keep_budget(self, kind: Kind, provenance: Provenance) -> None:
-        """Have whoever goes on begin with the token budget of `provenance`, whatever the parts were made with."""
-        last = max(self.directory.glob(f"{kind}-*.h5"), default=None)
+    def keep_budget(self, alphabet: Alphabet, provenance: Provenance) -> None:
+        """Make the next attempt begin with the token budget of `provenance`, whatever made the partial files."""
+        last = max(self.directory.glob(f"{alphabet}-*.h5"), default=None)
         if last:
             with EmbeddingReader(last) as reader:
                 vectors = reader.read(0, len(reader))
-            self.add(kind, int(reader.rows[0]), vectors, provenance)
+            self.add(alphabet, int(reader.rows[0]), vectors, provenance)
 
-    def saved(self, kind: Kind, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
+    def saved(self, alphabet: Alphabet, provenance: Provenance, dtype: np.dtype[Any]) -> Iterator[tuple[Vectors, int]]:
         """Yield the saved vectors (m, d) in order, from sequence 0 on, each with the token budget that made it.
 
-        What does not fit is removed, with all that follows it: a damaged part, one behind a gap, and one that another
-        content, encoder, precision, kernel or version has made.
+        A partial file that is of no use is removed, with all that follow it: a damaged one, one behind a gap, and one
+        made of another content or by another encoder, precision, kernel or version.
 
         Args:
-            kind: whose vectors.
-            provenance: what this job would write; its token budget does not matter.
-            dtype: of the vectors that this job would write.
+            alphabet: Alphabet of the encoder.
+            provenance: Provenance that this job would write; its token budget does not matter.
+            dtype: Type of the vectors that this job would write.
         """
-        paths = sorted(self.directory.glob(f"{kind}-*.h5"))
+        paths = sorted(self.directory.glob(f"{alphabet}-*.h5"))
         expected = 0
         for number, path in enumerate(paths):
             try:
-                vectors, budget = self._load(path, kind, expected, provenance, dtype)
+                vectors, budget = self._load(path, alphabet, expected, provenance, dtype)
             except DamagedFileError as error:
                 log.warning("earlier progress from sequence %d on is of no use and is made again: %s", expected, error)
                 for useless in paths[number:]:
@@ -72,11 +72,13 @@ class Parts:
             yield vectors, budget
 
     @staticmethod
-    def _load(path: Path, kind: Kind, first: int, provenance: Provenance, dtype: np.dtype[Any]) -> tuple[Vectors, int]:
+    def _load(
+        path: Path, alphabet: Alphabet, first: int, provenance: Provenance, dtype: np.dtype[Any]
+    ) -> tuple[Vectors, int]:
         with EmbeddingReader(path) as reader:
             with damage(path):
-                budget = encoder_run(reader.provenance, kind).token_budget
-            if reader.provenance != with_budget(provenance, kind, budget) or reader.dtype != dtype:
+                budget = encoder_run(reader.provenance, alphabet).token_budget
+            if reader.provenance != with_budget(provenance, alphabet, budget) or reader.dtype != dtype:
                 raise DamagedFileError(f"{path}: made from other content, or by another model, precision or version")
             if not np.array_equal(reader.rows, first + np.arange(len(reader))):
                 raise DamagedFileError(f"{path}: does not begin at sequence {first}")
@@ -84,42 +86,25 @@ class Parts:
 
 
 @contextmanager
-def open_parts(directory: Path) -> Iterator[Parts]:
-    """Have the parts of a chunk for oneself during the block; they are removed when it ends without an error.
+def open_partial(directory: Path) -> Iterator[PartialEmbeddings]:
+    """Own the partial files of a chunk during the block; they are removed when it ends without an error.
 
     Where another process has them, an orphan of a killed run perhaps, this waits until that process is done.
     """
-    descriptor = _lock(directory)
+    _, lock = take_lock(
+        [directory / _LOCK],
+        if_taken=lambda: log.info("%s: another process works at this chunk; waiting for it", directory),
+    )
     try:
-        yield Parts(directory)
+        yield PartialEmbeddings(directory)
         for path in directory.iterdir():
             if path.name != _LOCK:
                 path.unlink()
         (directory / _LOCK).unlink()
     finally:
-        os.close(descriptor)
+        os.close(lock)
     try:
         directory.rmdir()  # now that nothing in it is open: NFS keeps open files, under other names
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # whoever has waited has taken it over
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # a process that has waited has taken it over
             raise
-
-
-def _lock(directory: Path) -> int:
-    told = False
-    while True:
-        path = directory / _LOCK
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except (FileExistsError, FileNotFoundError):  # the folder was removed just now, by a process that has finished
-            if directory.is_file():
-                raise
-            continue
-        if try_lock(descriptor, path):
-            return descriptor
-        os.close(descriptor)
-        if not told:
-            log.info("%s: another process works at this chunk; waiting for it", directory)
-            told = True
-        time.sleep(_POLL_SECONDS)

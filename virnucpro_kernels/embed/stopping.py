@@ -1,4 +1,4 @@
-"""Being asked to stop: a signal is noted, and the work ends at the next point where nothing is lost."""
+"""Requests to stop: a signal is noted, and the work ends at the next point where nothing is lost."""
 
 import signal
 from types import FrameType
@@ -8,11 +8,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopRequest:
-    """Context manager, in the main thread: within the block SIGTERM, SIGINT and SIGHUP are only noted; a second one
-    acts. A SIGHUP that is ignored stays so.
+    """Context manager for the main thread: within the block SIGTERM, SIGINT and SIGHUP are only noted.
+
+    A second signal acts as usual. A SIGHUP that was ignored before the block stays ignored.
 
     Attributes:
-        number: the signal that came; 0 as long as none has.
+        number: Number of the signal that came; 0 as long as none has.
     """
 
     def __init__(self) -> None:

@@ -16,12 +16,13 @@ from torch.nn import functional
 from virnucpro_kernels.models.layers import ExactBuffers
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.gelu import glu
-from virnucpro_kernels.ops.layernorm import residual_layernorm
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.packing import PackedBatch
-from virnucpro_kernels.ops.pooling import layernorm_mean
+from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean
 
 EPS = 1e-12
+_ALL_TOKENS = TokenRange(skip_first=0, skip_last=0, max_tokens=None)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Attention(ExactBuffers):
         self.register_buffer("slopes", alibi_slopes(config.heads), persistent=False)
 
     def forward(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor | None:
-        """Add the result to `x` in place, or return it where it awaits being added; all (T, hidden)."""
+        """Add the result (T, hidden) to `x` in place, or return it for the next LayerNorm to add."""
         attended = varlen_attention(
             linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim),
             batch,
@@ -103,13 +104,21 @@ class BiasedLayerNorm(ExactBuffers):
 
     def forward(self, x: torch.Tensor, branch: torch.Tensor | None) -> torch.Tensor:
         """Return `x` plus `branch`, both (T, hidden), normalised."""
-        return residual_layernorm(x, branch, self.projection_bias, self.weight, self.bias, EPS)
+        return residual_layernorm(x, branch, self.operands)
+
+    @property
+    def operands(self) -> NormParameters:
+        """The parameters, as `ops.layernorm` takes them."""
+        return NormParameters(self.weight, self.bias, EPS, self.projection_bias)
 
 
 class Block(nn.Module):
-    """Attention, then gated feed-forward, each with a residual around it; the LayerNorm behind the second is left out.
+    """One layer: attention, then gated feed-forward, each with a residual around it and a LayerNorm behind it.
 
-    The last block's is fused with the mean over the tokens.
+    x = LayerNorm(x + attention(x))
+    x = LayerNorm(x + down(GELU(gate(x)) * value(x)))
+
+    The second LayerNorm is left to the caller: the last block's is fused with the mean over the tokens.
     """
 
     def __init__(self, config: DnabertConfig, attention: str) -> None:
@@ -120,7 +129,7 @@ class Block(nn.Module):
         self.norm = BiasedLayerNorm(config.hidden)
 
     def forward(self, x: torch.Tensor, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Take normalised activations (T, hidden); return the activations and the branch that `norm` awaits."""
+        """Take normalised activations (T, hidden); return the activations and the branch that `norm` adds to them."""
         x = self.attention_norm(x, self.attention(x, batch))
         return x, self.feed_forward(x)
 
@@ -139,7 +148,7 @@ class DnabertS(nn.Module):
         self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
 
     def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None, BiasedLayerNorm]:
-        """Return what the last LayerNorm gets, and that LayerNorm."""
+        """Return both inputs of the last LayerNorm, and that LayerNorm."""
         x, branch = functional.embedding(batch.tokens, self.embedding.weight), None
         norm = self.embedding_norm
         for block in cast("Iterable[Block]", self.blocks):
@@ -157,15 +166,4 @@ class DnabertS(nn.Module):
     def embed(self, batch: PackedBatch) -> torch.Tensor:
         """Mean of all tokens of each sequence, `[CLS]` and `[SEP]` included, fp32 (B, hidden)."""
         x, branch, norm = self._run_blocks(batch)
-        return layernorm_mean(
-            x,
-            branch,
-            norm.projection_bias,
-            norm.weight,
-            norm.bias,
-            EPS,
-            batch.cu_seqlens,
-            skip_first=0,
-            skip_last=0,
-            max_tokens=None,
-        )
+        return layernorm_mean(x, branch, norm.operands, batch.cu_seqlens, _ALL_TOKENS)

@@ -1,12 +1,12 @@
 """ESM-2 on packed batches: a pre-LayerNorm transformer with rotary positions (doi:10.1126/science.ade2574).
 
-Activations are flat, (tokens, hidden). What a published checkpoint keeps apart is joined once, when it is converted:
-query, key and value weights are one matrix, the embedding table carries the factor `EMBEDDING_SCALE`, and the biases of
-the projections that write to the residual stream are summed up. The stream is kept without them: every LayerNorm adds
-the sum of all biases before it, `carried_bias`, on the fly.
+Activations are flat, (tokens, hidden). Weights that a published checkpoint keeps apart are joined once, when it is
+converted: query, key and value weights are one matrix, the embedding table carries the factor `EMBEDDING_SCALE`, and
+the biases of the projections that write to the residual stream are summed up. The stream is kept without them: every
+LayerNorm adds the sum of all biases before it, `carried_bias`, on the fly.
 
-Layers may be fp8 (`Esm2.to_fp8`): what their LayerNorms, attention and GELU write is then fp8 too, while the residual
-stream stays as it is.
+Layers may be fp8 (`Esm2.to_fp8`): the outputs of their LayerNorms, attention and GELU are then fp8 too, while the
+residual stream stays as it is.
 """
 
 from collections.abc import Collection
@@ -19,17 +19,18 @@ from torch.nn import functional
 
 from virnucpro_kernels.models.layers import ExactBuffers, Projection, Rope
 from virnucpro_kernels.ops.attention import varlen_attention
-from virnucpro_kernels.ops.layernorm import residual_layernorm
-from virnucpro_kernels.ops.linear import Operand, linear, linear_add
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_fp8
+from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.packing import PackedBatch
-from virnucpro_kernels.ops.pooling import layernorm_mean
-from virnucpro_kernels.ops.quantize import attention_factors
+from virnucpro_kernels.ops.quantize import Operand, attention_factors
+from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean
 
 #: ESM-2 was trained with 12 % of the tokens zeroed on average, and rescales the others for it at inference too.
 EMBEDDING_SCALE = 1 - 0.15 * 0.8
-#: The mean of a sequence is taken over this many residues at most; later ones still take part in attention.
-POOLED_RESIDUES = 1024
+#: Largest number of residues over which the mean of a sequence is taken; later ones still take part in attention.
+AVERAGED_RESIDUES = 1024
+_AVERAGED = TokenRange(skip_first=1, skip_last=1, max_tokens=AVERAGED_RESIDUES)  # without `<cls>` and `<eos>`
 EPS = 1e-5
 
 
@@ -62,10 +63,13 @@ class CarriedLayerNorm(ExactBuffers):
 
     def forward(self, residual: torch.Tensor, branch: torch.Tensor | None, *, to_fp8: bool) -> Operand:
         """Add `branch` to `residual` in place, both (T, hidden), and return the sum normalised."""
-        return residual_layernorm(
-            residual, branch, self.carried_bias, self.weight, self.bias, EPS,
-            update_residual=branch is not None, quantize=to_fp8,
-        )  # fmt: skip
+        normalize = residual_layernorm_fp8 if to_fp8 else residual_layernorm
+        return normalize(residual, branch, self.operands, update_residual=branch is not None)
+
+    @property
+    def operands(self) -> NormParameters:
+        """The parameters, as `ops.layernorm` takes them."""
+        return NormParameters(self.weight, self.bias, EPS, self.carried_bias)
 
 
 class Attention(nn.Module):
@@ -80,7 +84,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Operand, residual: torch.Tensor, batch: PackedBatch, rope: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor | None:
-        """Add the result to `residual` in place, or return it where it awaits being added; all (T, hidden)."""
+        """Add the result (T, hidden) to `residual` in place, or return it for the next LayerNorm to add."""
         qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         attended = varlen_attention(
             qkv,
@@ -109,7 +113,11 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward, each behind a LayerNorm and around a residual."""
+    """One layer: attention, then feed-forward, each behind a LayerNorm and around a residual.
+
+    residual += attention(LayerNorm(residual + carried biases))
+    residual += down(GELU(up(LayerNorm(residual + carried biases))))
+    """
 
     def __init__(self, config: Esm2Config, attention: str) -> None:
         super().__init__()
@@ -125,7 +133,7 @@ class Block(nn.Module):
         batch: PackedBatch,
         rope: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor | None:
-        """Bring `residual` (T, hidden) forward in place; take, and return, a branch that awaits being added to it."""
+        """Update `residual` (T, hidden) in place; take, and return, a branch that the next LayerNorm adds to it."""
         x = self.attention_norm(residual, branch, to_fp8=self.attention.qkv.is_fp8)
         branch = self.attention(x, residual, batch, rope)
         del x  # its memory is for the next one
@@ -163,10 +171,10 @@ class Esm2(nn.Module):
                 cast("Block", block).to_fp8()
 
     def _claim_memory(self, tokens: int) -> None:
-        """Have PyTorch's allocator hold memory for the widest activations and the residual stream at the same time.
+        """Make PyTorch's allocator reserve memory for the widest activations and the residual stream at the same time.
 
-        It cuts most other activations out of this. Allocated one by one as they come, they would make it hold memory
-        for queries, keys and values beside that for the hidden layer, though never in use at the same time.
+        It takes the memory of most other activations out of this. Allocated one by one, queries, keys and values would
+        get memory beside that of the hidden layer, though the two are never in use at the same time.
         """
         widest = self.embedding.weight.new_empty(tokens, max(self.config.feed_forward, 3 * self.config.hidden))
         stream = self.embedding.weight.new_empty(tokens, self.config.hidden)
@@ -186,21 +194,10 @@ class Esm2(nn.Module):
     def forward(self, batch: PackedBatch) -> torch.Tensor:
         """Representation of every token after the final LayerNorm, (T, hidden), special tokens included."""
         residual, branch = self._run_blocks(batch)
-        return residual_layernorm(residual, branch, self.norm.carried_bias, self.norm.weight, self.norm.bias, EPS)
+        return residual_layernorm(residual, branch, self.norm.operands)
 
     @torch.inference_mode()
     def embed(self, batch: PackedBatch) -> torch.Tensor:
         """Mean representation of each sequence, fp32 (B, hidden): residues 1 to 1024, `<cls>` and `<eos>` left out."""
         residual, branch = self._run_blocks(batch)
-        return layernorm_mean(
-            residual,
-            branch,
-            self.norm.carried_bias,
-            self.norm.weight,
-            self.norm.bias,
-            EPS,
-            batch.cu_seqlens,
-            skip_first=1,
-            skip_last=1,
-            max_tokens=POOLED_RESIDUES,
-        )
+        return layernorm_mean(residual, branch, self.norm.operands, batch.cu_seqlens, _AVERAGED)

@@ -8,8 +8,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from virnucpro_kernels.ops.linear import Operand
-from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_rows
+from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
 
 
 class Projection(nn.Linear):
@@ -17,7 +16,8 @@ class Projection(nn.Linear):
 
     Attributes:
         weight_scale: fp32 (outputs, 1), or None where the weights are not fp8.
-        input_factors: fp32 (inputs,), what the inputs come multiplied by (`quantize.quantize_columns`), or None.
+        input_factors: fp32 (inputs,), factors by which the inputs are multiplied already (`quantize.quantize_columns`),
+            or None.
     """
 
     weight_scale: torch.Tensor | None

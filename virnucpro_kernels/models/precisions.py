@@ -1,4 +1,4 @@
-"""Precisions of the encoders: what their names mean, and what cannot run where. Imports no torch: a start is quick."""
+"""Precisions of the encoders and types of stored embeddings: what they mean, and what runs where. Imports no torch."""
 
 import re
 from importlib.util import find_spec
@@ -6,12 +6,33 @@ from importlib.util import find_spec
 from virnucpro_kernels.errors import UsageError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "reference")
+EMBEDDING_DTYPES = ("float32", "float16")
 NO_FAIR_ESM = "the reference needs fair-esm: pip install 'virnucpro[reference]'"
 _FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 
 
+def choose_precision(requested: str, device: str) -> str:
+    """Return the precision for a type of device, `cpu` or `cuda`: `auto` is fp16 on a GPU and fp32 on a CPU."""
+    if requested != "auto":
+        return requested
+    return "fp16" if device == "cuda" else "fp32"
+
+
+def choose_embedding_dtype(requested: str, precision: str) -> str:
+    """Return the type of stored embeddings: `auto` is float32 where the precision computes in it, float16 elsewhere.
+
+    Raises:
+        UsageError: there is no such type.
+    """
+    if requested == "auto":
+        return "float32" if precision in ("fp32", "reference", "original") else "float16"
+    if requested not in EMBEDDING_DTYPES:
+        raise UsageError(f"type of embeddings {requested!r}: choose from auto, {', '.join(EMBEDDING_DTYPES)}")
+    return requested
+
+
 def parse_precision(precision: str) -> tuple[str, tuple[int, ...]]:
-    """The precision without the layers of the protein encoder that it leaves fp16, and these layers.
+    """Return the precision without the layers of the protein encoder that it leaves fp16, and these layers.
 
     Raises:
         UsageError: there is no such precision.
@@ -31,17 +52,17 @@ def has_fair_esm() -> bool:
 
 
 def check_device(precision: str, device: str) -> None:
-    """Refuse a precision, of `PRECISIONS`, that no `device` of this kind has.
+    """Refuse a precision, one of `PRECISIONS`, that no device of this type has.
 
     Raises:
-        UsageError: it needs another.
+        UsageError: the precision needs another device.
     """
     if precision == "fp8" and device != "cuda":
         raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32")
 
 
 def no_original(where: str) -> UsageError:
-    """The error that `where` has none of the embeddings that `precision: original` stands for."""
+    """Return the error that `where` has none of the embeddings that `precision: original` stands for."""
     return UsageError(
         f"precision original: stands for the original tool's embeddings, and {where}; take them over with `virnucpro"
         " import`, or choose another precision"
@@ -52,12 +73,13 @@ def check_precision(precision: str, device: str, layers: int) -> None:
     """Refuse a precision in which embeddings cannot be computed.
 
     Args:
-        precision: never `auto`.
-        device: `cpu` or `cuda`. How new a GPU is shows only where it is used.
-        layers: of the protein encoder.
+        precision: Precision, never `auto`.
+        device: `cpu` or `cuda`. The generation of a GPU is known only to the job that has it.
+        layers: Number of layers of the protein encoder.
 
     Raises:
-        UsageError: it needs another device, a package that is not there, or layers that the model does not have.
+        UsageError: the precision needs another device, a package that is not installed, or layers that the model does
+            not have.
     """
     name, fp16_layers = parse_precision(precision)
     if name == "reference" and not has_fair_esm():

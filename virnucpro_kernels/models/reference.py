@@ -49,7 +49,7 @@ class ReferenceEsm2(_OneByOne):
             raise UsageError(f"fair-esm has no ESM-2 of {config.hidden} channels with {config.feed_forward} between")
         with torch.device("meta"):
             self.model = ESM2(config.layers, config.hidden, config.heads, token_dropout=False)
-        # What the two heads would get is not asked for.
+        # The outputs of its two heads are not needed.
         self.model.lm_head = self.model.contact_head = nn.Identity()
         self.model.load_state_dict(_fair_esm_tensors(encoder), assign=True)
         self.model.eval().requires_grad_(False)
@@ -58,7 +58,7 @@ class ReferenceEsm2(_OneByOne):
         """Vector (d,) of `<cls>`, residues, `<eos>`."""
         layers = self.model.num_layers
         states = self.model(tokens.unsqueeze(0), repr_layers=[layers])["representations"][layers][0]
-        mean: torch.Tensor = states[1 : min(len(tokens) - 1, 1 + esm2.POOLED_RESIDUES)].mean(dim=0)
+        mean: torch.Tensor = states[1 : min(len(tokens) - 1, 1 + esm2.AVERAGED_RESIDUES)].mean(dim=0)
         return mean
 
 

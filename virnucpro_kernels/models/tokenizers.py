@@ -7,6 +7,7 @@ import tokenizers
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.ops.packing import TokenArray
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 #: ESM-2's vocabulary in the order of its token numbers. A letter is one residue; `.` and `-` are gaps.
@@ -29,10 +30,10 @@ def tokenize_proteins(proteins: SequenceArray) -> TokenArray:
     """Tokens of ESM-2: `<cls>`, one a residue, `<eos>`. Nothing is truncated.
 
     Returns:
-        TokenArray of uint8; sequence i has `proteins.lengths[i] + 2` tokens.
+        TokenArray of uint8; sequence i has `proteins.lengths[i] + SPECIAL_TOKENS` tokens.
 
     Raises:
-        UsageError: a character outside ESM-2's alphabet (capital letters but J, `.` and `-`).
+        UsageError: a character is not in ESM-2's alphabet (capital letters except J, `.` and `-`).
     """
     residues = _TOKEN_OF_BYTE[proteins.data]
     if (residues == _UNKNOWN).any():
@@ -42,7 +43,7 @@ def tokenize_proteins(proteins: SequenceArray) -> TokenArray:
             f"protein {index + 1}: {chr(proteins.data[at])!r} at residue {at - int(proteins.offsets[index]) + 1} is no"
             " letter of ESM-2's alphabet; remove it or write X"
         )
-    offsets = proteins.offsets + 2 * np.arange(len(proteins) + 1)
+    offsets = proteins.offsets + SPECIAL_TOKENS * np.arange(len(proteins) + 1)
     tokens = np.empty(int(offsets[-1]), dtype=np.uint8)
     is_residue = np.ones(len(tokens), dtype=bool)
     is_residue[offsets[:-1]] = False
@@ -63,7 +64,7 @@ class DnaTokenizer:
         """Read the tokenizer file.
 
         Raises:
-            DamagedFileError: not a tokenizer file, or one of more tokens than uint16 holds.
+            DamagedFileError: the file is not a tokenizer, or has more tokens than uint16 holds.
         """
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))

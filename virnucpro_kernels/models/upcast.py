@@ -16,9 +16,9 @@ from virnucpro_kernels.ops.dispatch import SIXTEEN_BIT
 def fp32_activations(encoder: nn.Module) -> Iterator[None]:
     """Let `encoder` compute in fp32 during the block.
 
-    The blocks of its layers (the members of its `ModuleList`s) have fp32 weights only while they run; what is outside
-    of them, embeddings and norms, is small and has them all along. Afterwards the very same weights are back.
-    Attention takes any backend that can do fp32.
+    The blocks of its layers (the members of its `ModuleList`s) have fp32 weights only while they run; the modules
+    outside of them, embeddings and norms, are small and have them all the time. Afterwards the very same weights are
+    back. Attention takes any backend that computes in fp32.
     """
     layers = [layer for child in encoder.children() if isinstance(child, nn.ModuleList) for layer in child]
     rest = [child for child in encoder.children() if not isinstance(child, nn.ModuleList)]
@@ -54,7 +54,7 @@ _Weights = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def _to_fp32(module: nn.Module, lower: _Weights) -> None:
-    """Widen the weights of `module`, and add each with what it was to `lower`: memory may run out half-way."""
+    """Widen the weights of `module`; add each with its earlier data to `lower` at once: memory may run out half-way."""
     for part in module.modules():
         if isinstance(part, Projection) and part.is_fp8:
             _replace(part.weight, part.fp32_weight(), lower)

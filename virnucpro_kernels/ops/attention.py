@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from virnucpro_kernels.ops import attention_kernels, dispatch
-from virnucpro_kernels.ops.configs import AttentionConfig, KernelConfig, kernel_config
+from virnucpro_kernels.ops.configs import AttentionLaunch, KernelConfig, kernel_config
 from virnucpro_kernels.ops.packing import PackedBatch
-from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_columns
+from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_columns
 
 #: Cosines and sines of the angle of each position and pair of channels, fp32 (positions, D/2) each.
 Rope = tuple[torch.Tensor, torch.Tensor]
 
-#: Shared memory has room for so many channels of a head; of larger heads fewer tiles are resident.
+#: Channels of a head for which shared memory has room for all tiles of `AttentionLaunch.resident`; of larger heads
+#: fewer tiles are resident.
 _RESIDENT_CHANNELS = 64
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """Rotate channel c with channel c + D/2 by the angles of each token's position, computed in fp32.
 
-    :param x: (T, heads, D).
-    :param cos, sin: fp32 (T, D/2).
-    :return: (T, heads, D) in the type of x.
+    Args:
+        x: (T, heads, D).
+        cos: fp32 (T, D/2).
+        sin: fp32 (T, D/2).
+
+    Returns:
+        (T, heads, D) in the type of `x`.
     """
     first, second = x.float().chunk(2, dim=-1)
     cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
@@ -41,7 +46,7 @@ def varlen_attention_reference(
     alibi_slopes: torch.Tensor | None,
     scale: float,
     fp8_scale: torch.Tensor | None = None,
-) -> torch.Tensor | RowScaled:
+) -> Operand:
     """`varlen_attention` in plain PyTorch: sequences of equal length are stacked for one dense attention."""
     tokens, _, heads, head_dim = qkv.shape
     shortest_first = np.sort(batch.lengths)  # the spans in reverse: their order is known without asking the device
@@ -66,32 +71,6 @@ def varlen_attention_reference(
     return out.flatten(1) if fp8_scale is None else quantize_columns(out.flatten(1), fp8_scale)
 
 
-@overload
-def varlen_attention(
-    qkv: torch.Tensor,
-    batch: PackedBatch,
-    *,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
-    fp8_scale: None = ...,
-    backend: str = ...,
-    config: KernelConfig | None = ...,
-) -> torch.Tensor: ...
-@overload
-def varlen_attention(
-    qkv: torch.Tensor,
-    batch: PackedBatch,
-    *,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
-    fp8_scale: torch.Tensor | None = ...,
-    backend: str = ...,
-    config: KernelConfig | None = ...,
-) -> torch.Tensor | RowScaled: ...
-
-
 def varlen_attention(
     qkv: torch.Tensor,
     batch: PackedBatch,
@@ -102,20 +81,27 @@ def varlen_attention(
     fp8_scale: torch.Tensor | None = None,
     backend: str = "auto",
     config: KernelConfig | None = None,
-) -> torch.Tensor | RowScaled:
+) -> Operand:
     """Softmax attention of every sequence over itself, not causal; positions restart at 0 in each sequence.
 
-    :param qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
-        may be overwritten** (by their rotated selves).
-    :param batch: the sequences, of T tokens at most; its own `tokens` are not looked at.
-    :param rope: cos and sin, fp32 (at least the longest sequence, D/2): queries and keys are rotated by their position.
-    :param alibi_slopes: fp32 (heads,): a score loses slope times distance.
-    :param scale: factor of the queries, before the rotation.
-    :param fp8_scale: fp32 (heads * D,): return e4m3 values times this, see `quantize.quantize_columns`.
-    :param backend: see `dispatch.resolve_attention`.
-    :param config: how our kernels cut the work; None for what was tuned.
-    :return: (T, heads * D) in the type of qkv, or `RowScaled`; rows behind the last sequence are undefined.
-    :raises ValueError: both rope and alibi_slopes, or a rope table that is too short.
+    Args:
+        qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
+            may be overwritten** by their rotated selves.
+        batch: Sequences, T tokens at most in all; the `tokens` of the batch are not read.
+        rope: Cosines and sines, fp32 (at least the longest sequence, D/2) each, by which queries and keys are rotated.
+        alibi_slopes: fp32 (heads,). A score loses slope times distance.
+        scale: Factor of the queries, before the rotation.
+        fp8_scale: fp32 (heads * D,). Where given, the result is e4m3 values times these factors, see
+            `quantize.quantize_columns`.
+        backend: Backend, see `dispatch.resolve_attention`.
+        config: Launch configurations of our kernels; None takes the tuned ones.
+
+    Returns:
+        (T, heads * D) in the type of `qkv`, or `RowScaled` with `fp8_scale`; rows behind the last sequence are
+        undefined.
+
+    Raises:
+        ValueError: both `rope` and `alibi_slopes` are given, or the tables of `rope` are too short.
     """
     if rope is not None and alibi_slopes is not None:
         raise ValueError("varlen_attention: rope or alibi_slopes, not both")
@@ -126,8 +112,8 @@ def varlen_attention(
     )
     if chosen == "triton":
         config = config or kernel_config(qkv.device)
-        cut = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
-        return _launch(qkv, batch, rope, alibi_slopes, scale, fp8_scale, cut)
+        launch = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
+        return _launch(qkv, batch, rope, alibi_slopes, scale, fp8_scale, launch)
     if chosen == "sdpa":
         return varlen_attention_reference(
             qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale, fp8_scale=fp8_scale
@@ -140,7 +126,7 @@ def varlen_attention(
 
 
 def _rotated(qkv: torch.Tensor, batch: PackedBatch, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries and keys (T, heads, D), rotated."""
+    """Rotated queries and keys, (T, heads, D) each."""
     cos, sin = rope[0][batch.positions], rope[1][batch.positions]
     return rotate(qkv[:, 0], cos, sin), rotate(qkv[:, 1], cos, sin)
 
@@ -183,52 +169,53 @@ def _launch(
     alibi_slopes: torch.Tensor | None,
     scale: float,
     fp8_scale: torch.Tensor | None,
-    config: AttentionConfig,
-) -> torch.Tensor | RowScaled:
-    """One launch for all sequences too long to be resident, then one for each number of tiles that occurs.
+    launch: AttentionLaunch,
+) -> Operand:
+    """`varlen_attention` by our kernels: one launch for each number of tiles that occurs in the batch.
 
-    The batch lists its sequences by descending length, so that each launch is given its own as a stretch of that list.
-    Where the GPU can do so, a launch begins while the one before it is running out of programs.
+    A sequence of n tokens is ceil(n / block) tiles. `resident_kernel` is compiled for a fixed number of tiles, so each
+    number has a launch of its own; sequences of more tiles than fit into shared memory share one of `streamed_kernel`.
+    `batch.spans` lists the sequences from the longest to the shortest. Those of one launch are therefore neighbours
+    there, and a launch needs to know only the place of its first sequence. The long ones, which take longest, come
+    first; where the GPU can do so, a launch begins while the one before it runs out of programs.
     """
     tokens, _, heads, head_dim = qkv.shape
     out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
     cos, sin = rope if rope is not None else (None, None)
     arguments = (out, fp8_scale, qkv, batch.spans, cos, sin, alibi_slopes, scale * math.log2(math.e))
-    overlapped = config.overlapped and qkv.is_cuda
+    overlapped = launch.overlapped and qkv.is_cuda
     sizes = {
         "heads": heads,
         "head_dim": head_dim,
         "block_half": max(16, _power_of_two(head_dim // 2)),
         "block_dim": max(16, _power_of_two(head_dim)),
-        "block": config.block,
+        "block": launch.block,
         "overlapped": overlapped,
     }
-    longest = len(config.resident) * _RESIDENT_CHANNELS // max(_RESIDENT_CHANNELS, sizes["block_dim"])
-    sequences = np.bincount(-(-batch.lengths // config.block), minlength=longest + 1)
-    first = int(sequences[longest + 1 :].sum())
-    if first:
-        attention_kernels.streamed_kernel[(heads * first,)](
-            *arguments, stages=config.stages, **sizes, **_options(config.warps, config.registers)
+    most_tiles = len(launch.resident) * _RESIDENT_CHANNELS // max(_RESIDENT_CHANNELS, sizes["block_dim"])
+    # Number of sequences of 0, 1, 2, … tiles. The host knows all lengths: the device need not be asked.
+    count = np.bincount(-(-batch.lengths // launch.block), minlength=most_tiles + 1)
+    place = int(count[most_tiles + 1 :].sum())  # in `spans`, behind the sequences that have been launched
+    if place:
+        attention_kernels.streamed_kernel[(heads * place,)](
+            *arguments, stages=launch.stages, **sizes, **_options(launch.warps, launch.registers)
         )
-    for tiles, cut in reversed(list(enumerate(config.resident[:longest], 1))):
-        count = int(sequences[tiles])
-        if count:
-            attention_kernels.resident_kernel[(heads * count,)](
-                *arguments,
-                first,
-                tiles=tiles,
-                queries=cut.queries,
-                **sizes,
-                **_options(cut.warps, cut.registers, beside_previous=overlapped and first > 0),
-            )
-        first += count
+    for tiles in range(most_tiles, 0, -1):  # sequences of no tokens come last and need no launch
+        if count[tiles]:
+            resident = launch.resident[tiles - 1]
+            beside_previous = overlapped and place > 0
+            attention_kernels.resident_kernel[(heads * int(count[tiles]),)](
+                *arguments, place, tiles=tiles, queries=resident.queries, **sizes,
+                **_options(resident.warps, resident.registers, beside_previous=beside_previous),
+            )  # fmt: skip
+            place += int(count[tiles])
     if fp8_scale is None:
         return out
     return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))
 
 
 def _options(warps: int, registers: int | None, *, beside_previous: bool = False) -> dict[str, Any]:
-    """How Triton launches a kernel; `beside_previous`: it may begin before the one before it has ended."""
+    """Options of a launch; with `beside_previous` it may begin before the launch before it has ended."""
     options: dict[str, Any] = {"num_warps": warps}
     if registers is not None:
         options["maxnreg"] = registers

@@ -1,10 +1,11 @@
 """The Triton kernels of attention over packed sequences.
 
 One program computes one head of one sequence. Scores are in units of log2, so that softmax is `exp2`; statistics are
-fp32. Queries are scaled and rotated in fp32 and rounded once. Two kernels share the work by the length of a sequence:
+fp32. Queries are scaled and rotated in fp32 and rounded once. There are two kernels, because short sequences fit into
+shared memory and long ones do not:
 
 - `resident_kernel`: rotated keys and values of the whole sequence stay in shared memory, and every byte of qkv is read
-  once. For sequences of a few tiles, which windows are.
+  once. For sequences of a few tiles, as the frames of windows are.
 - `streamed_kernel`: rotated keys are written back in place, then keys and values stream through a loop with online
   softmax (arXiv:2205.14135). For any length.
 
@@ -14,7 +15,7 @@ is the sum of two products. Halves are padded with zeros to a power of two, at l
 
 from __future__ import annotations
 
-from virnucpro_kernels.ops.jit import jit, jit_for_any, tl
+from virnucpro_kernels.ops.jit import jit, jit_unspecialized, tl
 
 
 @jit
@@ -157,7 +158,96 @@ def _end_after_previous(overlapped: tl.constexpr) -> None:
         tl.extra.cuda.gdc_wait()
 
 
-@jit_for_any("spans_ptr", "first_place")
+@jit
+def _locate(
+    out_ptr: tl.tensor,
+    out_scale_ptr: tl.tensor,
+    qkv_ptr: tl.tensor,
+    spans_ptr: tl.tensor,
+    slopes_ptr: tl.tensor,
+    first_place: tl.tensor,
+    heads: tl.constexpr,
+    head_dim: tl.constexpr,
+) -> tl.tuple:
+    """What belongs to this program: one head of one sequence. The heads of a sequence are neighbouring programs.
+
+    Returns:
+        Length of the sequence; pointers to the first token's query, key, value and result of this head; pointer to the
+        head's fp8 factors, or None; the head's ALiBi slope in units of log2, 0 without ALiBi.
+    """
+    head = tl.program_id(0) % heads
+    place = first_place + tl.program_id(0) // heads
+    start = tl.load(spans_ptr + 2 * place)
+    length = tl.load(spans_ptr + 2 * place + 1)
+
+    width: tl.constexpr = heads * head_dim
+    queries_ptr = qkv_ptr + start.to(tl.int64) * (3 * width) + head * head_dim
+    keys_ptr = queries_ptr + width
+    values_ptr = keys_ptr + width
+    out = out_ptr + start.to(tl.int64) * width + head * head_dim
+    if out_scale_ptr is not None:
+        out_scale_ptr += head * head_dim
+    slope = 0.0
+    if slopes_ptr is not None:
+        slope = tl.load(slopes_ptr + head) * 1.4426950408889634
+    return length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope
+
+
+@jit
+def _load_sequence(
+    queries_ptr: tl.tensor,
+    keys_ptr: tl.tensor,
+    values_ptr: tl.tensor,
+    cos_ptr: tl.tensor,
+    sin_ptr: tl.tensor,
+    scale: tl.tensor,
+    length: tl.tensor,
+    stride: tl.constexpr,
+    head_dim: tl.constexpr,
+    block_half: tl.constexpr,
+    block_dim: tl.constexpr,
+    block: tl.constexpr,
+    tiles: tl.constexpr,
+    with_queries: tl.constexpr,
+) -> tl.tuple:
+    """Load a whole sequence. Queries are scaled, queries and keys rotated, in fp32; both are rounded once.
+
+    Returns:
+        Tuples with one entry a tile: first and second halves of the queries (empty tuples where `with_queries` is
+        false), first and second halves of the keys, transposed, and values.
+    """
+    half: tl.constexpr = head_dim // 2
+    dtype = queries_ptr.dtype.element_ty
+    queries_first = tl.tuple(())
+    queries_second = tl.tuple(())
+    keys_first = tl.tuple(())
+    keys_second = tl.tuple(())
+    values = tl.tuple(())
+    for tile in tl.static_range(tiles):
+        token = tile * block + tl.arange(0, block)
+        key_first = _load_tile(keys_ptr, token, stride, length, half, block_half)
+        key_second = _load_tile(keys_ptr + half, token, stride, length, half, block_half)
+        if with_queries:
+            query_first = _load_tile(queries_ptr, token, stride, length, half, block_half).to(tl.float32)
+            query_second = _load_tile(queries_ptr + half, token, stride, length, half, block_half).to(tl.float32)
+            query_first, query_second = query_first * scale, query_second * scale
+        if cos_ptr is not None:
+            # Queries and keys of a tile have the same positions: the tables are loaded once for both.
+            cos = _load_tile(cos_ptr, token, half, length, half, block_half)
+            sin = _load_tile(sin_ptr, token, half, length, half, block_half)
+            key_first, key_second = _rotate(key_first.to(tl.float32), key_second.to(tl.float32), cos, sin)
+            if with_queries:
+                query_first, query_second = _rotate(query_first, query_second, cos, sin)
+        values += (_load_tile(values_ptr, token, stride, length, head_dim, block_dim),)
+        keys_first += (key_first.to(dtype).T,)
+        keys_second += (key_second.to(dtype).T,)
+        if with_queries:
+            queries_first += (query_first.to(dtype),)
+            queries_second += (query_second.to(dtype),)
+    return queries_first, queries_second, keys_first, keys_second, values
+
+
+@jit_unspecialized("spans_ptr", "first_place")
 def resident_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
@@ -179,56 +269,39 @@ def resident_kernel(
 ) -> None:
     """Attention of sequences of exactly `tiles` tiles of `block` tokens.
 
-    :param spans_ptr: start and length of the sequences; this launch begins with the one at `first_place`.
-    :param scale: of the queries, times log2(e).
-    :param queries: tokens whose queries are loaded at a time. None: all at the start, with the tables of their keys.
-    :param overlapped: see `_let_next_begin`.
+    The number of tiles is a constant of the kernel, so that its loops over tiles are unrolled: the scores of a query
+    with the whole sequence need no loop, and no tile but the last needs a mask.
+
+    Args:
+        out_ptr: (T, heads * head_dim), the result.
+        out_scale_ptr: fp32 (heads * head_dim,), factors of the channels where the result is fp8; otherwise None.
+        qkv_ptr: (T, 3, heads, head_dim).
+        spans_ptr: int32 (B, 2), start and length of the sequences, longest first.
+        cos_ptr: fp32 (positions, head_dim / 2), or None without rotation; `sin_ptr` likewise.
+        sin_ptr: see `cos_ptr`.
+        slopes_ptr: fp32 (heads,), or None without ALiBi.
+        scale: Factor of the queries, times log2(e).
+        first_place: Place in `spans_ptr` of the first sequence of this launch.
+        heads: Number of heads; the grid has `heads` programs for each sequence of this launch.
+        head_dim: Channels of a head.
+        block_half: Channels of half a head, padded to a power of two.
+        block_dim: Channels of a head, padded to a power of two.
+        block: Tokens of a tile.
+        tiles: Tiles of each sequence of this launch.
+        queries: Tokens whose queries are loaded at a time. None: all at the start, with the tables of their keys.
+        overlapped: Whether launches of a batch run into one another, see `_let_next_begin`.
     """
     _let_next_begin(overlapped)
-    head = tl.program_id(0) % heads
-    place = first_place + tl.program_id(0) // heads
-    start = tl.load(spans_ptr + 2 * place)
-    length = tl.load(spans_ptr + 2 * place + 1)
-
+    length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope = _locate(
+        out_ptr, out_scale_ptr, qkv_ptr, spans_ptr, slopes_ptr, first_place, heads, head_dim
+    )
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
-    dtype = qkv_ptr.dtype.element_ty
-    queries_ptr = qkv_ptr + start.to(tl.int64) * stride + head * head_dim
-    keys_ptr = queries_ptr + width
-    values_ptr = keys_ptr + width
-    out = out_ptr + start.to(tl.int64) * width + head * head_dim
-    if out_scale_ptr is not None:
-        out_scale_ptr += head * head_dim
-    slope = 0.0
-    if slopes_ptr is not None:
-        slope = tl.load(slopes_ptr + head) * 1.4426950408889634
-
-    queries_first = tl.tuple(())
-    queries_second = tl.tuple(())
-    keys_first = tl.tuple(())
-    keys_second = tl.tuple(())
-    values = tl.tuple(())
-    for tile in tl.static_range(tiles):
-        token = tile * block + tl.arange(0, block)
-        key_first = _load_tile(keys_ptr, token, stride, length, half, block_half)
-        key_second = _load_tile(keys_ptr + half, token, stride, length, half, block_half)
-        if queries is None:
-            query_first = _load_tile(queries_ptr, token, stride, length, half, block_half).to(tl.float32)
-            query_second = _load_tile(queries_ptr + half, token, stride, length, half, block_half).to(tl.float32)
-            query_first, query_second = query_first * scale, query_second * scale
-        if cos_ptr is not None:
-            cos = _load_tile(cos_ptr, token, half, length, half, block_half)
-            sin = _load_tile(sin_ptr, token, half, length, half, block_half)
-            key_first, key_second = _rotate(key_first.to(tl.float32), key_second.to(tl.float32), cos, sin)
-            if queries is None:
-                query_first, query_second = _rotate(query_first, query_second, cos, sin)
-        values += (_load_tile(values_ptr, token, stride, length, head_dim, block_dim),)
-        keys_first += (key_first.to(dtype).T,)
-        keys_second += (key_second.to(dtype).T,)
-        if queries is None:
-            queries_first += (query_first.to(dtype),)
-            queries_second += (query_second.to(dtype),)
+    queries_first, queries_second, keys_first, keys_second, values = _load_sequence(
+        queries_ptr, keys_ptr, values_ptr, cos_ptr, sin_ptr, scale, length,
+        stride, head_dim, block_half, block_dim, block, tiles, queries is None,
+    )  # fmt: skip
 
     if queries is None:
         for tile in tl.static_range(tiles):
@@ -294,7 +367,7 @@ def _rotate_keys_in_place(
         _store_tile(keys_ptr + half, second, rows, stride, length, half, block_half)
 
 
-@jit_for_any("spans_ptr")
+@jit_unspecialized("spans_ptr")
 def streamed_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
@@ -312,36 +385,29 @@ def streamed_kernel(
     stages: tl.constexpr,
     overlapped: tl.constexpr,
 ) -> None:
-    """Attention of sequences of any length. Overwrites their keys.
+    """Attention of sequences of any length: those at the beginning of `spans_ptr`. Overwrites their keys.
 
-    :param spans_ptr: start and length of the sequences.
-    :param scale: of the queries, times log2(e).
-    :param overlapped: see `_let_next_begin`.
+    Keys and values of a long sequence do not fit into shared memory. Each tile of queries therefore passes over all of
+    them, tile by tile, while the next `stages` tiles are on their way, and keeps the running maximum, sum and weighted
+    values of online softmax. The keys are rotated once, before, and not again for each tile of queries.
+
+    Args:
+        out_ptr: see `resident_kernel`, as are the other pointers, `scale`, the sizes and `overlapped`.
+        stages: Buffers for tiles of keys and values.
     """
     _let_next_begin(overlapped)
-    head = tl.program_id(0) % heads
-    place = tl.program_id(0) // heads
-    start = tl.load(spans_ptr + 2 * place)
-    length = tl.load(spans_ptr + 2 * place + 1)
-
+    length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope = _locate(
+        out_ptr, out_scale_ptr, qkv_ptr, spans_ptr, slopes_ptr, 0, heads, head_dim
+    )
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
-    queries_ptr = qkv_ptr + start.to(tl.int64) * stride + head * head_dim
-    keys_ptr = queries_ptr + width
-    values_ptr = keys_ptr + width
-    out = out_ptr + start.to(tl.int64) * width + head * head_dim
-    if out_scale_ptr is not None:
-        out_scale_ptr += head * head_dim
-    slope = 0.0
-    if slopes_ptr is not None:
-        slope = tl.load(slopes_ptr + head) * 1.4426950408889634
 
     if cos_ptr is not None:
         _rotate_keys_in_place(keys_ptr, cos_ptr, sin_ptr, length, stride, half, block_half, block)
         tl.debug_barrier()  # what other threads wrote is read from here on
 
-    whole_tiles = length // block * block
+    whole_tiles = length // block * block  # tokens in tiles that are full
     for first_row in tl.range(0, length, block, num_stages=1):
         rows = first_row + tl.arange(0, block)
         first, second = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)

@@ -16,7 +16,7 @@ from virnucpro_kernels.ops.jit import TRITON_INSTALLED, is_interpreted, jit, tl
 from virnucpro_kernels.ops.linear import linear
 from virnucpro_kernels.ops.quantize import quantize_rows
 
-#: `triton`: our kernels. `torch`: plain PyTorch, the reference of every kernel.
+#: `triton`: our kernels. `torch`: plain PyTorch, the reference of each of our kernels.
 Kernels = Literal["triton", "torch"]
 #: `triton`: our kernel. `flash`: FlashAttention-2 as bundled with torch (no ALiBi). `flash-attn`: the package of that
 #: name. `sdpa`: torch's scaled_dot_product_attention over groups of sequences of equal length.
@@ -43,7 +43,7 @@ def _capability(device: torch.device) -> tuple[int, int]:
 
 
 def _why_not_triton(device: torch.device) -> str | None:
-    """What keeps our kernels from running on `device`; None where they run."""
+    """Reason why our kernels cannot run on `device`; None where they can."""
     if not TRITON_INSTALLED:
         return "Triton is not installed (it exists for Linux only)"
     if is_interpreted(_probe_kernel):
@@ -56,10 +56,14 @@ def _why_not_triton(device: torch.device) -> str | None:
 
 
 def resolve_kernels(requested: str, device: torch.device) -> Kernels:
-    """Implementation of LayerNorm, GELU, GLU, pooling and quantisation on `device`.
+    """Return the implementation of LayerNorm, GELU, GLU, mean over tokens and quantisation on `device`.
 
-    :param requested: `auto`, `triton` or `torch`.
-    :raises UsageError: the requested one is unknown or cannot run.
+    Args:
+        requested: `auto`, `triton` or `torch`.
+        device: Device of the tensors.
+
+    Raises:
+        UsageError: the requested implementation is unknown or cannot run.
     """
     if requested not in KERNEL_CHOICES:
         raise UsageError(f"kernels {requested!r}: choose from {', '.join(KERNEL_CHOICES)}")
@@ -95,11 +99,17 @@ def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head
 def resolve_attention(
     requested: str, *, device: torch.device, dtype: torch.dtype, head_dim: int, alibi: bool
 ) -> Attention:
-    """Implementation of attention for these tensors: what ran, for logs and file attributes.
+    """Return the implementation of attention for such tensors; logs and files name it.
 
-    :param requested: `auto`, `triton`, `flash`, `flash-attn` or `sdpa`.
-    :param alibi: the model biases scores by distance (DNABERT-S) instead of rotating queries and keys (ESM-2).
-    :raises UsageError: the requested one is unknown or cannot run.
+    Args:
+        requested: `auto`, `triton`, `flash`, `flash-attn` or `sdpa`.
+        device: Device of the tensors.
+        dtype: Type of queries, keys and values.
+        head_dim: Channels of a head.
+        alibi: Whether the model biases scores by distance (DNABERT-S) instead of rotating queries and keys (ESM-2).
+
+    Raises:
+        UsageError: the requested implementation is unknown or cannot run.
     """
     if requested not in ATTENTION_CHOICES:
         raise UsageError(f"attention {requested!r}: choose from {', '.join(ATTENTION_CHOICES)}")
@@ -113,9 +123,10 @@ def resolve_attention(
 
 
 def check_fp8(device: torch.device) -> None:
-    """Refuse fp8 where it cannot run (CPU tensors are computed by emulation, for tests).
+    """Refuse fp8 where it cannot run. On a CPU it is emulated, for tests.
 
-    :raises UsageError: the GPU is older than compute capability 8.9, or PyTorch has no such products for it.
+    Raises:
+        UsageError: the GPU is older than compute capability 8.9, or PyTorch has no fp8 products for it.
     """
     if device.type != "cuda":
         return

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 import torch
 from torch.nn import functional
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
-from virnucpro_kernels.ops.jit import jit, jit_for_any, tl
-from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_rows
-from virnucpro_kernels.ops.rows import add_rows, load_row, multiply_rows, row_blocks, store_row_fp8
+from virnucpro_kernels.ops.configs import KernelConfig, RowLaunch, TileLaunch, kernel_config
+from virnucpro_kernels.ops.jit import jit, jit_unspecialized, tl
+from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
+from virnucpro_kernels.ops.rows import add_rows, load_row, row_blocks, store_row_fp8
 
 
 @jit
@@ -52,7 +50,7 @@ def gelu(x: tl.tensor, degree: tl.constexpr) -> tl.tensor:
     return y
 
 
-@jit_for_any("rows")
+@jit_unspecialized("rows")
 def activation_kernel(
     out_ptr: tl.tensor,
     x_ptr: tl.tensor,
@@ -63,9 +61,10 @@ def activation_kernel(
     rows_a_program: tl.constexpr,
     columns_a_program: tl.constexpr,
 ) -> None:
-    """One tile a program, the tiles of a row one after the other, so that memory is read in its own order.
+    """`bias_gelu` or, where `gated`, `glu`: each program computes one tile of the result, (rows, columns)_a_program.
 
-    `gated`: x has `width` columns of gates, then as many of values.
+    Neighbouring programs have neighbouring tiles of the same rows, so that memory is read in its own order. With
+    `gated`, a row of x has `width` gates and then as many values.
     """
     tiles_a_row: tl.constexpr = (width + columns_a_program - 1) // columns_a_program
     row = tl.program_id(0) // tiles_a_row * rows_a_program + tl.arange(0, rows_a_program)
@@ -86,7 +85,7 @@ def activation_kernel(
     tl.store(out_ptr + row.to(tl.int64)[:, None] * width + column[None, :], y.to(out_ptr.dtype.element_ty), mask=inside)
 
 
-@jit_for_any("rows")
+@jit_unspecialized("rows")
 def activation_fp8_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
@@ -94,59 +93,36 @@ def activation_fp8_kernel(
     bias_ptr: tl.tensor,
     rows: tl.tensor,
     width: tl.constexpr,
-    head: tl.constexpr,
+    main: tl.constexpr,
     tail: tl.constexpr,
-    gated: tl.constexpr,
     rows_a_program: tl.constexpr,
     stages: tl.constexpr,
 ) -> None:
-    """Some rows a program; each stays in registers between its maximum and its rounding. Biases come from L1."""
+    """`bias_gelu` with fp8 output: each program computes `rows_a_program` rows, one after the other.
+
+    A row stays in registers between finding its maximum and rounding it. The bias is read again for every row, from L1.
+    """
     degree: tl.constexpr = 0 if x_ptr.dtype.element_ty == tl.float32 else 5
-    stride: tl.constexpr = 2 * width if gated else width
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
-        at = tl.cast(row, tl.int64) * stride
-        blocks = load_row(x_ptr + at, width, head, tail)
+        at = tl.cast(row, tl.int64) * width
+        blocks = load_row(x_ptr + at, width, main, tail)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, load_row(bias_ptr, width, head, tail), tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width, main, tail), tail)
         activated = tl.tuple((gelu(blocks[0], degree),))
         if tail != 0:
             activated += (gelu(blocks[1], degree),)
-        if gated:
-            activated = multiply_rows(activated, load_row(x_ptr + at + width, width, head, tail), tail)
-        store_row_fp8(out_ptr + tl.cast(row, tl.int64) * width, out_scale_ptr + row, activated, width, head, tail)
+        store_row_fp8(out_ptr + at, out_scale_ptr + row, activated, width, main, tail)
 
 
 def bias_gelu_reference(
     x: torch.Tensor, bias: torch.Tensor | None, *, out: torch.Tensor | None = None, quantize: bool = False
-) -> torch.Tensor | RowScaled:
+) -> Operand:
     """`bias_gelu` in plain PyTorch."""
     activated = functional.gelu(x.float() if bias is None else x.float() + bias.float())
     if quantize:
         return quantize_rows(activated)
     return activated.to(x.dtype) if out is None else out.copy_(activated)
-
-
-@overload
-def bias_gelu(
-    x: torch.Tensor,
-    bias: torch.Tensor | None,
-    *,
-    out: torch.Tensor | None = ...,
-    quantize: Literal[False] = ...,
-    kernels: str = ...,
-    config: KernelConfig | None = ...,
-) -> torch.Tensor: ...
-@overload
-def bias_gelu(
-    x: torch.Tensor,
-    bias: torch.Tensor | None,
-    *,
-    out: torch.Tensor | None = ...,
-    quantize: bool,
-    kernels: str = ...,
-    config: KernelConfig | None = ...,
-) -> torch.Tensor | RowScaled: ...
 
 
 def bias_gelu(
@@ -157,79 +133,69 @@ def bias_gelu(
     quantize: bool = False,
     kernels: str = "auto",
     config: KernelConfig | None = None,
-) -> torch.Tensor | RowScaled:
+) -> Operand:
     """gelu(x + bias), gelu(v) = v · Φ(v) with Φ by erf, computed in fp32.
 
-    :param x: (T, f) fp32, fp16 or bf16.
-    :param bias: (f,) of any floating type, or None.
-    :param out: (T, f) of the type of x to write to; may be x itself. Not with `quantize`.
-    :param quantize: return e4m3 values with a scale a row.
-    :param kernels: see `dispatch.resolve_kernels`; config: how our kernels cut the work, None for what was tuned.
-    :return: (T, f) in the type of x, or `RowScaled`.
+    Args:
+        x: (T, f) fp32, fp16 or bf16.
+        bias: (f,) of any floating type, or None.
+        out: (T, f) of the type of `x` to write to; may be `x` itself. Not used with `quantize`.
+        quantize: Whether to return e4m3 values with a scale a row.
+        kernels: Implementation, see `dispatch.resolve_kernels`.
+        config: Launch configurations of our kernels; None takes the tuned ones.
+
+    Returns:
+        (T, f) in the type of `x`, or `RowScaled`.
     """
     if dispatch.resolve_kernels(kernels, x.device) == "torch":
         return bias_gelu_reference(x, bias, out=out, quantize=quantize)
-    return _launch(x, bias, out, quantize=quantize, gated=False, config=config)
-
-
-def glu_reference(x: torch.Tensor, *, quantize: bool = False) -> torch.Tensor | RowScaled:
-    """`glu` in plain PyTorch."""
-    gate, value = x.float().chunk(2, dim=1)
-    gated = functional.gelu(gate) * value
-    return quantize_rows(gated) if quantize else gated.to(x.dtype)
-
-
-@overload
-def glu(
-    x: torch.Tensor, *, quantize: Literal[False] = ..., kernels: str = ..., config: KernelConfig | None = ...
-) -> torch.Tensor: ...
-@overload
-def glu(
-    x: torch.Tensor, *, quantize: bool, kernels: str = ..., config: KernelConfig | None = ...
-) -> torch.Tensor | RowScaled: ...
-
-
-def glu(
-    x: torch.Tensor, *, quantize: bool = False, kernels: str = "auto", config: KernelConfig | None = None
-) -> torch.Tensor | RowScaled:
-    """gelu(first half of the columns) · (second half), computed in fp32.
-
-    :param x: (T, 2f) fp32, fp16 or bf16.
-    :param quantize: return e4m3 values with a scale a row.
-    :param kernels: see `dispatch.resolve_kernels`; config: how our kernels cut the work, None for what was tuned.
-    :return: (T, f) in the type of x, or `RowScaled`.
-    """
-    if dispatch.resolve_kernels(kernels, x.device) == "torch":
-        return glu_reference(x, quantize=quantize)
-    return _launch(x, None, None, quantize=quantize, gated=True, config=config)
-
-
-def _launch(
-    x: torch.Tensor,
-    bias: torch.Tensor | None,
-    out: torch.Tensor | None,
-    *,
-    quantize: bool,
-    gated: bool,
-    config: KernelConfig | None,
-) -> torch.Tensor | RowScaled:
-    rows, columns = x.shape
-    width = columns // 2 if gated else columns
     config = config or kernel_config(x.device)
     if quantize:
-        cut = config.activation_fp8
-        values = torch.empty(rows, width, dtype=FP8, device=x.device)
-        scale = torch.empty(rows, 1, dtype=torch.float32, device=x.device)
-        activation_fp8_kernel[(-(-rows // cut.rows),)](
-            values, scale, x, bias, rows, **row_blocks(width), gated=gated,
-            rows_a_program=cut.rows, stages=cut.stages, num_warps=cut.warps,
-        )  # fmt: skip
-        return RowScaled(values, scale)
-    tile = config.activation
+        return _launch_fp8(x, bias, config.activation_fp8)
     if out is None:
-        out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
-    activation_kernel[(-(-rows // tile.rows) * -(-width // tile.columns),)](
-        out, x, bias, rows, width=width, gated=gated,
-        rows_a_program=tile.rows, columns_a_program=tile.columns, num_warps=tile.warps,
-    )  # fmt: skip
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    _launch(out, x, bias, gated=False, launch=config.activation)
     return out
+
+
+def glu_reference(x: torch.Tensor) -> torch.Tensor:
+    """`glu` in plain PyTorch."""
+    gate, value = x.float().chunk(2, dim=1)
+    return (functional.gelu(gate) * value).to(x.dtype)
+
+
+def glu(x: torch.Tensor, *, kernels: str = "auto", config: KernelConfig | None = None) -> torch.Tensor:
+    """gelu(first half of the columns) · (second half), computed in fp32.
+
+    Args:
+        x: (T, 2f) fp32, fp16 or bf16.
+        kernels: Implementation, see `dispatch.resolve_kernels`.
+        config: Launch configurations of our kernels; None takes the tuned ones.
+
+    Returns:
+        (T, f) in the type of `x`.
+    """
+    if dispatch.resolve_kernels(kernels, x.device) == "torch":
+        return glu_reference(x)
+    out = torch.empty(len(x), x.shape[1] // 2, dtype=x.dtype, device=x.device)
+    _launch(out, x, None, gated=True, launch=(config or kernel_config(x.device)).activation)
+    return out
+
+
+def _launch(out: torch.Tensor, x: torch.Tensor, bias: torch.Tensor | None, *, gated: bool, launch: TileLaunch) -> None:
+    rows, width = out.shape
+    activation_kernel[(-(-rows // launch.rows) * -(-width // launch.columns),)](
+        out, x, bias, rows, width=width, gated=gated,
+        rows_a_program=launch.rows, columns_a_program=launch.columns, num_warps=launch.warps,
+    )  # fmt: skip
+
+
+def _launch_fp8(x: torch.Tensor, bias: torch.Tensor | None, launch: RowLaunch) -> RowScaled:
+    rows, width = x.shape
+    values = torch.empty(rows, width, dtype=FP8, device=x.device)
+    scale = torch.empty(rows, 1, dtype=torch.float32, device=x.device)
+    activation_fp8_kernel[(-(-rows // launch.rows),)](
+        values, scale, x, bias, rows, **row_blocks(width),
+        rows_a_program=launch.rows, stages=launch.stages, num_warps=launch.warps,
+    )  # fmt: skip
+    return RowScaled(values, scale)

@@ -1,4 +1,4 @@
-"""Triton, where it is installed. Elsewhere kernels stay plain functions, and `dispatch` refuses to launch them."""
+"""Triton, where it is installed. Elsewhere kernels stay plain functions, and `dispatch` never launches them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TRITON_INSTALLED:
 else:  # there is no Triton for this platform: the PyTorch implementations are the only ones
     triton = tl = InterpretedFunction = TensorDescriptor = None
 
-__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_for_any", "tl", "triton"]
+__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_unspecialized", "tl", "triton"]
 
 
 def jit(function: Callable[..., Any]) -> Any:
@@ -24,8 +24,12 @@ def jit(function: Callable[..., Any]) -> Any:
     return triton.jit(function) if TRITON_INSTALLED else function
 
 
-def jit_for_any(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
-    """`jit`, with one kernel for all values of these integers, and for all alignments of these pointers."""
+def jit_unspecialized(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
+    """`jit` without specialisation on these arguments.
+
+    Triton compiles a kernel again where an integer is 1 or a multiple of 16, and where a pointer is aligned. Here one
+    compiled kernel serves all values of these integers and all alignments of these pointers.
+    """
 
     def compiled(function: Callable[..., Any]) -> Any:
         return triton.jit(function, do_not_specialize=arguments) if TRITON_INSTALLED else function

@@ -1,25 +1,28 @@
 """Matrix products by cuBLAS: fp32, fp16, bf16, and fp8 with a scale a row of both operands.
 
-The one before a GELU may be ours, see `linear_gelu`.
+The product before a GELU may be our own kernel, see `linear_gelu`.
 """
 
 from __future__ import annotations
 
 import torch
 
-from virnucpro_kernels.ops.quantize import RowScaled
-
-Operand = torch.Tensor | RowScaled
+from virnucpro_kernels.ops.quantize import Operand, RowScaled
 
 
 def linear(x: Operand, weight: Operand, bias: torch.Tensor | None = None) -> torch.Tensor:
     """`x @ weight.T + bias`.
 
-    :param x: (T, in), or `RowScaled` where the weight is.
-    :param weight: (out, in) of the type of x, or `RowScaled` with a scale an output row.
-    :param bias: (out,) of the type of the result.
-    :return: (T, out) in the type of x; bf16 from fp8 operands (what cuBLAS and CUTLASS both offer for row scales).
-    :raises TypeError: only one operand is fp8; quantise inside the kernel that writes x.
+    Args:
+        x: (T, in), or `RowScaled` where the weight is.
+        weight: (out, in) of the type of `x`, or `RowScaled` with a scale an output row.
+        bias: (out,) of the type of the result.
+
+    Returns:
+        (T, out) in the type of `x`; bf16 from fp8 operands, which both cuBLAS and CUTLASS offer for row scales.
+
+    Raises:
+        TypeError: only one operand is fp8; the kernel that writes `x` has to quantise it.
     """
     if isinstance(x, RowScaled) and isinstance(weight, RowScaled):
         return _linear_fp8(x, weight, bias)
@@ -29,12 +32,16 @@ def linear(x: Operand, weight: Operand, bias: torch.Tensor | None = None) -> tor
 
 
 def linear_add(x: Operand, weight: Operand, residual: torch.Tensor) -> torch.Tensor | None:
-    """Product of a residual branch, without its bias (that is added inside the next LayerNorm).
+    """Add the product of a residual branch to the residual, without its bias, which the next LayerNorm adds.
 
-    Where cuBLAS can add to its output, `residual += x @ weight.T` happens in place and None is returned; otherwise
-    (fp8) the product is returned, for `residual_layernorm` to add.
+    Args:
+        x: (T, in).
+        weight: (out, in).
+        residual: (T, out).
 
-    :param x: (T, in); weight: (out, in); residual: (T, out).
+    Returns:
+        None where cuBLAS can add to its output: `residual += x @ weight.T` has happened in place. With fp8 operands it
+        cannot; then the product (T, out), for `residual_layernorm` to add.
     """
     if isinstance(x, RowScaled):
         return linear(x, weight)

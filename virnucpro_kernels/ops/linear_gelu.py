@@ -1,4 +1,4 @@
-"""A product and the GELU behind it: where a GPU's configuration has a cut for it, in one kernel.
+"""A product and the GELU behind it, in one kernel where the GPU's configuration has a launch for it.
 
 There the activation is computed on the accumulators, fp32, while the next tile is on its way. That saves a pass which
 reads and writes the widest activation of a layer.
@@ -9,15 +9,15 @@ from __future__ import annotations
 import torch
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, ProductConfig, kernel_config
+from virnucpro_kernels.ops.configs import KernelConfig, ProductLaunch, kernel_config
 from virnucpro_kernels.ops.gelu import bias_gelu, gelu
-from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_for_any, tl
-from virnucpro_kernels.ops.linear import Operand, linear
-from virnucpro_kernels.ops.quantize import RowScaled
+from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_unspecialized, tl
+from virnucpro_kernels.ops.linear import linear
+from virnucpro_kernels.ops.quantize import Operand, RowScaled
 
-#: 16-bit numbers of which the beginning of every row is a multiple, for the units that copy tiles.
+#: Alignment of the rows, in 16-bit numbers, that the units which copy tiles need.
 _MULTIPLE = 8
-#: Programs where there is no GPU, in Triton's interpreter.
+#: Number of programs in Triton's interpreter, where there is no GPU.
 _INTERPRETED_PROGRAMS = 3
 
 
@@ -37,7 +37,7 @@ def _store_activated(
     out_desc.store([row, column], activated.to(out_desc.dtype))
 
 
-@jit_for_any("rows")
+@jit_unspecialized("rows")
 def linear_gelu_kernel(
     x_desc: tl.tensor_descriptor,
     weight_desc: tl.tensor_descriptor,
@@ -51,10 +51,12 @@ def linear_gelu_kernel(
     depth: tl.constexpr,
     group: tl.constexpr,
 ) -> None:
-    """Tiles of the result, one after the other in a program; copies for the next one begin before this one is stored.
+    """`linear_gelu` of 16-bit matrices.
 
-    Programs that run at the same time work on `group` rows of tiles, so that they share what they read. The result
-    leaves by halves: the shared memory that this saves is one more buffer for the steps of the product.
+    There are as many programs as run at a time, and each computes one tile of the result after the other; copies for
+    the next tile begin before this one is stored. Programs that run at the same time work on `group` rows of tiles, so
+    that they share what they read in the L2 cache. The result is stored by halves: the shared memory that this saves is
+    one more buffer for the steps of the product.
     """
     row_tiles = tl.cdiv(rows, tile_rows)
     column_tiles: tl.constexpr = (width + tile_columns - 1) // tile_columns
@@ -92,19 +94,24 @@ def linear_gelu(
 ) -> Operand:
     """gelu(x @ weight.T + bias), gelu(v) = v · Φ(v), Φ the normal distribution's, not its tanh approximation.
 
-    One kernel where `one_kernel` has a cut; elsewhere `linear` and `bias_gelu`, between which the product is rounded.
+    One kernel where `one_kernel` has a launch; elsewhere `linear` and `bias_gelu`, between which the product is
+    rounded.
 
-    :param x: (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
-    :param weight: (out, in) of the type of x.
-    :param bias: (out,) of any floating type.
-    :param quantize: return e4m3 values with a scale a row.
-    :param kernels: see `dispatch.resolve_kernels`; config: how our kernels cut the work, None for what was tuned.
-    :return: (T, out) in the type of x (bf16 from fp8 operands), or `RowScaled`.
+    Args:
+        x: (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
+        weight: (out, in) of the type of `x`.
+        bias: (out,) of any floating type.
+        quantize: Whether to return e4m3 values with a scale a row.
+        kernels: Implementation, see `dispatch.resolve_kernels`.
+        config: Launch configurations of our kernels; None takes the tuned ones.
+
+    Returns:
+        (T, out) in the type of `x` (bf16 from fp8 operands), or `RowScaled`.
     """
     if not (quantize or isinstance(x, RowScaled) or isinstance(weight, RowScaled)):
-        cut = one_kernel(x, weight, kernels=kernels, config=config)
-        if cut is not None:
-            return _launch(x, weight, bias, cut)
+        launch = one_kernel(x, weight, kernels=kernels, config=config)
+        if launch is not None:
+            return _launch(x, weight, bias, launch)
     hidden = linear(x, weight)
     out = None if quantize else hidden
     return bias_gelu(hidden, bias, out=out, quantize=quantize, kernels=kernels, config=config)
@@ -112,11 +119,11 @@ def linear_gelu(
 
 def one_kernel(
     x: torch.Tensor, weight: torch.Tensor, *, kernels: str = "auto", config: KernelConfig | None = None
-) -> ProductConfig | None:
-    """How `linear_gelu` cuts the work where one kernel does all of it; None where that is not so.
+) -> ProductLaunch | None:
+    """Return the launch of `linear_gelu` where one kernel does all of it; otherwise None.
 
-    That takes a GPU whose configuration has a cut, and 16-bit matrices whose tiles can be copied. Matrices that do not
-    fit each other are left to `linear`, which says so.
+    One kernel needs a GPU whose configuration has a launch for it, and 16-bit matrices whose tiles can be copied.
+    Matrices whose shapes do not fit each other are left to `linear`, which raises an error.
     """
     if dispatch.resolve_kernels(kernels, x.device) == "torch":
         return None
@@ -132,14 +139,15 @@ def _can_be_tiled(matrix: torch.Tensor) -> bool:
     return matrix.numel() > 0 and matrix.stride(1) == 1 and not any(start % _MULTIPLE for start in starts)
 
 
-def _launch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, cut: ProductConfig) -> torch.Tensor:
+def _launch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, launch: ProductLaunch) -> torch.Tensor:
     (rows, inputs), width = x.shape, len(weight)
     out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
-    tiles = -(-rows // cut.rows) * -(-width // cut.columns)
+    tiles = -(-rows // launch.rows) * -(-width // launch.columns)
     linear_gelu_kernel[(min(tiles, _programs(x.device)),)](
-        _tiled(x, cut.rows, cut.depth), _tiled(weight, cut.columns, cut.depth), _tiled(out, cut.rows, cut.columns // 2),
-        bias, rows, inputs=inputs, width=width, tile_rows=cut.rows, tile_columns=cut.columns, depth=cut.depth,
-        group=cut.group, num_warps=cut.warps, num_stages=cut.stages,
+        _tiled(x, launch.rows, launch.depth), _tiled(weight, launch.columns, launch.depth),
+        _tiled(out, launch.rows, launch.columns // 2), bias, rows, inputs=inputs, width=width,
+        tile_rows=launch.rows, tile_columns=launch.columns, depth=launch.depth, group=launch.group,
+        num_warps=launch.warps, num_stages=launch.stages,
     )  # fmt: skip
     return out
 
@@ -149,7 +157,7 @@ def _tiled(matrix: torch.Tensor, rows: int, columns: int) -> TensorDescriptor:
 
 
 def _programs(device: torch.device) -> int:
-    """One for each SM: a program needs nearly all of its shared memory."""
+    """Number of programs: one for each SM, because a program needs nearly all of its shared memory."""
     if device.type != "cuda":
         return _INTERPRETED_PROGRAMS
     return torch.cuda.get_device_properties(device).multi_processor_count

@@ -15,8 +15,8 @@ class TokenArray:
     """Tokenised sequences, ragged: sequence i is `tokens[offsets[i] : offsets[i + 1]]`, special tokens included.
 
     Attributes:
-        tokens: uint8 or uint16 (total,).
-        offsets: int64 (n + 1,), from 0 to total.
+        tokens: uint8 or uint16 (total,), all sequences end to end.
+        offsets: int64 (n + 1,), borders of the sequences, from 0 to total.
     """
 
     tokens: npt.NDArray[np.unsignedinteger]
@@ -33,17 +33,17 @@ class TokenArray:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """What a forward pass gets: all sequences of a batch end to end.
+    """Input of a forward pass: all sequences of a batch end to end.
 
-    Tokens behind `cu_seqlens[-1]` are padding that makes up a fixed shape. They belong to no sequence; what a model
-    returns for them is undefined and nobody reads it. A sequence of no tokens pads the number of sequences.
+    Tokens behind `cu_seqlens[-1]` are padding that makes up a fixed shape. They belong to no sequence; the output of a
+    model for them is undefined and is not read. A sequence of no tokens pads the number of sequences.
 
     Attributes:
         tokens: int32 (T,).
-        cu_seqlens: int32 (B + 1,), the borders of the sequences, from 0.
-        positions: int32 (T,), from 0 in each sequence.
+        cu_seqlens: int32 (B + 1,), borders of the sequences, from 0.
+        positions: int32 (T,), position of each token in its sequence, from 0.
         spans: int32 (B, 2), start and length of the sequences, the longest first.
-        lengths: int64 (B,) on the host, tokens of each sequence: a device never has to be asked.
+        lengths: int64 (B,), tokens of each sequence, on the host, so that the device never has to be asked.
     """
 
     tokens: torch.Tensor
@@ -67,12 +67,12 @@ class PackedBatch:
 
 
 def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = None) -> list[slice]:
-    """Cut sequences into batches of neighbours with at most `budget` tokens each: next fit in order of arrival.
+    """Divide sequences into batches of neighbours with at most `budget` tokens each: next fit in order of arrival.
 
     Args:
-        lengths: tokens of each sequence, (n,).
-        budget: tokens of a batch. A sequence longer than that has a batch of its own.
-        max_sequences: sequences of a batch at most.
+        lengths: Number of tokens of each sequence, (n,).
+        budget: Largest number of tokens of a batch. A longer sequence has a batch of its own.
+        max_sequences: Largest number of sequences of a batch.
 
     Returns:
         Slices of the sequences, in order, none empty.
@@ -91,7 +91,7 @@ def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = 
 
 
 def utilisation(lengths: IntArray, batches: list[slice], budget: int) -> float:
-    """Share of the batches' token budget that holds tokens (0 to 1; more where a sequence exceeds the budget)."""
+    """Fraction of the batches' token budget that holds tokens (0 to 1; more where a sequence exceeds the budget)."""
     return float(np.sum(lengths)) / (budget * len(batches)) if batches else 1.0
 
 
@@ -106,11 +106,14 @@ def pack(
     """Pack the sequences of `batch`, a slice of neighbours, on the host.
 
     Args:
-        sequences: all tokenised sequences.
-        batch: which of them, as `plan_batches` returns it.
-        padding_token: fills the tokens that belong to no sequence; any token of the model's vocabulary.
-        total_tokens: pad to this number of tokens (no less than the batch has).
-        total_sequences: pad with sequences of no tokens to this number.
+        sequences: All tokenised sequences.
+        batch: Slice of them, as `plan_batches` returns it.
+        padding_token: Token of the model's vocabulary that fills the padding.
+        total_tokens: Number of tokens to pad to, no less than the batch has.
+        total_sequences: Number of sequences to pad to, with sequences of no tokens.
+
+    Raises:
+        ValueError: the batch is larger than what it shall be padded to.
     """
     offsets = sequences.offsets[batch.start : batch.stop + 1]
     lengths = np.diff(offsets)
@@ -120,19 +123,25 @@ def pack(
     if total_tokens < used or total_sequences < count:
         raise ValueError(f"{count} sequences of {used} tokens do not fit {total_sequences} of {total_tokens}")
 
-    tokens = np.full(total_tokens, padding_token, dtype=np.int32)
-    tokens[:used] = sequences.tokens[offsets[0] : offsets[-1]]
-    borders = np.full(total_sequences + 1, used, dtype=np.int32)
-    borders[: count + 1] = offsets - offsets[0]
-    positions = np.zeros(total_tokens, dtype=np.int32)
-    positions[:used] = np.arange(used, dtype=np.int32) - np.repeat(borders[:count], lengths)
-    padded_lengths = np.zeros(total_sequences, dtype=np.int64)
-    padded_lengths[:count] = lengths
-    spans = np.stack([borders[:-1], padded_lengths], axis=1)[np.argsort(-padded_lengths, kind="stable")]
+    borders = offsets - offsets[0]
+    positions = np.arange(used) - np.repeat(borders[:-1], lengths)
+    padded_lengths = _padded(lengths, total_sequences, 0)
+    padded_borders = _padded(borders, total_sequences + 1, used)
+    spans = np.stack([padded_borders[:-1], padded_lengths], axis=1)[np.argsort(-padded_lengths, kind="stable")]
     return PackedBatch(
-        torch.from_numpy(tokens),
-        torch.from_numpy(borders),
-        torch.from_numpy(positions),
-        torch.from_numpy(spans.astype(np.int32)),
-        padded_lengths,
+        tokens=_int32(_padded(sequences.tokens[offsets[0] : offsets[-1]], total_tokens, padding_token)),
+        cu_seqlens=_int32(padded_borders),
+        positions=_int32(_padded(positions, total_tokens, 0)),
+        spans=_int32(spans),
+        lengths=padded_lengths,
     )
+
+
+def _padded(values: IntArray, size: int, padding: int) -> npt.NDArray[np.int64]:
+    padded = np.full(size, padding, dtype=np.int64)
+    padded[: len(values)] = values
+    return padded
+
+
+def _int32(values: IntArray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.int32))

@@ -1,4 +1,4 @@
-"""What has to be so before anything is computed, whatever the environment says."""
+"""Start-up checks and settings, before anything is computed: fp32 products, Triton and its folder of kernels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def prepare(device: torch.device) -> None:
-    """Have fp32 mean fp32, and for a GPU have Triton ready and a folder that keeps compiled kernels.
+    """Make fp32 products exact, and for a GPU make Triton ready, with a folder that keeps compiled kernels.
 
-    :raises UsageError: there can be no such folder, or Triton lacks what it needs to launch kernels.
+    Raises:
+        UsageError: no such folder can be made, or Triton lacks what it needs to launch kernels.
     """
-    # An environment variable of PyTorch makes TF32, which keeps ten bits of each factor, the default.
+    # An environment variable of PyTorch can make TF32 the default, which keeps ten bits of each factor.
     torch.set_float32_matmul_precision("highest")
     if device.type == "cuda" and TRITON_INSTALLED:
         _find_kernel_cache()
@@ -31,7 +32,7 @@ def prepare(device: torch.device) -> None:
 
 
 def _find_kernel_cache() -> None:
-    """Leave Triton's folder as it is where it can be written; where the home directory cannot, take a temporary one."""
+    """Keep Triton's own folder where it can be written; otherwise take a temporary one."""
     folder = Path(triton.knobs.cache.dir)
     try:
         _check_writable(folder)
@@ -47,7 +48,7 @@ def _find_kernel_cache() -> None:
 
 
 def _load_launcher() -> None:
-    """Have Triton load what launches its kernels, which it compiles where its folder has none yet."""
+    """Load Triton's launcher of kernels, which it compiles first where its folder has none yet."""
     try:
         _ = triton.runtime.driver.active
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
@@ -65,9 +66,10 @@ def _check_writable(folder: Path) -> None:
 
 
 def _own_folder() -> Path:
-    """A folder for temporary files that is the same for all jobs of this user on this machine, and nobody else's.
+    """Return a temporary folder that is the same for all jobs of this user on this machine, and nobody else's.
 
-    :raises UsageError: there can be none, or somebody else could put kernels there.
+    Raises:
+        UsageError: the folder cannot be made, or somebody else could put kernels there.
     """
     folder = Path(tempfile.gettempdir(), f"virnucpro-kernels-{os.getuid()}")
     try:

@@ -21,8 +21,12 @@ class RowScaled(NamedTuple):
     """fp32 (rows, 1)"""
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """What the values stand for, `dtype` (rows, columns)."""
+        """Numbers that the values stand for, `dtype` (rows, columns)."""
         return (self.values.float() * self.scale).to(dtype)
+
+
+#: Matrix that a product takes and a kernel before it writes.
+Operand = torch.Tensor | RowScaled
 
 
 def _to_fp8(x: torch.Tensor) -> torch.Tensor:
@@ -32,8 +36,10 @@ def _to_fp8(x: torch.Tensor) -> torch.Tensor:
 def quantize_rows(x: torch.Tensor) -> RowScaled:
     """Scale each row so that its largest magnitude is the largest e4m3 number, and round.
 
-    :param x: (rows, columns) of any floating type. Used for weights at load and as the reference of the kernels that
-        quantise what they write.
+    Used for weights at load, and as the reference of the kernels that quantise what they write.
+
+    Args:
+        x: (rows, columns) of any floating type.
     """
     x = x.float()
     maximum = x.abs().amax(dim=1, keepdim=True).clamp_min(SMALLEST_ROW_MAXIMUM)
@@ -47,7 +53,9 @@ def quantize_columns(x: torch.Tensor, factors: torch.Tensor) -> RowScaled:
     far too small costs no precision over some 15 octaves; what matters is that nothing saturates. So attention can
     write fp8 without knowing a row's maximum, which is spread over its heads (`attention_factors`).
 
-    :param x: (rows, columns); factors: fp32 (columns,).
+    Args:
+        x: (rows, columns) of any floating type.
+        factors: fp32 (columns,).
     """
     return RowScaled(_to_fp8(x.float() * factors), torch.ones(len(x), 1, dtype=torch.float32, device=x.device))
 
@@ -55,13 +63,19 @@ def quantize_columns(x: torch.Tensor, factors: torch.Tensor) -> RowScaled:
 def attention_factors(
     value_weight: torch.Tensor, value_bias: torch.Tensor, ln_weight: torch.Tensor, ln_bias: torch.Tensor
 ) -> torch.Tensor:
-    """Largest factors with which no output of attention over values W · LayerNorm(x) + b can saturate e4m3.
+    """Return the largest factors with which no output of attention over values W · LayerNorm(x) + b saturates e4m3.
 
     Attention returns a mean of values, so no channel exceeds its largest value; and a normalised vector of d numbers
     has a norm of at most sqrt(d), so by Cauchy and Schwarz |value| <= sqrt(d) · ‖W ∘ weight‖ + |W · bias + b|.
 
-    :param value_weight: (channels, d); value_bias: (channels,); ln_weight, ln_bias: (d,).
-    :return: fp32 (channels,)
+    Args:
+        value_weight: (channels, d), W.
+        value_bias: (channels,), b.
+        ln_weight: (d,), weight of the LayerNorm.
+        ln_bias: (d,), bias of the LayerNorm.
+
+    Returns:
+        fp32 (channels,).
     """
     weight = value_weight.float()
     reach: torch.Tensor = torch.linalg.vector_norm(weight * ln_weight.float(), dim=1) * weight.shape[1] ** 0.5

@@ -1,4 +1,4 @@
-"""What kernels that own whole rows share: a row as one or two blocks whose sizes are powers of two, and fp8 output.
+"""Rows in kernels that compute whole ones: a row as one or two blocks whose sizes are powers of two, and fp8 output.
 
 Triton's blocks are powers of two and the widths of the models are not (2560, 10240, 768): one padded block would waste
 up to half of the arithmetic. Two blocks, the largest power of two within the width and one for the rest, waste little.
@@ -10,18 +10,18 @@ from virnucpro_kernels.ops.jit import jit, tl
 
 
 def row_blocks(width: int) -> dict[str, int]:
-    """Sizes of the two blocks of a row of `width` numbers, as arguments of a kernel; `tail` is 0 where one suffices."""
-    head = 1 << (width.bit_length() - 1)
-    rest = width - head
-    return {"width": width, "head": head, "tail": 1 << (rest - 1).bit_length() if rest else 0}
+    """Sizes of the two blocks of a row of `width` numbers, as arguments of a kernel; a `tail` of 0 is none."""
+    main = 1 << (width.bit_length() - 1)
+    rest = width - main
+    return {"width": width, "main": main, "tail": 1 << (rest - 1).bit_length() if rest else 0}
 
 
 @jit
-def load_row(pointer: tl.tensor, width: tl.constexpr, head: tl.constexpr, tail: tl.constexpr) -> tl.tuple:
-    """A row as fp32 blocks (head,) and, where tail is not 0, (tail,), zero behind its end."""
-    blocks = tl.tuple((tl.load(pointer + tl.arange(0, head)).to(tl.float32),))
+def load_row(pointer: tl.tensor, width: tl.constexpr, main: tl.constexpr, tail: tl.constexpr) -> tl.tuple:
+    """A row as fp32 blocks (main,) and, where `tail` is not 0, (tail,), zero behind its end."""
+    blocks = tl.tuple((tl.load(pointer + tl.arange(0, main)).to(tl.float32),))
     if tail != 0:
-        columns = head + tl.arange(0, tail)
+        columns = main + tl.arange(0, tail)
         blocks += (tl.load(pointer + columns, mask=columns < width, other=0.0).to(tl.float32),)
     return blocks
 
@@ -36,22 +36,13 @@ def add_rows(blocks: tl.tuple, others: tl.tuple, tail: tl.constexpr) -> tl.tuple
 
 
 @jit
-def multiply_rows(blocks: tl.tuple, others: tl.tuple, tail: tl.constexpr) -> tl.tuple:
-    """Product of two rows, number by number."""
-    product = tl.tuple((blocks[0] * others[0],))
-    if tail != 0:
-        product += (blocks[1] * others[1],)
-    return product
-
-
-@jit
 def store_row(
-    pointer: tl.tensor, blocks: tl.tuple, width: tl.constexpr, head: tl.constexpr, tail: tl.constexpr
+    pointer: tl.tensor, blocks: tl.tuple, width: tl.constexpr, main: tl.constexpr, tail: tl.constexpr
 ) -> None:
     """Write a row in the type of `pointer`."""
-    tl.store(pointer + tl.arange(0, head), blocks[0].to(pointer.dtype.element_ty))
+    tl.store(pointer + tl.arange(0, main), blocks[0].to(pointer.dtype.element_ty))
     if tail != 0:
-        columns = head + tl.arange(0, tail)
+        columns = main + tl.arange(0, tail)
         tl.store(pointer + columns, blocks[1].to(pointer.dtype.element_ty), mask=columns < width)
 
 
@@ -61,7 +52,7 @@ def store_row_fp8(
     scale_pointer: tl.tensor,
     blocks: tl.tuple,
     width: tl.constexpr,
-    head: tl.constexpr,
+    main: tl.constexpr,
     tail: tl.constexpr,
 ) -> None:
     """Write a row as e4m3, and the factor that restores it. Blocks must be zero behind the row's end."""
@@ -74,7 +65,7 @@ def store_row_fp8(
     scaled = tl.tuple((blocks[0] * factor,))
     if tail != 0:
         scaled += (blocks[1] * factor,)
-    store_row(pointer, scaled, width, head, tail)
+    store_row(pointer, scaled, width, main, tail)
 
 
 @jit
@@ -84,10 +75,10 @@ def normalize_row(
     bias_ptr: tl.tensor,
     eps: tl.tensor,
     width: tl.constexpr,
-    head: tl.constexpr,
+    main: tl.constexpr,
     tail: tl.constexpr,
 ) -> tl.tuple:
-    """LayerNorm of one row, mean and variance one after the other in fp32."""
+    """LayerNorm of one row in fp32: first its mean, then the variance around it."""
     total = tl.sum(blocks[0], 0)
     if tail != 0:
         total += tl.sum(blocks[1], 0)
@@ -95,12 +86,12 @@ def normalize_row(
     centred = tl.tuple((blocks[0] - mean,))
     squares = tl.sum(centred[0] * centred[0], 0)
     if tail != 0:
-        rest = tl.where(head + tl.arange(0, tail) < width, blocks[1] - mean, 0.0)
+        rest = tl.where(main + tl.arange(0, tail) < width, blocks[1] - mean, 0.0)
         squares += tl.sum(rest * rest, 0)
         centred += (rest,)
     scale = tl.rsqrt(squares / width + eps)
-    weights = load_row(weight_ptr, width, head, tail)
-    biases = load_row(bias_ptr, width, head, tail)
+    weights = load_row(weight_ptr, width, main, tail)
+    biases = load_row(bias_ptr, width, main, tail)
     normed = tl.tuple((centred[0] * scale * weights[0] + biases[0],))
     if tail != 0:
         normed += (centred[1] * scale * weights[1] + biases[1],)

@@ -7,6 +7,7 @@ import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.file_names import CHUNKS
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 
@@ -16,9 +17,9 @@ class Frames:
     """The frames of a chunk in ascending order of their rows.
 
     Attributes:
-        rows: int64 (n,).
-        ids: the original tool's IDs, `contig_chunk_1F1`; for people, not for joining.
-        nucleotides, proteins: the two sequences of each frame.
+        rows: Rows of the frames, int64 (n,).
+        ids: IDs of the original tool, `contig_chunk_1F1`; for people, not for joining.
+        nucleotides, proteins: Sequences of each frame.
     """
 
     rows: Int64s
@@ -31,7 +32,14 @@ class Frames:
 
 
 def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
-    """Headers, `>` included, and sequences of a FASTA file in which every record is two lines."""
+    """Read a FASTA file in which every record is two lines.
+
+    Returns:
+        Headers, `>` included, and sequences.
+
+    Raises:
+        DamagedFileError: the file is missing, truncated or damaged.
+    """
     try:
         text = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
@@ -40,7 +48,7 @@ def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
     if len(ends) % 2 or (len(text) and text[-1] != ord("\n")):
         raise DamagedFileError(f"{path}: truncated")
     lengths = np.diff(ends, prepend=-1) - 1
-    firsts = text[ends - lengths]  # of an empty line its end
+    firsts = text[ends - lengths]  # first character of each line; of an empty line, its end
     bad = (firsts[0::2] != ord(">")) | (firsts[1::2] == ord(">")) | (lengths[1::2] == 0)
     if bad.any():
         number = int(np.argmax(bad)) + 1
@@ -49,8 +57,14 @@ def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
 
 
 def _every_second(text: Uint8s, lengths: Int64s, first: int) -> SequenceArray:
-    """Lines `first`, `first` + 2, … of a text whose lines have these lengths, their ends not counted."""
-    wanted = np.zeros((len(lengths), 2), bool)  # of each line itself and its end
+    """Return every second line of a text.
+
+    Args:
+        text: Text, uint8.
+        lengths: Lengths of its lines without their ends, int64 (lines,).
+        first: Index of the first line to return.
+    """
+    wanted = np.zeros((len(lengths), 2), bool)  # for each line: its characters, and its end
     wanted[first::2, 0] = True
     pieces = np.stack([lengths, np.ones_like(lengths)], axis=1)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[first::2])])
@@ -62,7 +76,11 @@ def _same(one: SequenceArray, other: SequenceArray) -> bool:
 
 
 def _parse_headers(headers: SequenceArray) -> tuple[Int64s, list[str]]:
-    """Rows and IDs from headers `>ROW ID`. Raises ValueError where one is something else."""
+    """Return the rows and the IDs from headers `>ROW ID`.
+
+    Raises:
+        ValueError: a header is not of that form.
+    """
     import pyarrow as pa  # not at the start of every process of `split`
     import pyarrow.compute as pc
 
@@ -76,8 +94,9 @@ def _parse_headers(headers: SequenceArray) -> tuple[Int64s, list[str]]:
 def read_frames(fna: Path, faa: Path) -> Frames:
     """Read the frames of a chunk from its pair of files.
 
-    Raises DamagedFileError where a file is missing, truncated or damaged, where the rows do not ascend, or where the
-    two files do not hold the same records in the same order.
+    Raises:
+        DamagedFileError: a file is missing, truncated or damaged, the rows do not ascend, or the two files do not hold
+            the same records in the same order.
     """
     headers, nucleotides = _read_fasta(fna)
     other_headers, proteins = _read_fasta(faa)
@@ -101,9 +120,10 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
     """Return the nucleotide and the protein FASTA of a chunk, as `split` wrote them.
 
     Raises:
-        DamagedFileError: one is missing or another; the manifest is removed, so that the pool is split again.
+        DamagedFileError: a file is missing, or its checksum is not that of the manifest. The manifest is then removed,
+            so that the next start splits the pool again.
     """
-    folder = manifest.parent / "chunks"
+    folder = manifest.parent / CHUNKS
     paths = folder / f"{chunk.chunk}.fna", folder / f"{chunk.chunk}.faa"
     for path, expected in zip(paths, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
         problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""

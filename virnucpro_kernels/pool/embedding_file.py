@@ -1,4 +1,4 @@
-"""The HDF5 files of embeddings and features: written whole, with checksums, and never trusted when read.
+"""The HDF5 files of embeddings and features: written whole, with checksums, and checked whenever they are read.
 
 A file holds `row` int64 (n,), strictly ascending, and `embedding` (n, d) float16 or float32, in blocks of about 4 MiB,
 each with a Fletcher32 checksum; HDF5's own structures are checksummed too (format 1.10), and the attributes lie in
@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 _BLOCK_BYTES = 1 << 22
 #: Blocks that a reader keeps, so that reading parts of them does not decode and check each several times.
 _CACHE_BYTES = 4 * _BLOCK_BYTES
-#: Sent to the disk at once; so the end of a large file does not have to wait for all of it.
+#: Bytes after which a file is flushed to the disk, so that closing a large file does not wait for all of it.
 _SYNC_BYTES = 1 << 28
 _REMEDY = "delete it, and the next start makes it again"
 
@@ -40,10 +40,10 @@ class EmbeddingWriter:
         """Prepare to write `rows` vectors.
 
         Args:
-            path: the file.
-            rows: how many vectors will come.
-            dtype: float16 or float32, of the stored vectors.
-            provenance: becomes the attributes; may be replaced (`self.provenance`) until the block ends.
+            path: File to write.
+            rows: Number of vectors that will be written.
+            dtype: Type of the stored vectors, float16 or float32.
+            provenance: Attributes of the file; they may be replaced (`self.provenance`) until the block ends.
         """
         self.path, self.rows, self.provenance = path, rows, provenance
         self._dtype = np.dtype(dtype)
@@ -82,12 +82,12 @@ class EmbeddingWriter:
         """Append vectors.
 
         Args:
-            rows: int64 (m,), ascending, behind all rows so far.
-            vectors: (m, d).
+            rows: Rows, int64 (m,), ascending and larger than all rows so far.
+            vectors: Vectors of these rows, (m, d).
 
         Raises:
-            ValueError: rows out of order, or arrays of the wrong shape.
-            VirnucproError: a value that is not finite in the stored type.
+            ValueError: the rows are out of order, or an array has the wrong shape.
+            VirnucproError: a value is not finite in the stored type.
         """
         if vectors.shape != (len(rows), self._dimension):
             raise ValueError(f"{len(rows)} rows and vectors {vectors.shape} do not fit (n, {self._dimension})")
@@ -145,12 +145,12 @@ class EmbeddingReader:
     Opening checks attributes, shapes and rows; `blocks` checks the vectors as it yields them.
 
     Attributes:
-        path: the file.
-        provenance: its attributes.
-        rows: int64 (n,), strictly ascending.
-        dtype: of the vectors.
+        path: File to read.
+        provenance: Attributes of the file.
+        rows: Rows, int64 (n,), strictly ascending.
+        dtype: Type of the vectors.
 
-    Every method raises DamagedFileError where the file is damaged or not one of ours.
+    Every method raises DamagedFileError where the file is damaged or of another kind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,13 +163,13 @@ class EmbeddingReader:
             self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
         try:
             with damage(self.path):
-                self._read_head()
+                self._read_header()
         except BaseException:
             self._file.close()
             raise
         return self
 
-    def _read_head(self) -> None:
+    def _read_header(self) -> None:
         flat = _read_attributes(self._file)
         version = flat.pop("schema_version", None)
         if version != SCHEMA_VERSION:
@@ -192,13 +192,13 @@ class EmbeddingReader:
         return len(self.rows)
 
     def blocks(self) -> Iterator[tuple[Rows, Vectors]]:
-        """Yield (rows (m,), vectors (m, d)) from first to last, a stored block at a time."""
+        """Yield rows (m,) and vectors (m, d) of one stored block after the other."""
         step = _block_rows(len(self), self.provenance.dimension, self.dtype)
         for start in range(0, len(self), step):
             yield self.rows[start : start + step], self.read(start, min(start + step, len(self)))
 
     def read(self, start: int, stop: int) -> Vectors:
-        """Vectors (stop - start, d) of the rows at positions `start` to `stop`."""
+        """Return the vectors (stop - start, d) of the rows at positions `start` to `stop`."""
         with damage(self.path):
             vectors: Vectors = self._file["embedding"][start:stop]
         if (bad := _first_not_finite(vectors)) is not None:
@@ -213,7 +213,7 @@ def verify(path: Path) -> Provenance:
     """Read and check a whole file.
 
     Raises:
-        DamagedFileError: where anything is wrong with it.
+        DamagedFileError: the file is damaged.
     """
     with EmbeddingReader(path) as reader:
         for _ in reader.blocks():
@@ -235,11 +235,11 @@ def _block_rows(rows: int, dimension: int, dtype: np.dtype[Any]) -> int:
 
 
 def _first_not_finite(vectors: Vectors) -> int | None:
-    """Position of the first of the vectors (n, d) with an infinity or NaN."""
+    """Return the position of the first of the vectors (n, d) with an infinity or NaN."""
     if vectors.dtype != np.float16:
         finite = np.isfinite(vectors)
     else:
-        # These, and no other, have an exponent of all ones. numpy's own test of float16 takes twenty times as long.
+        # Only infinities and NaNs have an exponent of all ones. numpy's test takes twenty times as long.
         exponents = vectors.view(np.uint16) & 0x7C00
         if exponents.max(initial=0) < 0x7C00:
             return None
@@ -252,7 +252,7 @@ def _ascending(rows: Rows, *, after: int) -> bool:
 
 
 def _write_attributes(file: h5py.File, attributes: dict[str, str | int]) -> None:
-    # Strings of fixed length lie in the checksummed object header; those of variable length would not.
+    # Strings of fixed length are stored in the checksummed object header, those of variable length outside it.
     for name, value in attributes.items():
         if isinstance(value, int):
             file.attrs.create(name, value, dtype=np.int64)

@@ -1,11 +1,11 @@
-"""What an embedding file was made from, and by what. Kept as the file's attributes."""
+"""From what and by what the vectors of an embedding file were made; kept as attributes of the file."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from virnucpro_kernels import __version__
 
-#: Stands for the checksum of weights that are not on record: those with which the original tool made its embeddings.
+#: Word in place of the checksum of weights that are not on record: those of embeddings that the original tool made.
 UNRECORDED = "unrecorded"
 
 
@@ -14,13 +14,14 @@ class EncoderRun:
     """How the vectors of one encoder were made.
 
     Attributes:
-        encoder: its name, as the model registry has it.
-        sha256: checksum of its weights.
-        dimension: values of a vector.
+        encoder: Name of the encoder in the model registry.
+        sha256: Checksum of its weights.
+        dimension: Number of values of a vector.
         precision: `fp32`, `fp16`, `bf16`, `fp8`, `reference`, or `original` for vectors that the original tool made.
-        kernel: the attention backend that ran.
-        token_budget: tokens of a batch; where memory ran out on the way, the last and smallest budget. 0 if unknown.
-        tokenizer_sha256: checksum of the file that made its tokens; empty for an encoder of single letters.
+        kernel: Attention backend that ran.
+        token_budget: Number of tokens of a batch; where memory ran out on the way, the last and smallest number. 0 if
+            unknown.
+        tokenizer_sha256: Checksum of the tokenizer file; empty for an encoder whose tokens are single letters.
     """
 
     encoder: str
@@ -34,17 +35,17 @@ class EncoderRun:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a file was made from, and by what; kept as attributes of the file.
+    """From what and by what the vectors of a file were made.
 
     Attributes:
-        pool: name of the pool.
-        chunk: name of the chunk.
-        geometry: window length and layout, as in `500-original`.
-        nucleotide_fasta_sha256: checksum of the chunk's nucleotide FASTA.
-        protein_fasta_sha256: checksum of the chunk's protein FASTA.
-        nucleotide: the nucleotide encoder's part of the vectors, if any.
-        protein: the protein encoder's part of the vectors, if any; it follows the nucleotide encoder's.
-        package_version: version of this package.
+        pool: Name of the pool.
+        chunk: Name of the chunk.
+        geometry: Window length and layout, as in `500-original`.
+        nucleotide_fasta_sha256: Checksum of the chunk's nucleotide FASTA.
+        protein_fasta_sha256: Checksum of the chunk's protein FASTA.
+        nucleotide: Run that made the first values of each vector, if the nucleotide encoder made any.
+        protein: Run that made the values after these, if the protein encoder made any.
+        package_version: Version of this package.
     """
 
     pool: str
@@ -63,11 +64,11 @@ class Provenance:
 
     @property
     def dimension(self) -> int:
-        """Values of a vector, over both encoders."""
+        """Number of values of a vector, those of both encoders together."""
         return sum(run.dimension for run in (self.nucleotide, self.protein) if run is not None)
 
     def attributes(self) -> dict[str, str | int]:
-        """Return all of it flat; an encoder's fields are prefixed with `nucleotide_` or `protein_`."""
+        """Return all fields in one dictionary; those of an encoder are prefixed with `nucleotide_` or `protein_`."""
         flat: dict[str, str | int] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -95,18 +96,23 @@ class Provenance:
         return cls(**values)
 
 
-Kind = Literal["nucleotide", "protein"]
+#: Alphabet of the sequences that an encoder reads.
+Alphabet = Literal["nucleotide", "protein"]
 
 
-def encoder_run(provenance: Provenance, kind: Kind) -> EncoderRun:
-    """Return how the vectors of one kind were made, which `provenance` must say."""
-    run = provenance.nucleotide if kind == "nucleotide" else provenance.protein
+def encoder_run(provenance: Provenance, alphabet: Alphabet) -> EncoderRun:
+    """Return how the vectors of one alphabet were made.
+
+    Raises:
+        ValueError: `provenance` does not say it.
+    """
+    run = provenance.nucleotide if alphabet == "nucleotide" else provenance.protein
     if run is None:
-        raise ValueError(f"provenance without {kind} encoder")
+        raise ValueError(f"provenance without {alphabet} encoder")
     return run
 
 
-def with_budget(provenance: Provenance, kind: Kind, token_budget: int) -> Provenance:
-    """Return `provenance` with another token budget of the encoder `kind`."""
-    run = replace(encoder_run(provenance, kind), token_budget=token_budget)
-    return replace(provenance, nucleotide=run) if kind == "nucleotide" else replace(provenance, protein=run)
+def with_budget(provenance: Provenance, alphabet: Alphabet, token_budget: int) -> Provenance:
+    """Return `provenance` with another token budget of the encoder of `alphabet`."""
+    run = replace(encoder_run(provenance, alphabet), token_budget=token_budget)
+    return replace(provenance, nucleotide=run) if alphabet == "nucleotide" else replace(provenance, protein=run)

@@ -16,16 +16,16 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s
 
-#: Columns of a score file beside `row`: virus logit minus other logit, and the softmax of both logits.
+#: Columns of a score file beside `row`: virus logit minus the other logit, and the softmax of both logits.
 VALUES = ("logit", "p_other", "p_virus")
 
 _REDO = "remove this file and start the run again: the chunk is then classified again"
 
 
 class ChunkScores:
-    """The score file of one chunk, read forward: `below` hands out every row of `first` … `stop` - 1 exactly once.
+    """The score file of one chunk, read forward: `below` returns every row of `first` … `stop` - 1 exactly once.
 
-    Opened anew for each row group, because a large pool has more chunks than a process may hold files.
+    The file is opened anew for each row group, because a large pool has more chunks than a process may have open files.
 
     Raises:
         DamagedFileError: the file is missing or unreadable, has another number of rows than the manifest says, was made
@@ -91,12 +91,13 @@ class PoolScores:
     """The scores of rows `first` … `stop` - 1 of a pool, read forward.
 
     Args:
-        directory: holds `{chunk}.parquet` for every chunk.
-        chunks: the pool's manifest.
-        model_id: the model that must have made the scores.
+        directory: Folder with `{chunk}.parquet` of every chunk.
+        chunks: Rows of the pool's manifest.
+        model_id: Model that must have made the scores.
+        first, stop: First row, and the row after the last.
 
     Raises:
-        DamagedFileError: see `ChunkScores`, and where a row has no score or two.
+        DamagedFileError: see `ChunkScores`; or a row has no score, or two.
     """
 
     def __init__(self, directory: Path, chunks: Sequence[Chunk], model_id: str, first: int, stop: int) -> None:

@@ -1,17 +1,15 @@
-"""Samples that `split` leaves out of a pool, because their input cannot be used: `unusable.tsv` beside the manifest."""
+"""The samples that `split` leaves out of a pool because their input cannot be used: `unusable.tsv`."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virnucpro_kernels.errors import DamagedFileError, UsageError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import UNUSABLE
+from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
 
-UNUSABLE = "unusable.tsv"
-
-#: Size and time of change of a file, (0, 0) for what is none.
+#: Size and time of change of a file; (0, 0) where there is no regular file.
 Stamp = tuple[int, int]
 
 
@@ -20,9 +18,9 @@ class Unusable:
     """A sample that was left out.
 
     Attributes:
-        sample: its name.
-        bytes, changed_ns: stamp of its file when that was found unusable.
-        error: what is wrong, with the file's name.
+        sample: Name of the sample.
+        bytes, changed_ns: Stamp of its file when the file was found unusable.
+        error: Message that names the file and says what is wrong.
     """
 
     sample: str
@@ -31,7 +29,7 @@ class Unusable:
     error: str
 
     def repaired(self, path: Path) -> bool:
-        """Whether `path`, the sample's file, is not any more what was found unusable."""
+        """Whether `path`, the sample's file, has changed since it was found unusable."""
         return path.is_file() and stamp(path) != (self.bytes, self.changed_ns)
 
 
@@ -39,7 +37,7 @@ class NothingUsableError(InputError):
     """No sample of a pool of several can be used. Exit code 5.
 
     Attributes:
-        unusable: all of them.
+        unusable: All samples of the pool.
     """
 
     def __init__(self, unusable: Sequence[Unusable], errors: Iterable[InputError]) -> None:
@@ -47,13 +45,10 @@ class NothingUsableError(InputError):
         self.unusable = unusable
 
 
-_COLUMNS = [field.name for field in fields(Unusable)]
-
-
 def stamp(path: Path) -> Stamp:
     """Return the stamp of `path`.
 
-    The time is that of the inode: it tells a file that was restored with its old date, or made readable.
+    The time is that of the inode, which also changes when a file is restored with its old date or made readable.
     """
     if not path.is_file():
         return 0, 0
@@ -62,9 +57,10 @@ def stamp(path: Path) -> Stamp:
 
 
 def is_own_fault(error: InputError) -> bool:
-    """Whether an input is to blame, or whoever may not read it; not a disk or a network, which may be well again soon.
+    """Whether the error is a fault of the input file or of its permissions, not of a disk or a network.
 
-    Decompressors raise OSError as well, but only the system's have a number.
+    A disk or a network may work again at the next start. Decompressors raise OSError as well, but only the errors of
+    the operating system have a number.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -76,10 +72,7 @@ def is_own_fault(error: InputError) -> bool:
 
 def write_unusable(path: Path, unusable: Iterable[Unusable]) -> None:
     """Write the table, a line a sample; only the header where all samples are usable."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(astuple(replace(one, error=" ".join(one.error.split()))) for one in unusable)
+    write_rows(path, Unusable, (replace(one, error=" ".join(one.error.split())) for one in unusable))
 
 
 def read_unusable(path: Path) -> dict[str, Unusable]:
@@ -89,25 +82,20 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
         DamagedFileError: the file is not such a table.
         FileNotFoundError: there is none.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    try:
-        if rows[0] != _COLUMNS:
-            raise ValueError(f"columns {rows[0]}")
-        return {sample: Unusable(sample, int(size), int(changed), error) for sample, size, changed, error in rows[1:]}
-    except (IndexError, ValueError) as error:
-        raise DamagedFileError(
-            f"{path}: damaged ({error}); remove it, and the next start splits the pool again"
-        ) from error
+    rows = read_rows(path, Unusable, remedy="remove it, and the next start splits the pool again")
+    return {row.sample: row for row in rows}
 
 
 def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None:
-    """Raise UsageError where `sample` was left out when the pool of `manifest` was split.
+    """Refuse a sample that was left out when its pool was split.
 
     Args:
-        manifest: of the pool.
-        sample: one of the pool.
-        inputs: its sequence files.
+        manifest: Manifest of the pool.
+        sample: Name of a sample of the pool.
+        inputs: Sequence files of the sample.
+
+    Raises:
+        UsageError: the sample was left out.
     """
     path = manifest.with_name(UNUSABLE)
     found = read_unusable(path).get(sample) if path.exists() else None
@@ -122,13 +110,13 @@ def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None
 
 
 def forget_split_of_repaired(manifest: Path, inputs: Mapping[str, Path]) -> None:
-    """Remove `manifest`, so that the next start splits its pool again, where an unusable file was changed since.
+    """Remove `manifest` where an unusable file has changed since, so that the next start splits the pool again.
 
-    A file that is restored with its old date is no newer than what was made of it: Snakemake would not notice.
+    A file that is restored with its old date is not newer than what was made of it, so Snakemake would not notice.
 
     Args:
-        manifest: of the pool.
-        inputs: the sequence file of each sample.
+        manifest: Manifest of the pool.
+        inputs: Sequence file of each sample.
     """
     path = manifest.with_name(UNUSABLE)
     unusable = read_unusable(path) if path.exists() else {}

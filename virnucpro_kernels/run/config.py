@@ -34,7 +34,7 @@ def read_config(path: Path) -> Config:
     """Return the keys that a configuration file sets, unchecked.
 
     Raises:
-        UsageError: the file is not there, or holds no YAML mapping.
+        UsageError: the file does not exist, or does not hold a YAML mapping.
     """
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -53,7 +53,7 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
     """Return `config` with the defaults of the keys that it does not set.
 
     Raises:
-        UsageError: unknown keys or wrong values, all of them; `where` says whose.
+        UsageError: keys are unknown or values are wrong. The message lists all of them and names `where` they stand.
     """
     rules = schema("config")
     problems = problems_with(config, rules)
@@ -71,14 +71,14 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
 
 
 def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
-    """Describe what in `values` breaks the schema `rules`; an unknown key comes with the nearest known one."""
+    """Return a sentence for everything in `values` that breaks the schema `rules`."""
     known = list(rules["properties"])
     found = []
     for error in sorted(jsonschema.Draft202012Validator(rules).iter_errors(values), key=lambda error: list(error.path)):
         if error.validator in {"additionalProperties", "required"}:
             continue
         place = ".".join(map(str, error.path))
-        # A pattern is for machines; beside it the schema says in words what it allows.
+        # Nobody reads a regular expression: the schema says in words, beside the pattern, what is allowed.
         message = error.message
         if error.validator == "pattern":
             message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"
@@ -89,7 +89,7 @@ def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[s
 
 
 def hint(name: str, known: Sequence[str]) -> str:
-    """What to do about a name that is not among `known`: the nearest of them, or all."""
+    """Return advice on a name that is not among `known`: the nearest of them, or all of them."""
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 

@@ -1,29 +1,30 @@
-"""What failed in a run: `results/failed.tsv`, worked out from missing files and the records that the stages keep."""
+"""Failures of a run, for `results/failed.tsv`: found from missing files and from the records that the jobs keep."""
 
-import csv
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import atomic_path, remove_leftovers
+from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.run.run import CHUNK_STAGES, FAILED, Run
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a sample has no tables, or those of an earlier run only.
+    """Reason why a sample has no tables, or only those of an earlier run.
 
     Attributes:
-        sample: its name.
-        chunk: name of the chunk that failed; empty for split and collect.
-        stage: `split`, `embed`, `merge`, `classify` or `collect`.
-        attempts: how often it was started; 0 for a job that never was.
-        exit_code: of the last attempt, as a number; `killed` for a process that could not say; empty if not started.
-        log: of the last attempt.
-        error: its message.
+        sample: Name of the sample.
+        chunk: Name of the chunk whose job failed; empty for split and collect.
+        stage: Stage of the job: `split`, `embed`, `merge`, `classify` or `collect`.
+        attempts: Number of times that the job was started; 0 if never.
+        exit_code: Exit code of the last attempt; `killed` where the process left none; empty if it was never started.
+        log: Log of the last attempt.
+        error: Message of the last attempt.
     """
 
     sample: str
@@ -36,8 +37,8 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A job of a run, and what it left behind. `unit` is a sample for `collect` and a pool for all others."""
+class _JobTrace:
+    """The record and the log of a job. `unit` is a sample for `collect` and a pool for all other stages."""
 
     run: Run
     directory: Path
@@ -59,13 +60,13 @@ class _Job:
 
     @property
     def last_sign(self) -> float:
-        """When it last wrote its record or its log; 0 if it was never started."""
+        """Time at which the job last wrote its record or its log; 0 if it was never started."""
         traces = (self._record_path, self.directory / self.log)
         return max((path.stat().st_mtime for path in traces if path.exists()), default=0.0)
 
     @property
     def stopped(self) -> bool:
-        """Whether it was started and did not complete."""
+        """Whether the job was started and did not complete."""
         return self.last_sign > 0 and self.record.get("state") != "complete"
 
     def failure(self, sample: str) -> Failure:
@@ -88,7 +89,7 @@ class _Job:
 def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
     """Return the failures of a run that has ended, at least one for each sample without all of its files.
 
-    Tables that are older than a failure before them are of an earlier run, of other input or parameters.
+    Tables that are older than a failed job on which they depend belong to an earlier run, of other input or parameters.
     """
     failures: list[Failure] = []
     for pool, samples in run.pools.items():
@@ -103,7 +104,7 @@ def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
             tables = [directory / path for path in run.result_paths(sample.name)]
             if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
                 continue
-            collect = _Job(run, directory, "collect", sample.name)
+            collect = _JobTrace(run, directory, "collect", sample.name)
             jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
             failures += [job.failure(sample.name) for job in jobs]
     return failures
@@ -112,8 +113,11 @@ def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
 def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True) -> None:
     """Write `results/failed.tsv`; where nothing failed, remove it.
 
-    `unstarted` says whether a job that was never started counts: not where a part of the workflow was all that was
-    asked for.
+    Args:
+        run: The run, which has ended.
+        directory: Folder of the run.
+        unstarted: Whether a job that was never started counts as failed. It does not where the user wanted only a part
+            of the workflow.
     """
     failures = [failure for failure in find_failures(run, directory) if unstarted or failure.attempts]
     path = directory / FAILED
@@ -121,26 +125,23 @@ def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True
     if not failures:
         path.unlink(missing_ok=True)
         return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(field.name for field in fields(Failure))
-        writer.writerows(map(astuple, failures))
+    write_rows(path, Failure, failures)
 
 
-def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
-    """The jobs that keep the samples of a pool from being collected: one for each chunk without scores."""
-    manifest = directory / run.split_dir(pool) / "chunks.tsv"
+def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_JobTrace]:
+    """Return the jobs that samples of a pool still wait for: one for each chunk without scores."""
+    manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
         chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))
-        damaged = [job for chunk in chunks if (job := _Job(run, directory, "embed", pool, chunk)).stopped]
-        return damaged or [_Job(run, directory, "split", pool)]
+        damaged = [job for chunk in chunks if (job := _JobTrace(run, directory, "embed", pool, chunk)).stopped]
+        return damaged or [_JobTrace(run, directory, "split", pool)]
     unfinished = []
     for chunk in read_manifest(manifest):
         if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
             continue
-        # The latest sign of life tells: an earlier run may have left a record of a later stage.
-        jobs = [_Job(run, directory, stage, pool, chunk.chunk) for stage in CHUNK_STAGES]
+        # The stage that wrote last is the one that stopped: an earlier run may have left a record of a later stage.
+        jobs = [_JobTrace(run, directory, stage, pool, chunk.chunk) for stage in CHUNK_STAGES]
         latest = max(range(len(jobs)), key=lambda stage: (jobs[stage].last_sign, -stage))
         done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
         unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
@@ -148,8 +149,8 @@ def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_Job]:
 
 
 def _left_out(run: Run, directory: Path, pool: str) -> dict[str, Failure]:
-    """Samples that the split of their pool found unusable. The record names them even where none was left to go on."""
-    split = _Job(run, directory, "split", pool)
+    """Return the failures of samples whose input `split` could not use, from its record, even if it failed itself."""
+    split = _JobTrace(run, directory, "split", pool)
     record, code = split.record, str(UsageError.exit_code)
     attempts = int(record.get("attempts", 1))
     return {
@@ -159,7 +160,7 @@ def _left_out(run: Run, directory: Path, pool: str) -> dict[str, Failure]:
 
 
 def _one_line(text: str) -> str:
-    """The lines of a message as clauses of one."""
+    """Join the lines of a message by semicolons."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     return " ".join([*(line if line[-1] in ".:;," else f"{line};" for line in lines[:-1]), lines[-1]])
 

@@ -1,4 +1,4 @@
-"""Configuration and sample sheet of a run's folder: worked out from options, written when they are known to be good."""
+"""Configuration and sample sheet in the folder of a run: derived from the options, written after all checks."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ class FolderPlan:
     keeps_sheet: bool
 
     def write(self) -> None:
-        """Write the configuration and the sheet, where they differ from those there."""
+        """Write the configuration and the sheet where they differ from the files in the folder."""
         path = self.directory / CONFIG
         if not path.exists() or read_config(path) != self.config:
             write_config(path, self.config)
@@ -48,7 +48,7 @@ class FolderPlan:
 
     @contextmanager
     def written_for_now(self) -> Iterator[None]:
-        """Write them, and give both files their present content back at the end; those not there yet go."""
+        """Write both files for the time of the block, and restore what was there before."""
         paths = (self.directory / CONFIG, self.directory / SHEET)
         contents = {path: path.read_bytes() if path.exists() else None for path in paths}
         try:
@@ -66,7 +66,7 @@ def read_settings(assignments: Sequence[str]) -> Config:
     """Read `KEY=VALUE` options, the value as YAML.
 
     Raises:
-        UsageError: no `=`, or the value is no YAML.
+        UsageError: an option has no `=`, or its value is not YAML.
     """
     settings: Config = {}
     for assignment in assignments:
@@ -97,10 +97,10 @@ def merge_settings(assignments: Sequence[str], options: Mapping[str, Any]) -> Co
 def plan_folder(
     directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Path | None, settings: Mapping[str, Any]
 ) -> FolderPlan:
-    """Work out the configuration and the samples of a run; without inputs, the samples of its folder stay.
+    """Derive configuration and samples of a run from the options. Without inputs, the samples of its folder stay.
 
     Raises:
-        UsageError: there are no inputs, or not all of them exist, or the configuration is wrong.
+        UsageError: no input is given, an input does not exist, or the configuration is wrong.
     """
     here = directory / CONFIG
     if config is not None:
@@ -118,7 +118,7 @@ def plan_folder(
 
 
 def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
-    """Samples that inputs, sheet or configuration name; None where the folder's own sheet holds."""
+    """Return the samples that inputs, sheet or configuration name, or None where the folder's own sheet applies."""
     if inputs and sheet is not None:
         raise UsageError("give sequence files or a sample sheet (--samples), not both")
     if sheet is not None:
@@ -135,7 +135,7 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
 
 
 def _spooled(path: Path, directory: Path) -> Path:
-    """Copy what can be read only once into the run's folder; the same content again leaves the earlier copy alone."""
+    """Copy an input that can be read only once into the run's folder; an earlier copy of the same content stays."""
     name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
     copy = directory.absolute() / "work" / "stdin" / name
     arriving = copy.with_name(f".{name}.new")
@@ -148,7 +148,7 @@ def _spooled(path: Path, directory: Path) -> Path:
 
 
 def _anchored(config: Config) -> Config:
-    """A configuration whose paths mean the same in any working directory."""
+    """Return `config` with absolute paths, so that it means the same in any working directory."""
     anchored = dict(config)
     for key in _PATH_KEYS:
         if isinstance(config.get(key), str):

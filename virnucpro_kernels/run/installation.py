@@ -1,4 +1,4 @@
-"""Where the workflow lies: beside the package in a clone, inside it in a wheel."""
+"""Folder of the workflow's files: beside the package in a clone, inside it when installed from a wheel."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def workflow_root() -> Path:
 def python_path(directory: Path) -> Path:
     """Return a folder for PYTHONPATH that makes this package importable and shadows nothing of a job's environment.
 
-    A clone is such a folder. An installed package lies among all its dependencies, which must not reach an environment
-    of another Python; there the folder is one made under `directory`, holding a link to the package and nothing else.
+    A clone is such a folder. An installed package lies among its dependencies, which must not get into an environment
+    with another Python. For it, the function makes a folder under `directory` that holds only a link to the package.
     """
     if workflow_root() == PACKAGE.parent:
         return PACKAGE.parent

@@ -1,4 +1,4 @@
-"""Snakemake as a subprocess: started under a lock, watched, ended cleanly."""
+"""Snakemake as a subprocess: started under the lock of the run, watched, and ended with all of its jobs."""
 
 import os
 import signal
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError, VirnucproError
-from virnucpro_kernels.files import try_lock
+from virnucpro_kernels.files import take_lock
 
 _TICK_SECONDS = 0.5
-#: How long jobs may take to end after Ctrl-C before they are told so more firmly.
+#: Time that jobs have to end after each signal before a stronger one is sent: SIGINT, SIGTERM, SIGKILL.
 _GRACE_SECONDS = 15.0
 
 
@@ -28,14 +28,15 @@ def run_lock(directory: Path) -> Iterator[int]:
         VirnucproError: another process has it, or the file system has no locks.
     """
     path = directory / "work" / ".predict.lock"
+
+    def refuse() -> None:
+        raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(path)}")
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        _, descriptor = take_lock([path], if_taken=refuse)
     except OSError as error:
         raise UsageError(f"{directory}: cannot be the folder of a run ({error}); name another") from error
     try:
-        if not try_lock(descriptor, path):
-            raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(descriptor)}")
         _note_holder(descriptor, os.getpid())
         yield descriptor
     finally:
@@ -48,9 +49,9 @@ def _note_holder(lock: int, *processes: int) -> None:
     os.pwrite(lock, " ".join([socket.gethostname(), *map(str, processes)]).encode(), 0)
 
 
-def _holder(lock: int) -> str:
+def _holder(lock: Path) -> str:
     """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
-    match os.pread(lock, 1000, 0).decode(errors="replace").split():
+    match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
             return f"process {process} on {host}); wait for it or stop it"
         case [_, process, child] if not Path("/proc", process).exists():
@@ -64,12 +65,12 @@ def _holder(lock: int) -> str:
 
 
 def snakemake(*arguments: str | Path) -> list[str]:
-    """The command line of this installation's Snakemake."""
+    """Return the command line of Snakemake in this Python, with `arguments`."""
     return [sys.executable, "-m", "snakemake", *map(str, arguments)]
 
 
 def unlock(directory: Path, snakefile: Path, log: Path) -> None:
-    """Remove the lock that a killed Snakemake left. The caller holds the run's own lock, so none is disturbed."""
+    """Remove the lock that a killed Snakemake left. The caller holds the run's lock, so no living one has it."""
     locks = directory / ".snakemake" / "locks"
     if locks.is_dir() and any(locks.iterdir()):
         with log.open("ab") as output:
@@ -90,10 +91,17 @@ def watch(
     lock: int,
     tick: Callable[[], None],
 ) -> int:
-    """Run `command` in a session of its own with its output at the end of `log`; return its exit code.
+    """Run `command` in a process session of its own; return its exit code.
 
-    `tick` is called twice a second. At KeyboardInterrupt, SIGTERM, or SIGHUP, the whole session is interrupted, and
-    the exception is raised again when nothing of it is left.
+    At KeyboardInterrupt, SIGTERM or SIGHUP all processes of the session are interrupted, and KeyboardInterrupt is
+    raised when none is left.
+
+    Args:
+        command: Program and arguments.
+        environment: Environment of the program.
+        log: File that its output is appended to.
+        lock: Descriptor of the lock of the run, which the program holds as well.
+        tick: Function that is called twice a second.
     """
     with log.open("ab") as output, _heeding_interrupts():
         process = subprocess.Popen(
@@ -123,10 +131,10 @@ def watch(
 
 @contextmanager
 def _heeding_interrupts() -> Iterator[None]:
-    """Let a child that is started in this block heed SIGINT even where this process ignores it.
+    """Start children in this block with the default reaction to SIGINT, even where this process ignores it.
 
-    Scripts start their background jobs with SIGINT ignored, and a child inherits that; what is caught is back at its
-    default in the child.
+    A shell starts the background jobs of a script with SIGINT ignored, and a child inherits that. A signal with a
+    handler, however, is reset to its default in the child.
     """
     earlier = signal.getsignal(signal.SIGINT)
     if earlier == signal.SIG_IGN:
@@ -138,7 +146,7 @@ def _heeding_interrupts() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt the session of `process`, then insist."""
+    """Send SIGINT, then SIGTERM, then SIGKILL to the session of `process` until it has ended."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)

@@ -1,25 +1,20 @@
-"""Pools: which samples share their chunks, so that many small ones do not each load the model.
+"""Pools: sets of samples that share their chunks, so that the model is not loaded once for every small sample.
 
-An assignment once made is kept in a table that is only ever appended to; so a sample added at the end of the sheet
-touches the last pool and no other.
+Assignments of samples to pools are kept in a table, and new ones are appended to it. So a sample that is added at the
+end of the sheet changes the last pool and no other.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.samples import Sample
 
 POOLS = Path("work", "pools.tsv")
 
-#: Bases that make one protein token, roughly: stop-free frames of 150 to 500 bp windows of real sequence.
-BASES_PER_TOKEN = 3
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _COMPRESSION_RATIO = 4
-_COLUMNS = ["sample", "pool", "bases"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +35,10 @@ def assign(
     that one stays within `pool_bases`, else into a new pool that takes the sample's name.
 
     Args:
-        samples: all samples of the run.
-        known: earlier assignments by sample, in the order they were made.
-        bases: about how many bases each sample without a known pool has.
-        pool_bases: bases that fill about one chunk.
+        samples: All samples of the run.
+        known: Assignments of earlier starts by sample, in the order in which they were made.
+        bases: Estimated number of bases of each sample without a known pool.
+        pool_bases: Number of bases that fill about one chunk.
     """
     filled: dict[str, int] = {}
     last = ""
@@ -67,7 +62,7 @@ def assign(
 
 
 def estimate_bases(path: Path) -> int:
-    """About how many bases a sequence file holds, from its size, its compression and its format."""
+    """Return an estimate of the bases in a sequence file, from its size, its compression and its format."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(6)
@@ -77,28 +72,19 @@ def estimate_bases(path: Path) -> int:
 
 
 def read_pools(path: Path) -> dict[str, Assignment]:
-    """Return the kept assignments by sample, in their order; none where there is no file.
+    """Return the assignments in a table by sample, in their order; none where the file does not exist.
 
     Raises:
         DamagedFileError: the file is not such a table.
     """
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
-    try:
-        if rows[0] != _COLUMNS:
-            raise ValueError(f"columns {rows[0]}")
-        return {sample: Assignment(sample, pool, int(bases)) for sample, pool, bases in rows[1:]}
-    except (IndexError, ValueError) as error:
-        raise DamagedFileError(f"{path}: damaged ({error}); remove it, and samples are pooled anew") from error
+    rows = read_rows(path, Assignment, remedy="remove it, and samples are pooled anew")
+    return {row.sample: row for row in rows}
 
 
 def keep_pools(assignments: Sequence[Assignment], path: Path = POOLS) -> None:
-    """Write the table, unless it says the same already: earlier assignments first, as they were."""
+    """Write the table of `assignments`, earlier ones first, unless it holds them already."""
     if list(assignments) == list(read_pools(path).values()):
         return
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(map(astuple, assignments))
+    write_rows(path, Assignment, assignments)

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
 from virnucpro_kernels.run.launch import run_lock, unlock
 from virnucpro_kernels.run.options import PredictOptions
@@ -30,8 +31,8 @@ def predict(options: PredictOptions) -> int:
 
 
 def _split_repaired_again(start: Start) -> None:
-    """Have the pools split again of which a file was unusable and is another one now."""
+    """Have those pools split again in which a file could not be used and has changed since."""
     run = start.run
     for pool, samples in run.pools.items():
-        manifest = start.options.directory / run.split_dir(pool) / "chunks.tsv"
+        manifest = start.options.directory / run.split_dir(pool) / MANIFEST
         forget_split_of_repaired(manifest, {sample.name: sample.input for sample in samples})

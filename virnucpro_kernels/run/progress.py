@@ -1,4 +1,7 @@
-"""How far a run is: read off its files, shown on a terminal or as lines, with an estimate of the time left."""
+"""Progress of a run: read from its files, shown as a bar or as lines, with an estimate of the time left.
+
+The files say more than the events of Snakemake, which know nothing of the work inside a job, nor of earlier starts.
+"""
 
 import sys
 import time
@@ -8,23 +11,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.run.pools import BASES_PER_TOKEN, estimate_bases
+from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
+from virnucpro_kernels.run.pools import estimate_bases
 from virnucpro_kernels.run.run import Run
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a run is.
+    """Progress of a run at one moment.
 
     Attributes:
-        samples, samples_done: all, and those whose tables are complete.
-        pools, pools_split: all, and those whose chunks are known.
-        chunks, chunks_done: those known so far, and those that are scored.
-        embedded: chunks that are embedded, scored or not.
-        tokens: protein tokens of all pools; estimated from file sizes for those not yet split.
-        tokens_done: those embedded, running jobs included.
+        samples, samples_done: Number of samples, and of those whose tables are complete.
+        pools, pools_split: Number of pools, and of those whose chunks are known.
+        chunks, chunks_done: Number of chunks known so far, and of those that are scored.
+        embedded: Number of chunks that are embedded, scored or not.
+        tokens: Protein tokens of all pools; estimated from file sizes for pools that are not split yet.
+        tokens_done: Protein tokens that are embedded, those of running jobs included.
     """
 
     samples: int
@@ -39,30 +44,30 @@ class State:
 
     @property
     def complete(self) -> bool:
-        """Whether all tables are there."""
+        """Whether the tables of all samples are complete."""
         return self.samples_done == self.samples
 
 
-class Watcher:
-    """Reads how far a run is; remembers what cannot change any more, so that a look costs a few directory listings."""
+class ProgressReader:
+    """Reader of the progress of a run. It keeps what cannot change, so that reading costs a few directory listings."""
 
     def __init__(self, run: Run, directory: Path) -> None:
         self._run, self._directory = run, directory
         self._pools = run.pools
-        self._guesses = {
-            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_TOKEN
+        self._estimates = {
+            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_PROTEIN_TOKEN
             for pool, samples in self._pools.items()
         }
         self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
 
-    def look(self) -> State:
-        """Return the present state."""
+    def read(self) -> State:
+        """Return the progress at this moment."""
         run = self._run
         split = chunks = done = embedded = tokens = tokens_done = 0
         for pool in self._pools:
             known = self._manifest(pool)
             if known is None:
-                tokens += self._guesses[pool]
+                tokens += self._estimates[pool]
                 continue
             split += 1
             chunks += len(known)
@@ -70,16 +75,16 @@ class Watcher:
             listing = _listing(self._directory / run.embedding_dir(pool))
             for chunk in known:
                 tokens += chunk.protein_tokens
-                share = 1.0
+                fraction = 1.0
                 if chunk.chunk in scored:
                     done += 1
                 elif f"{chunk.chunk}.embed.json" in listing:
                     record = read_job(self._directory / run.record_path("embed", pool, chunk.chunk))
-                    share = _share(record)
+                    fraction = _fraction(record)
                 else:
-                    share = 0.0
-                embedded += share == 1.0
-                tokens_done += round(share * chunk.protein_tokens)
+                    fraction = 0.0
+                embedded += fraction == 1.0
+                tokens_done += round(fraction * chunk.protein_tokens)
         samples_done = sum(
             all((self._directory / path).exists() for path in run.result_paths(sample.name)) for sample in run.samples
         )
@@ -88,7 +93,7 @@ class Watcher:
         )
 
     def _manifest(self, pool: str) -> list[Chunk] | None:
-        path = self._directory / self._run.split_dir(pool) / "chunks.tsv"
+        path = self._directory / self._run.split_dir(pool) / MANIFEST
         try:
             changed = path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -98,8 +103,8 @@ class Watcher:
         return self._chunks[pool][1]
 
 
-def _share(record: dict[str, object]) -> float:
-    """Share of an embedding job's work that is done: 1 only where it is complete."""
+def _fraction(record: dict[str, object]) -> float:
+    """Return the fraction of an embedding job's work that is done: 1 only where the job is complete."""
     match record:
         case {"state": "complete"}:
             return 1.0
@@ -120,7 +125,7 @@ def _names(folder: Path, suffix: str) -> set[str]:
 
 
 def describe(state: State, left: float | None) -> str:
-    """One line: what is done, and how long the rest will take."""
+    """Return one line that says what is done, and how long the rest will take."""
     known = "" if state.pools_split == state.pools else f"{state.pools_split} of {state.pools} pools split, "
     percent = 100 * state.tokens_done / state.tokens if state.tokens else 100.0
     line = (
@@ -135,18 +140,18 @@ def describe(state: State, left: float | None) -> str:
 
 
 class Display(Protocol):
-    """Something that shows the state of a run; a context manager."""
+    """Interface of what shows the progress of a run; a context manager."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def show(self, state: State, left: float | None) -> None:
-        """Show the state, if it is time to."""
+        """Show the progress, if it is time to."""
 
 
 class Lines:
-    """Writes a line now and then: at the start, at the end, and each half minute in which something was finished."""
+    """Lines of text: one at the start, one at the end, and one in each half minute in which something was finished."""
 
     def __init__(self, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         self._write, self._now = write, now
@@ -169,7 +174,7 @@ class Lines:
 
 
 class Bar:
-    """A bar on standard error, for a terminal."""
+    """Bar on standard error, for a terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""A run: its samples, pools and model, and where each of its files lies. The workflow and the commands share it."""
+"""A run: its samples, pools and model, and the path of each of its files. The workflow and the commands share it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
+from virnucpro_kernels.models.precisions import choose_embedding_dtype, choose_precision
+from virnucpro_kernels.pool.file_names import COLLECT_RECORD, ORIGINAL_FILES, RESULT_TABLES, SPLIT_RECORD
+from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
-from virnucpro_kernels.run.pools import BASES_PER_TOKEN, Assignment, assign, estimate_bases, read_pools
+from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
 from virnucpro_kernels.weights.registry import Model, find_model
 
@@ -17,22 +20,18 @@ FAILED = Path("results", "failed.tsv")
 #: The stages that every chunk goes through, in order.
 CHUNK_STAGES = ("embed", "merge", "classify")
 
-#: What `collect` always writes of a sample; `original_files` adds the other two.
-TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "viral.fna.gz", "run.json")
-ORIGINAL_FILES = ("prediction_results.txt", "prediction_results_highestscore.csv")
-
 
 @dataclass(frozen=True)
 class Run:
-    """What a configuration comes to. All paths are relative to the working directory of the workflow.
+    """The run that a configuration describes. All paths are relative to the working directory of the workflow.
 
     Attributes:
-        config: the complete configuration.
-        samples: in the order of the sheet.
-        assignments: pool of each sample whose sheet names none, earlier ones first.
-        model: window length, encoders, classifier.
-        device: `cpu` or `cuda`.
-        precision: never `auto`.
+        config: Complete configuration.
+        samples: Samples in the order of the sheet.
+        assignments: Pools of the samples whose sheet names none, those of earlier starts first.
+        model: Model, with its window length, encoders and classifier.
+        device: Device of the embedding jobs, `cpu` or `cuda`.
+        precision: Precision of the encoders, never `auto`.
     """
 
     config: Mapping[str, Any]
@@ -49,12 +48,12 @@ class Run:
 
     @property
     def encoders(self) -> str:
-        """Both encoders and the precision, as they stand in paths."""
+        """Name of both encoders and the precision, as it stands in paths."""
         return self.model.encoders_id(self.precision)
 
     @property
     def pools(self) -> dict[str, list[Sample]]:
-        """The samples of each pool, both in the order of the sheet."""
+        """Samples of each pool, both in the order of the sheet."""
         automatic = {assignment.sample: assignment.pool for assignment in self.assignments}
         pools: dict[str, list[Sample]] = {}
         for sample in self.samples:
@@ -63,11 +62,8 @@ class Run:
 
     @property
     def bytes_per_value(self) -> int:
-        """Size of one value of a stored embedding."""
-        dtype = self.config["embedding_dtype"]
-        if dtype == "auto":
-            dtype = "float32" if self.precision in {"fp32", "reference", "original"} else "float16"
-        return 4 if dtype == "float32" else 2
+        """Bytes of one value of a stored embedding."""
+        return 4 if choose_embedding_dtype(self.config["embedding_dtype"], self.precision) == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
         """Folder of a pool's manifest, tables and chunks."""
@@ -82,20 +78,20 @@ class Run:
         return self.embedding_dir(pool) / self.model.model_id
 
     def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
-        """The record that a job keeps of itself. `unit` is a sample for `collect` and a pool for all others."""
+        """Return the path of a job's record. `unit` is a sample for `collect` and a pool for all other stages."""
         match stage:
             case "split":
-                return self.split_dir(unit) / "split.json"
+                return self.split_dir(unit) / SPLIT_RECORD
             case "embed" | "merge":
                 return self.embedding_dir(unit) / f"{chunk}.{stage}.json"
             case "classify":
                 return self.score_dir(unit) / f"{chunk}.{stage}.json"
             case "collect":
-                return Path("results", unit, "collect.json")
+                return Path("results", unit, COLLECT_RECORD)
         raise ValueError(stage)
 
     def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
-        """The log of a job, as its rule declares it."""
+        """Return the path of a job's log, as its rule declares it."""
         match stage:
             case "split":
                 return Path("logs", stage, self.geometry, f"{unit}.log")
@@ -110,10 +106,10 @@ class Run:
     @property
     def result_names(self) -> tuple[str, ...]:
         """Names of the files of each sample."""
-        return TABLES if self.config["original_files"] == "none" else TABLES + ORIGINAL_FILES
+        return RESULT_TABLES if self.config["original_files"] == "none" else RESULT_TABLES + ORIGINAL_FILES
 
     def result_paths(self, sample: str) -> list[Path]:
-        """The files of a sample."""
+        """Return the paths of the files of a sample."""
         return [Path("results", sample, name) for name in self.result_names]
 
 
@@ -141,14 +137,12 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     device = config["device"]
     if device == "auto":
         device = "cuda" if on_cluster or count_gpus() else "cpu"
-    precision = config["precision"]
-    if precision == "auto":
-        precision = "fp16" if device == "cuda" else "fp32"
+    precision = choose_precision(config["precision"], device)
     known = read_pools(pools)
     unknown = {
         sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
     }
-    new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_TOKEN)
+    new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_PROTEIN_TOKEN)
     return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)
 
 

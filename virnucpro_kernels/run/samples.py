@@ -1,4 +1,4 @@
-"""Samples: the sheet that lists them, and names made from file names. Light, for the workflow imports it."""
+"""Samples: the sheet that lists them, and their names where only files are given."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import write_table
 from virnucpro_kernels.run.config import hint, problems_with, schema
 
 _LISTED = 10
@@ -19,7 +19,13 @@ _COMPRESSIONS = r"\.(gz|bgz|bz2|xz|zst)"
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: its name, its sequence file, and the pool that the sheet puts it into (empty: decided later)."""
+    """A sample.
+
+    Attributes:
+        name: Name, which stands in paths.
+        input: Sequence file.
+        pool: Pool that the sheet names; empty where `pools.assign` chooses one.
+    """
 
     name: str
     input: Path
@@ -29,10 +35,10 @@ class Sample:
 def read_sheet(path: Path) -> list[Sample]:
     """Read a tab-separated sample sheet with a header; lines that start with `#` are comments.
 
-    Relative inputs are relative to the sheet.
+    A relative path of an input is relative to the sheet.
 
     Raises:
-        UsageError: every problem of the sheet, with its line: bad names, duplicates, missing files or columns.
+        UsageError: the sheet has problems, such as bad or repeated names and missing files or columns; all are listed.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -65,7 +71,7 @@ def read_sheet(path: Path) -> list[Sample]:
 
 
 def _header_problems(header: Sequence[str]) -> list[str]:
-    """What is wrong with the first line of a sheet."""
+    """Return what is wrong with the first line of a sheet."""
     if len(header) == 1 and re.search("[,; ]", header[0]):
         return [f"{header[0]!r} is one column: tabs separate sample and input"]
     rules = schema("samples")
@@ -78,17 +84,13 @@ def _header_problems(header: Sequence[str]) -> list[str]:
 
 def write_sheet(path: Path, samples: Iterable[Sample]) -> None:
     """Write a sheet; inputs become absolute paths, so that the sheet means the same wherever it is read from."""
-    samples = list(samples)
-    pooled = any(sample.pool for sample in samples)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(["sample", "input"] + ["pool"] * pooled)
-        for sample in samples:
-            writer.writerow([sample.name, _normal(sample.input)] + [sample.pool] * pooled)
+    rows = [(sample.name, _normal(sample.input), sample.pool) for sample in samples]
+    columns = 3 if any(pool for *_, pool in rows) else 2
+    write_table(path, ("sample", "input", "pool")[:columns], (row[:columns] for row in rows))
 
 
 def problems_among(samples: Sequence[Sample]) -> list[str]:
-    """What is wrong with the samples of a run: names that occur twice, files that are not there, clashing pools."""
+    """Return what is wrong with the samples of a run: repeated names, missing files, pools named like other samples."""
     times = Counter(sample.name for sample in samples)
     problems = [
         f"sample {name!r} occurs {count} times; a sample sheet can give each its own name"
@@ -111,10 +113,10 @@ def problems_among(samples: Sequence[Sample]) -> list[str]:
 def name_samples(inputs: Sequence[Path]) -> list[Sample]:
     """Name samples after their files: without directory, format and compression suffix, odd characters as `_`.
 
-    Files of the same name take their directory's name in front.
+    A sample whose file has the name of another one gets the name of its folder in front.
 
     Raises:
-        UsageError: two inputs still have the same name, or a file is not there.
+        UsageError: two inputs still have the same name, or a file does not exist.
     """
     names = [_stem(path) for path in inputs]
     times = Counter(names)
@@ -167,7 +169,7 @@ def _is_content(line: str) -> bool:
 
 
 def _beside(sheet: Path, value: str) -> Path:
-    """Path of an input named in a sheet, relative to the working directory where it lies below it."""
+    """Return the path of an input in a sheet, relative to the working directory if it lies below it."""
     path = Path(value).expanduser()
     if path.is_absolute():
         return path
@@ -176,7 +178,7 @@ def _beside(sheet: Path, value: str) -> Path:
 
 
 def _normal(path: Path) -> Path:
-    """The absolute path without `..`, links left as they are."""
+    """Return the absolute path without `..`; links stay as they are."""
     return Path(os.path.normpath(Path.cwd() / path))
 
 

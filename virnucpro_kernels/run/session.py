@@ -1,4 +1,4 @@
-"""One start of the workflow, as the user sees it: announced, watched, summed up."""
+"""One start of the workflow as the user sees it: heading, progress, summary, failures."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, Virnucpr
 from virnucpro_kernels.pool.job_record import TimeLeft
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.launch import watch
-from virnucpro_kernels.run.progress import Bar, Display, Lines, State, Watcher
+from virnucpro_kernels.run.progress import Bar, Display, Lines, ProgressReader, State
 from virnucpro_kernels.run.run import FAILED
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
 
 
 class Session:
-    """One start of the workflow, as the user sees it."""
+    """Output of one start of the workflow to terminal and log."""
 
     def __init__(self, start: Start, lock: int) -> None:
         """Prepare a session. `lock` is the descriptor of the run's lock, which Snakemake is to hold as well."""
@@ -26,8 +26,8 @@ class Session:
 
     def execute(self) -> int:
         """Start Snakemake, show its progress, sum up the results; return the exit code."""
-        watcher = Watcher(self._run, self._directory)
-        before = watcher.look()
+        progress = ProgressReader(self._run, self._directory)
+        before = progress.read()
         self._announce(before)
         if self._options.dry_run:
             return self._watch(self._tail)
@@ -37,7 +37,7 @@ class Session:
             def tick() -> None:
                 if self._options.verbose:
                     self._tail()
-                state = watcher.look()
+                state = progress.read()
                 display.show(state, time_left.seconds(state.tokens_done, state.tokens))
 
             try:
@@ -89,7 +89,7 @@ class Session:
         return Lines(self._say if not self._options.verbose else self._note)
 
     def _say(self, line: str) -> None:
-        """Write a line to the log, and to standard error unless the user wants quiet."""
+        """Write a line to the log, and to standard error unless the user chose --quiet."""
         self._note(line)
         if not self._options.quiet:
             print(line, file=sys.stderr, flush=True)  # noqa: T201 the command's progress
@@ -99,7 +99,7 @@ class Session:
             log.write(line + "\n")
 
     def _tail(self) -> None:
-        """Show what was added to the log since the last time."""
+        """Print what was added to the log since the last call."""
         with self._log.open("rb") as log:
             log.seek(self._shown)
             added = log.read()

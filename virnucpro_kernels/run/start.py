@@ -61,7 +61,7 @@ def plan_start(options: PredictOptions) -> Start:
 
 
 def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
-    """Refuse what no embedding job could compute, before anything is split. The nodes of a cluster are not known."""
+    """Refuse a precision in which no embedding job could compute. The nodes of a cluster are not known here."""
     if run.precision == "original":
         for pool in run.pools:
             if not (directory / run.embedding_dir(pool)).is_dir():
@@ -93,7 +93,7 @@ def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
 
 
 def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> list[str]:
-    """The command line of Snakemake."""
+    """Return the command line of Snakemake."""
     arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
     if options.threads or not (profile and profile.limits_cores):
         arguments += ["--cores", str(options.threads or len(os.sched_getaffinity(0)))]
@@ -104,6 +104,6 @@ def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> lis
     if options.force:
         arguments += ["--forceall"]
     if options.dry_run:
-        # How many jobs of which rule, and why; each with its command where the user wants to see more.
+        # A dry run prints the number of jobs of each rule and the reasons, with --verbose each job with its command.
         arguments += ["--dry-run"] if options.verbose else ["--dry-run", "--quiet", "rules"]
     return snakemake(*arguments)

@@ -1,4 +1,4 @@
-"""What a run came to, in a few lines for a person: counts, times, failures, and where to look."""
+"""Summary of a run in a few lines: counts, times, failures, and the files to look at."""
 
 import json
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RUN_RECORD, VIRAL_FASTA
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.failures import Failure
@@ -16,9 +17,13 @@ STAGES = ("split", *CHUNK_STAGES, "collect")
 
 
 def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, went_on: bool = False) -> Iterator[str]:
-    """Yield the lines at the end of a run: each complete sample, the sum, the time of each stage, where to look.
+    """Yield the lines at the end of a run: complete samples, their sum, the time of each stage, the files to look at.
 
-    `went_on` says that an earlier start did some of the work, whose time is then part of what is shown.
+    Args:
+        run: The run, which has ended.
+        directory: Folder of the run.
+        failures: Failures of the run, whose samples are left out.
+        went_on: Whether an earlier start did some of the work, so that its time is among those shown.
     """
     failed = {failure.sample for failure in failures}
     warnings = [
@@ -35,7 +40,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         for sample in run.samples
         if sample.name not in failed
         and all((directory / path).exists() for path in run.result_paths(sample.name))
-        and (record := _read(directory / "results" / sample.name / "run.json"))
+        and (record := _read(directory / "results" / sample.name / RUN_RECORD))
     ]
     if not records:
         return
@@ -48,7 +53,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     of_what = " of the whole run, earlier starts included" if went_on else ""
     yield f"time{of_what}: {_times(run, directory)}"
     where = directory / "results" / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
-    yield f"results: {where}/contigs.tsv (every contig), viral.fna.gz (those called viral)"
+    yield f"results: {where}/{CONTIG_TABLE} (every contig), {VIRAL_FASTA} (those called viral)"
     if notice := records[0]["model"].get("notice"):
         yield f"note: {notice}"
 
@@ -56,7 +61,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
 def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[str]:
     """Yield a line for each of the first failures."""
     samples = {failure.sample for failure in failures}
-    old = [name for name in sorted(samples) if (directory / "results" / name / "run.json").exists()]
+    old = [name for name in sorted(samples) if (directory / "results" / name / RUN_RECORD).exists()]
     yield f"{len(samples)} sample{'s' * (len(samples) != 1)} without results"
     if old:
         more = ", …" * (len(old) > _LISTED)
@@ -92,7 +97,7 @@ def _records(run: Run, directory: Path) -> Iterator[tuple[Path, str]]:
     """Yield the record of every job of the run, and its stage."""
     for pool in run.pools:
         yield directory / run.record_path("split", pool), "split"
-        manifest = directory / run.split_dir(pool) / "chunks.tsv"
+        manifest = directory / run.split_dir(pool) / MANIFEST
         for chunk in read_manifest(manifest) if manifest.exists() else ():
             for stage in CHUNK_STAGES:
                 yield directory / run.record_path(stage, pool, chunk.chunk), stage

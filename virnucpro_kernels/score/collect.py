@@ -16,10 +16,18 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.file_names import (
+    COLLECT_RECORD,
+    GATHERED,
+    ORIGINAL_FILES,
+    RESULT_TABLES,
+    RUN_RECORD,
+    VIRAL_FASTA,
+)
 from virnucpro_kernels.pool.job_record import Job
-from virnucpro_kernels.pool.manifest import GATHERED, Chunk, read_manifest
+from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
-from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, OriginalFiles, OriginalFormat
+from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
 from virnucpro_kernels.score.run_record import describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, SampleRecords, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
@@ -27,10 +35,6 @@ from virnucpro_kernels.score.tables import Tables
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.score.viral_fasta import write_viral
 from virnucpro_kernels.weights.registry import Model
-
-RUN_RECORD = "run.json"
-VIRAL_FILE = "viral.fna.gz"
-_TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,12 @@ def _collect(
     chunks = read_manifest(sources.manifest)
     for geometry in sorted({chunk.geometry for chunk in chunks}):
         model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
-    with Job(output_dir / "collect.json", "collect") as job, _publishing(output_dir) as directory:
+    with Job(output_dir / COLLECT_RECORD, "collect") as job, _publishing(output_dir) as directory:
         summary = _write_tables(sources, chunks, sample, model, directory, thresholds, original_files, job)
         if sources.inputs:
             records = SampleRecords(sources.contigs, sample)
             p_virus, tier = summary.viral()
-            write_viral(directory / VIRAL_FILE, sources.inputs, records, p_virus, tier, TIERS, model_label(model))
+            write_viral(directory / VIRAL_FASTA, sources.inputs, records, p_virus, tier, TIERS, model_label(model))
         job.facts |= summary.counts()
         record = describe_run(
             sample=sample,
@@ -218,7 +222,7 @@ def _publishing(output_dir: Path) -> Iterator[Path]:
         for path in directory.iterdir():
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-        for name in (RUN_RECORD, *_TABLES, VIRAL_FILE, FRAME_FILE, WINDOW_FILE):
+        for name in (RUN_RECORD, *RESULT_TABLES, *ORIGINAL_FILES):
             (output_dir / name).unlink(missing_ok=True)
         for path in sorted(directory.iterdir(), key=lambda path: path.name == RUN_RECORD):
             path.replace(output_dir / path.name)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.external_sort import ExternalSort
 from virnucpro_kernels.score.sample_reader import ContigBatch
@@ -26,9 +27,6 @@ from virnucpro_kernels.score.tables import PREDICTIONS, integers, lines, words
 
 Flavour = Literal["original", "broad"]
 OriginalFormat = Literal["original", "broad", "none"]
-
-FRAME_FILE = "prediction_results.txt"
-WINDOW_FILE = "prediction_results_highestscore.csv"
 
 FRAME_COLUMNS = ("Sequence_ID", "Prediction", "score1", "score2")
 WINDOW_COLUMNS = {
@@ -76,7 +74,7 @@ class OriginalFiles:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self._file = self._stack.enter_context((self._directory / FRAME_FILE).open("wb"))
+            self._file = self._stack.enter_context((self._directory / ORIGINAL_FRAMES).open("wb"))
             self._file.write(("\t".join(FRAME_COLUMNS) + "\n").encode())
             self._by_name = self._stack.enter_context(ExternalSort("name", self._directory))
             self._stack = self._stack.pop_all()
@@ -109,7 +107,7 @@ class OriginalFiles:
                 for table in tables:
                     by_place.add(table)
                 tables = by_place.tables()
-            file = stack.enter_context((self._directory / WINDOW_FILE).open("w", encoding="utf-8", newline=""))
+            file = stack.enter_context((self._directory / ORIGINAL_WINDOWS).open("w", encoding="utf-8", newline=""))
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(WINDOW_COLUMNS[self._flavour])
             for table in tables:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.file_names import SPLIT_RECORD
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.weights.registry import Model
@@ -163,7 +164,7 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
         chunks: Chunks of the manifest.
     """
     paths = {
-        "split": [manifest.parent / "split.json"],
+        "split": [manifest.parent / SPLIT_RECORD],
         "embed": [scores.parent / f"{chunk.chunk}.embed.json" for chunk in chunks],
         "merge": [scores.parent / f"{chunk.chunk}.merge.json" for chunk in chunks],
         "classify": [scores / f"{chunk.chunk}.classify.json" for chunk in chunks],

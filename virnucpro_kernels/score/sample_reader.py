@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
+from virnucpro_kernels.pool.schemas import FRAMES_OF_MASK
 from virnucpro_kernels.pool.scores import PoolScores
-from virnucpro_kernels.pool.tables import FRAMES_OF_MASK
 from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 
 _BATCH = 1 << 16

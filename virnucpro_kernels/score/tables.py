@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
@@ -190,9 +191,9 @@ class Tables:
     def __enter__(self) -> Self:
         with self._stack:
             self._files = (
-                (self._stack.enter_context((self._directory / "contigs.tsv").open("wb")), CONTIG_COLUMNS),
-                (self._stack.enter_context((self._directory / "windows.tsv").open("wb")), WINDOW_COLUMNS),
-                (self._stack.enter_context(deterministic_gzip(self._directory / "frames.tsv.gz")), FRAME_COLUMNS),
+                (self._stack.enter_context((self._directory / CONTIG_TABLE).open("wb")), CONTIG_COLUMNS),
+                (self._stack.enter_context((self._directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
+                (self._stack.enter_context(deterministic_gzip(self._directory / FRAME_TABLE)), FRAME_COLUMNS),
             )
             for file, columns in self._files:
                 file.write(("\t".join(columns) + "\n").encode())

@@ -1,1 +1,6 @@
-"""Sequence files of any format, read in batches and checked."""
+"""Sequence files of any supported format, read in batches and checked, with every problem named.
+
+Other rooms use `arrays` (types of arrays, many sequences in one array), `records` (all records of a file),
+`sample_input` (a sample's file in two passes), `checks` (reports of all problems), `problems` (their classes) and
+`streams.spool` (a copy of what can be read only once). `formats`, `sniff` and `duplicates` serve these.
+"""

@@ -1,4 +1,4 @@
-"""Types of arrays, and many sequences in one flat array: the form in which sequences travel between the stages."""
+"""Types of arrays, and many sequences in one flat array: the form in which the stages read and hand on sequences."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class SequenceArray:
-    """Ragged ASCII sequences, one after another without separators.
+    """ASCII sequences of different lengths, one after another without separators.
 
     Attributes:
-        data: uint8 (total,), the characters of all sequences.
-        offsets: int64 (n + 1,), sequence `i` is `data[offsets[i]:offsets[i + 1]]`; the first is 0, the last `total`.
+        data: Characters of all sequences, uint8 (total,).
+        offsets: Borders of the sequences, int64 (n + 1,): sequence `i` is `data[offsets[i]:offsets[i + 1]]`; the first
+            offset is 0, the last `total`.
     """
 
     data: Uint8s
@@ -36,7 +37,16 @@ class SequenceArray:
 
     @classmethod
     def from_lengths(cls, joined: bytes, lengths: Iterable[int], count: int = -1) -> Self:
-        """Take `joined` as sequences of `lengths`, which must sum to its length (ValueError otherwise)."""
+        """Take `joined` as sequences of `lengths`.
+
+        Args:
+            joined: Characters of all sequences.
+            lengths: Number of characters of each sequence.
+            count: Number of sequences, if it is known.
+
+        Raises:
+            ValueError: the lengths do not sum to that of `joined`.
+        """
         ends = np.cumsum(np.fromiter(lengths, np.int64, count))
         offsets = np.concatenate([np.zeros(1, np.int64), ends])
         if offsets[-1] != len(joined):
@@ -47,7 +57,7 @@ class SequenceArray:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> bytes:
-        """Sequence `index`, counted from 0 or, where negative, from the end."""
+        """Return sequence `index`, counted from 0 or, if negative, from the end."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
         index %= len(self)
@@ -58,7 +68,7 @@ class SequenceArray:
         return (joined[start:end] for start, end in pairwise(offsets))
 
     def to_arrow(self) -> "pa.LargeBinaryArray":
-        """The same sequences as an Arrow array; nothing is copied."""
+        """Return the same sequences as an Arrow array; nothing is copied."""
         import pyarrow as pa  # not at the start of every process of `split`
 
         buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
@@ -66,10 +76,10 @@ class SequenceArray:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """int64 (n,), characters of each sequence."""
+        """Number of characters of each sequence, int64 (n,)."""
         return np.diff(self.offsets)
 
     def slice(self, start: int, stop: int) -> "SequenceArray":
-        """Sequences `start` to `stop` as views: nothing is copied but the offsets."""
+        """Return the sequences `start` to `stop` as views: only the offsets are copied."""
         offsets = self.offsets[start : stop + 1]
         return SequenceArray(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])

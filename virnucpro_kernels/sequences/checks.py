@@ -1,6 +1,5 @@
-"""Every problem of input files at once, for `virnucpro check`."""
+"""Reports of all problems of input files, for `virnucpro check`."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,12 +22,12 @@ class InputReport:
     """What one input file holds.
 
     Attributes:
-        name: the file as the user named it.
-        format: its sequence format, None where it is no sequence file.
-        records: number of records that could be read.
-        bases: sum of their lengths.
-        shortest, longest: lengths, 0 without records.
-        problems: everything wrong with it, at most some of each kind one by one.
+        name: Name of the file as the user wrote it.
+        format: Sequence format; None where it is no sequence file.
+        records: Number of records that could be read.
+        bases: Sum of their lengths.
+        shortest, longest: Smallest and largest length, 0 without records.
+        problems: Problems of the file, the first `LISTED_PER_KIND` of each kind one by one.
     """
 
     name: str
@@ -45,7 +44,7 @@ class InputReport:
         return any(problem.severity == "error" for problem in self.problems)
 
     def lines(self) -> list[str]:
-        """The report in words: what the file is, then each problem."""
+        """Return the report in words: what the file is, then each problem."""
         lines = []
         if self.format is not None:
             lengths = f" of {self.shortest:,} to {self.longest:,} bases, {self.bases:,} in all" if self.records else ""
@@ -55,13 +54,8 @@ class InputReport:
         return lines if self.problems else [f"{lines[0]}, no problems"]
 
 
-def check_inputs(paths: Iterable[Path]) -> list[Problem]:
-    """Return every problem of the files, those of one kind in one file up to `LISTED_PER_KIND` and then counted."""
-    return [problem for path in paths for problem in inspect(path).problems]
-
-
 def inspect(path: Path, name: str | None = None) -> InputReport:
-    """Read the whole file and report what it holds and what is wrong with it; raises no InputError."""
+    """Read the whole file and report what it holds and what is wrong with it, without raising InputError."""
     report, tally, register = InputReport(name or str(path)), Tally(), IdRegister()
     try:
         sniffed = identify(path, report.name)

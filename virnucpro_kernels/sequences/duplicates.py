@@ -1,7 +1,7 @@
-"""Finding and renaming duplicate contig IDs in eight bytes a record.
+"""Duplicate contig IDs, found and renamed with eight bytes of memory a record.
 
-A first reading keeps a 64-bit hash of each ID. Where values repeat, a second reading compares longer digests of those
-records alone, so that two different IDs are never taken for one.
+A first pass keeps a 64-bit hash of each ID. Where hashes repeat, a second pass compares a digest of those IDs as well,
+so that two different IDs with the same hash are not taken for one.
 """
 
 from array import array
@@ -21,7 +21,7 @@ from virnucpro_kernels.sequences.sniff import Sniffed
 
 
 def _hashes(contigs: list[str]) -> Int64s:
-    """int64 (n,): Python's own hash of each ID, fast and the same within one process only."""
+    """Return Python's hash of each ID, int64 (n,): fast, and the same within one process only."""
     return np.fromiter(map(hash, contigs), np.int64, len(contigs))
 
 
@@ -30,11 +30,11 @@ def _digest(contig: str) -> int:
 
 
 class IdRegister:
-    """The hashes of all IDs of a file: `add` all of them, then `close`. It holds in the process that made it.
+    """The hashes of all IDs of a file: `add` all of them, then `close`. They are valid in the process that made them.
 
     Attributes:
-        repeated: int64, hashes that occur more than once, ascending; after `close`.
-        repeats: number of records whose hash an earlier one has; after `close`.
+        repeated: Hashes that occur more than once, int64, ascending; after `close`.
+        repeats: Number of records with the hash of an earlier record; after `close`.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class IdRegister:
         self.repeats = 0
 
     def add(self, contigs: list[str]) -> None:
-        """Note the IDs of more records."""
+        """Add the IDs of more records."""
         self._collected.frombytes(_hashes(contigs).tobytes())
 
     def close(self) -> None:
@@ -59,7 +59,7 @@ class IdRegister:
         raise TypeError("the hashes of IDs mean nothing in another process")
 
     def __contains__(self, contig: str) -> bool:
-        """Whether a record of the file has the ID `contig` (or, once in 10^11 questions, its hash)."""
+        """Whether a record of the file has the ID `contig` (or, once in 10^11 cases, only the hash of that)."""
         value = hash(contig)
         place = int(np.searchsorted(self._sorted, value))
         return place < len(self._sorted) and bool(self._sorted[place] == value)
@@ -67,7 +67,14 @@ class IdRegister:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A record whose ID an earlier one has; both records are 0-based. `place` is that of the hash in `repeated`."""
+    """A record with the ID of an earlier record.
+
+    Attributes:
+        contig: ID.
+        record: 0-based number of the record.
+        earlier: 0-based number of the first record with this ID.
+        place: Index of the hash in `IdRegister.repeated`.
+    """
 
     contig: str
     record: int
@@ -76,7 +83,7 @@ class Repeat:
 
 
 class RepeatFinder:
-    """Finds the records whose ID came before, in a second reading of the file that filled `register`."""
+    """Finds the records with the ID of an earlier record, in a second pass over the file that filled `register`."""
 
     def __init__(self, register: IdRegister) -> None:
         self._register = register
@@ -86,7 +93,7 @@ class RepeatFinder:
         self._next_number = np.full(count, 2, np.uint32)
 
     def repeats(self, contigs: list[str], first_record: int) -> Iterator[Repeat]:
-        """Yield the repeats among the next `contigs` of the file, the first of which is record `first_record`."""
+        """Yield the repeats among the next `contigs` of the file, which begin with record `first_record`."""
         repeated = self._register.repeated
         if not len(repeated):
             return
@@ -102,7 +109,7 @@ class RepeatFinder:
                 yield Repeat(contigs[index], first_record + index, int(self._first_record[place]), place)
 
     def rename(self, contigs: list[str], first_record: int) -> list[str]:
-        """Return the next `contigs` of the file, each repeat renamed `ID_2`, `ID_3`, …, never to an ID of the file."""
+        """Return the next `contigs` of the file, repeats renamed `ID_2`, `ID_3`, …, never to another ID of the file."""
         renamed = list(contigs)
         for repeat in self.repeats(contigs, first_record):
             number = int(self._next_number[repeat.place])
@@ -114,12 +121,12 @@ class RepeatFinder:
 
 
 def duplicate_problems(register: IdRegister, path: Path, name: str, sniffed: Sniffed) -> list[Problem]:
-    """Read the file again, where IDs may repeat, and return the number of repeats and the first of them."""
+    """Return the number of repeats and the first of them as problems; where IDs may repeat, the file is read again."""
     if not len(register.repeated):
         return []
     finder, count = RepeatFinder(register), 0
     found: list[Repeat] = []
-    with suppress(InputError):  # a damaged file: the first reading has reported it
+    with suppress(InputError):  # the first pass has reported that the file is damaged
         for batch in parse_batches(path, name, sniffed):
             for repeat in finder.repeats(batch.contigs, batch.first_record):
                 count += 1

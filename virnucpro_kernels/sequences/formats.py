@@ -17,14 +17,18 @@ from virnucpro_kernels.sequences.streams import DamagedInputError, check_bgzf_en
 Entry = tuple[str, str]
 
 _BLOCK_BYTES = 1 << 22
-#: What a decompressor is asked for at a time: where the data are damaged, no more than this is lost.
+#: Bytes that are requested of a decompressor at a time: where the data are damaged, no more than these are lost.
 _PIECE_BYTES = 1 << 16
 
 _PAIRED, _REVERSE, _FIRST, _SECOND, _SECONDARY, _SUPPLEMENTARY = 0x1, 0x10, 0x40, 0x80, 0x100, 0x800
 
 
 class EntryError(Exception):
-    """A record that its format's reader cannot make sense of; `line` is 1-based."""
+    """A record breaks the rules of its format.
+
+    Attributes:
+        line: 1-based line of the file, if it is known.
+    """
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
@@ -32,17 +36,17 @@ class EntryError(Exception):
 
 
 @dataclass(frozen=True)
-class Block:
-    """Consecutive whole records of a file. Cutting a file into blocks is quick, parsing them can be shared out.
+class FileBlock:
+    """Consecutive whole records of a file. Dividing a file into blocks is quick, and several processes can parse them.
 
     Attributes:
-        source: what to call the file in messages.
-        format: of the file.
-        content: text still to be parsed, uint8; entries where the format has to be parsed to be cut.
-        records: how many there are.
-        first_record: 0-based number of the first one within the file.
+        source: Name of the file in messages.
+        format: Format of the file.
+        content: Text to parse, uint8; or entries, where the format has to be parsed to be divided.
+        records: Number of records.
+        first_record: 0-based number of the first record in the file.
         first_line: 0-based number of the line at which the text begins.
-        position: bytes of the file, compressed as it is, that had been read when the block was complete.
+        position: Number of bytes of the file, compressed as it is, that had been read when the block was complete.
     """
 
     source: str
@@ -54,11 +58,11 @@ class Block:
     position: int
 
 
-def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
-    """Cut `path` into blocks of a few megabytes, or of one record that is longer.
+def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[FileBlock]:
+    """Yield the file `path` in blocks of a few megabytes, or of one record that is longer.
 
     Raises:
-        EntryError: a record of GenBank breaks the rules of the format.
+        EntryError: a GenBank record breaks the rules of the format.
         DamagedInputError: the file is truncated or damaged. All whole records before that have been yielded.
     """
     check_bgzf_end(path)
@@ -72,11 +76,11 @@ def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[Block]:
     return iter(())
 
 
-def parse(block: Block) -> Iterator[Entry]:
+def parse(block: FileBlock) -> Iterator[Entry]:
     """Yield header and sequence of every record; text from all but BAM is escaped (see `streams.unescape`).
 
     Raises:
-        EntryError: a record breaks the rules of the format; its line is that within the file.
+        EntryError: a record breaks the rules of the format.
     """
     if isinstance(block.content, list):
         yield from block.content
@@ -94,7 +98,7 @@ def parse(block: Block) -> Iterator[Entry]:
 
 
 def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[int, int]:
-    """Return the 1-based line at which each of `records` (1-based) starts, in formats that have lines."""
+    """Return the 1-based line at which each of `records` (1-based) starts; nothing for formats without lines."""
     if sniffed.format == "fastq":
         return {record: sniffed.skipped_lines + 4 * (record - 1) + 1 for record in records}
     first_letters = {"fasta": ">", "genbank": "LOCUS"}.get(sniffed.format or "")
@@ -113,20 +117,20 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     return lines
 
 
-def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Iterator[Block]:
+def _text_blocks(path: Path, source: str, sequence_format: Format, sniffed: Sniffed) -> Iterator[FileBlock]:
     records, line = 0, sniffed.skipped_lines
-    last_border = _fasta_border if kind == "fasta" else _fastq_border
+    last_border = _fasta_border if sequence_format == "fasta" else _fastq_border
     with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
         rest, damage, ended = b"", None, False
         while not ended:
             text, damage = _read(stream, rest, max(_BLOCK_BYTES, len(rest)))
             ended = damage is not None or len(text) == len(rest)
-            # At the end, blank lines may follow the last record; where there is damage, it is not whole.
+            # At the end, blank lines may follow the last record. Before damaged data, the last record is not whole.
             border = len(text.rstrip()) if ended and damage is None else last_border(text, len(rest))
             if border:
                 whole = np.frombuffer(text, np.uint8, border)
-                found, lines = _records_and_lines(whole, kind)
-                yield Block(source, kind, whole, found, records, line, file.tell())
+                found, lines = _records_and_lines(whole, sequence_format)
+                yield FileBlock(source, sequence_format, whole, found, records, line, file.tell())
                 records, line = records + found, line + lines
             rest = text[border:]
         if damage is not None:
@@ -134,7 +138,11 @@ def _text_blocks(path: Path, source: str, kind: Format, sniffed: Sniffed) -> Ite
 
 
 def _read(stream: io.BufferedReader, rest: bytes, count: int) -> tuple[bytes, DamagedInputError | None]:
-    """Return `rest` and the next `count` bytes, fewer at the end; and the damage, where what comes after it is lost."""
+    """Read on.
+
+    Returns:
+        `rest` and the next `count` bytes, fewer at the end of the file; and the error, if what follows is damaged.
+    """
     pieces = [rest]
     try:
         while count > 0 and (piece := stream.read1(min(count, _PIECE_BYTES))):
@@ -145,30 +153,30 @@ def _read(stream: io.BufferedReader, rest: bytes, count: int) -> tuple[bytes, Da
     return b"".join(pieces), None
 
 
-def _records_and_lines(text: Uint8s, kind: Format) -> tuple[int, int]:
-    """Numbers of records and of line ends. The first line is a header; `bytes.count` is slower, it stops at each."""
+def _records_and_lines(text: Uint8s, sequence_format: Format) -> tuple[int, int]:
+    """Return the numbers of records and of line ends. The first line is a header. `bytes.count` would be slower."""
     is_end = text == ord("\n")
     lines = int(np.count_nonzero(is_end))
-    if kind == "fasta":
+    if sequence_format == "fasta":
         return 1 + int(np.count_nonzero(is_end[:-1] & (text[1:] == ord(">")))), lines
     return (lines + (not is_end[-1])) // 4, lines
 
 
 def _fasta_border(text: bytes, searched: int) -> int:
-    """Where the last record begins, 0 where it is the only one; there is no border in the first `searched` bytes."""
+    """Return where the last record begins, 0 if it is the only one; the first `searched` bytes have no border."""
     return text.rfind(b"\n>", max(searched - 1, 0)) + 1
 
 
 def _fastq_border(text: bytes, _: int) -> int:
-    """Where the last whole record of four lines ends."""
+    """Return where the last whole record of four lines ends."""
     border = len(text)
     for _ in range(int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))) % 4 + 1):
         border = text.rfind(b"\n", 0, border)
     return border + 1
 
 
-def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Format) -> Iterator[Block]:
-    """Gather entries, each with the position in the file behind it."""
+def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, sequence_format: Format) -> Iterator[FileBlock]:
+    """Yield entries in blocks; each entry comes with the position in the file after it."""
     held: list[Entry] = []
     records = size = position = 0
     damage: EntryError | DamagedInputError | None = None
@@ -178,12 +186,12 @@ def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, kind: Forma
             held.append(entry)
             size += len(entry[0]) + len(entry[1])
             if size >= _BLOCK_BYTES:
-                yield Block(source, kind, held, len(held), records, 0, position)
+                yield FileBlock(source, sequence_format, held, len(held), records, 0, position)
                 records, size, held = records + len(held), 0, []
     except (EntryError, DamagedInputError) as error:
         damage = error
     if held:
-        yield Block(source, kind, held, len(held), records, 0, position)
+        yield FileBlock(source, sequence_format, held, len(held), records, 0, position)
     if damage is not None:
         raise damage
 
@@ -209,16 +217,16 @@ def _genbank(path: Path, sniffed: Sniffed) -> Iterator[tuple[Entry, int]]:
             except (ValueError, AssertionError) as error:
                 raise EntryError(f"the GenBank record cannot be read: {error}") from error
             for note in map(str, (note.message for note in notes)):
-                if "sequence length" in note or "Premature end" in note:  # Biopython reads on
+                if "sequence length" in note or "Premature end" in note:  # only warnings of Biopython
                     raise EntryError(f"the GenBank record is incomplete: {note}")
             yield (header, sequence), file.tell()
 
 
 def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
-    """Primary records in the orientation of the read; mates of pairs get /1 and /2."""
+    """Yield primary records in the orientation of the read; the IDs of paired reads get /1 and /2."""
     import pysam
 
-    earlier = pysam.set_verbosity(0)  # htslib writes to standard error on its own
+    earlier = pysam.set_verbosity(0)  # htslib would write to standard error
     try:
         with pysam.AlignmentFile(str(path), "rb", check_sq=False) as file:
             for read in file.fetch(until_eof=True):
@@ -229,7 +237,7 @@ def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
                 if flag & _PAIRED and flag & (_FIRST | _SECOND) in (_FIRST, _SECOND):
                     name = name.removesuffix(mate := "/1" if flag & _FIRST else "/2") + mate
                 sequence = read.get_forward_sequence() if flag & _REVERSE else read.query_sequence
-                yield (name, sequence or ""), file.tell() >> 16  # above that the offset within a bgzip block
+                yield (name, sequence or ""), file.tell() >> 16  # the lower 16 bits are the offset in a bgzip block
     except (OSError, ValueError) as error:
         raise DamagedInputError(f"damaged or truncated BAM data ({error})") from error
     finally:

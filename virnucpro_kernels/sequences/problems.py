@@ -7,7 +7,7 @@ from typing import Literal
 
 from virnucpro_kernels.errors import UsageError
 
-#: Problems of one kind that are listed one by one; the rest of them is only counted.
+#: Number of problems of one kind that are listed one by one; the others are only counted.
 LISTED_PER_KIND = 10
 
 Severity = Literal["error", "warning"]
@@ -29,11 +29,11 @@ class Problem:
     """One thing that is wrong with an input file.
 
     Attributes:
-        severity: an `error` stops a run, a `warning` does not.
-        kind: groups problems of the same sort.
-        source: the file as the user named it.
-        message: what is wrong and, where it is not obvious, what to do.
-        record: 1-based number of the record in the file, where it concerns one.
+        severity: `error`, which stops a run, or `warning`.
+        kind: Kind of the problem.
+        source: Name of the file as the user wrote it.
+        message: Text that says what is wrong and, where it is not obvious, what to do.
+        record: 1-based number of the record in the file, if the problem is one of a record.
         line: 1-based line of the file, in formats that have lines.
     """
 
@@ -63,20 +63,20 @@ class InputError(UsageError):
 
 @dataclass
 class Tally:
-    """Collects the problems of one file: the first few of each kind, and the number of all."""
+    """Collected problems of one file: the first few of each kind, and the number of all."""
 
     listed: dict[Kind, list[Problem]] = field(default_factory=lambda: defaultdict(list))
     counts: dict[Kind, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, problems: Iterable[Problem]) -> None:
-        """Note `problems`."""
+        """Add `problems`."""
         for problem in problems:
             self.counts[problem.kind] += 1
             if len(self.listed[problem.kind]) < LISTED_PER_KIND:
                 self.listed[problem.kind].append(problem)
 
     def problems(self) -> list[Problem]:
-        """The listed problems, by kind, each kind followed by the number of those not listed."""
+        """Return the listed problems, by kind, each kind followed by the number of those not listed."""
         found: list[Problem] = []
         for kind, listed in self.listed.items():
             found += listed

@@ -1,4 +1,4 @@
-"""Reading and checking the input: contigs or reads of any supported file, in batches, with every problem named."""
+"""Contigs or reads of any supported file, read in batches and checked, with every problem named."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from virnucpro_kernels.sequences.arrays import Bools, SequenceArray
-from virnucpro_kernels.sequences.formats import Block, EntryError, find_lines, parse, read_blocks
+from virnucpro_kernels.sequences.formats import EntryError, FileBlock, find_lines, parse, read_blocks
 from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Severity
 from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
-from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_head, unescape
+from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_first_bytes, unescape
 
 #: IUPAC nucleotide codes in either case, `U`, gap and stop.
 ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
@@ -25,9 +25,9 @@ class Record(NamedTuple):
     """One contig or read.
 
     Attributes:
-        contig: its ID, the header up to the first blank; never empty.
-        description: the rest of the header, or "".
-        sequence: ASCII, case as in the file, possibly empty.
+        contig: ID, the header up to the first blank; never empty.
+        description: Rest of the header, or "".
+        sequence: ASCII text, case as in the file, possibly empty.
     """
 
     contig: str
@@ -42,8 +42,8 @@ class RecordBatch:
     Attributes:
         first_record: 0-based number of the first record within the file.
         contigs: IDs.
-        descriptions: the rest of each header.
-        sequences: the sequences, case as in the file.
+        descriptions: Rest of each header.
+        sequences: Sequences, case as in the file.
     """
 
     first_record: int
@@ -59,24 +59,24 @@ class RecordBatch:
 
 
 def read_records(path: Path, source: str | None = None) -> Iterator[Record]:
-    """Yield the records of `path`: FASTA, FASTQ, GenBank (each also compressed) or BAM, told by content.
+    """Yield the records of a file: FASTA, FASTQ, GenBank (each also compressed) or BAM, recognised by the content.
 
     Duplicate IDs are not looked for; see `SampleInput`. An empty file has no records.
 
     Args:
-        path: a file (not `-` or a pipe: see `streams.spool`).
-        source: what to call the file in messages; default `path`.
+        path: File to read (not `-` or a pipe: see `streams.spool`).
+        source: Name of the file in messages; default `path`.
 
     Raises:
-        InputError: it cannot be read, is no sequence file or damaged, or a record has no ID or holds characters
-            that are no nucleotides.
+        InputError: the file cannot be read, is no sequence file or is damaged, or a record has no ID or holds
+            characters that are no nucleotides.
     """
     for batch in read_batches(path, source):
         yield from batch
 
 
 def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]:
-    """Like `read_records`, in batches of some megabases: much faster."""
+    """Yield the same as `read_records` in batches of some megabases, which is much faster."""
     name = source or str(path)
     sniffed = identify(path, name)
     for batch in parse_batches(path, name, sniffed):
@@ -85,7 +85,11 @@ def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]
 
 
 def refuse_errors(problems: Iterable[Problem], path: Path, sniffed: Sniffed) -> None:
-    """Raise InputError with the first error among `problems` of the file `path`, if there is one."""
+    """Refuse a file that has errors.
+
+    Raises:
+        InputError: there is an error among `problems`; the first one is raised.
+    """
     first_error = next((problem for problem in problems if problem.severity == "error"), None)
     if first_error is not None:
         [problem] = locate([first_error], path, sniffed)
@@ -93,27 +97,36 @@ def refuse_errors(problems: Iterable[Problem], path: Path, sniffed: Sniffed) -> 
 
 
 def identify(path: Path, name: str) -> Sniffed:
-    """Return the kind of the sequence file `path`; InputError where it is none or cannot be opened."""
+    """Return the format of the sequence file `path`.
+
+    Raises:
+        InputError: the file is no sequence file, or cannot be opened.
+        ValueError: the file can be read only once.
+    """
     try:
         if path.is_dir():
             raise InputError(Problem("error", "unreadable", name, "is a folder: name the sequence files in it"))
         if needs_spooling(path):
             raise ValueError(f"{path} can be read only once: spool it first")
-        head = read_head(path)
+        first_bytes = read_first_bytes(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(Problem("error", "unreadable", name, f"cannot be read: {reason}")) from error
     except DamagedInputError as error:
         raise InputError(Problem("error", "damaged", name, str(error))) from error
-    sniffed = sniff(head)
+    sniffed = sniff(first_bytes)
     if sniffed.format is None:
-        message = f"not a sequence file but {describe(head)}. Supported: FASTA, FASTQ, BAM, GenBank"
+        message = f"not a sequence file but {describe(first_bytes)}. Supported: FASTA, FASTQ, BAM, GenBank"
         raise InputError(Problem("error", "format", name, message))
     return sniffed
 
 
-def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
-    """Yield the blocks of `path`; InputError where it is damaged, after all whole records before that."""
+def file_blocks(path: Path, name: str, sniffed: Sniffed) -> Iterator[FileBlock]:
+    """Yield the blocks of `path`.
+
+    Raises:
+        InputError: the file is damaged. All whole records before the damage have been yielded.
+    """
     records = 0
     try:
         for block in read_blocks(path, name, sniffed):
@@ -125,8 +138,8 @@ def cut_file(path: Path, name: str, sniffed: Sniffed) -> Iterator[Block]:
         raise InputError(Problem("error", "damaged", name, f"{error}, {records:,} whole records")) from error
 
 
-def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
-    """Return the records of `block`, unchecked, and what is wrong with the one after them, if it cannot be parsed."""
+def parse_block(block: FileBlock) -> tuple[RecordBatch, Problem | None]:
+    """Return the records of `block`, unchecked, and the problem of the next record, if that cannot be parsed."""
     headers: list[str] = []
     sequences: list[str] = []
     problem: Problem | None = None
@@ -137,7 +150,7 @@ def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
     except EntryError as error:
         record = block.first_record + len(headers) + 1
         problem = Problem("error", "format", block.source, str(error), record, error.line)
-    if problem is None and len(headers) != block.records:  # the reader is more tolerant than what cuts the file
+    if problem is None and len(headers) != block.records:  # the parser tolerates more than what divides the file
         message = (
             f"one of records {block.first_record + 1:,} to {block.first_record + len(headers):,} has blanks before"
         )
@@ -146,11 +159,12 @@ def parse_block(block: Block) -> tuple[RecordBatch, Problem | None]:
 
 
 def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBatch]:
-    """Yield the records of `path` unchecked; InputError where the file is damaged or breaks its format.
+    """Yield the records of `path` unchecked.
 
-    All records before the damage are yielded first.
+    Raises:
+        InputError: the file is damaged or breaks the rules of its format. All records before that have been yielded.
     """
-    for block in cut_file(path, name, sniffed):
+    for block in file_blocks(path, name, sniffed):
         batch, problem = parse_block(block)
         if len(batch):
             yield batch
@@ -178,7 +192,7 @@ def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:
 
 
 def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
-    """Yield what is wrong with the records of `batch`, without lines."""
+    """Yield the problems of the records of `batch`, without lines."""
 
     def problem(severity: Severity, kind: Kind, index: int, message: str) -> Problem:
         return Problem(severity, kind, name, message, batch.first_record + index + 1)
@@ -203,7 +217,7 @@ def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
 
 
 def _in(characters: bytes) -> Bools:
-    """bool (256,): whether a byte is one of `characters`."""
+    """Return for each byte whether it is one of `characters`, bool (256,)."""
     table = np.zeros(256, np.bool_)
     table[np.frombuffer(characters, np.uint8)] = True
     return table

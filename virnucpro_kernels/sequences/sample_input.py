@@ -1,6 +1,6 @@
-"""One sample's input file, read twice: once to check it and learn its IDs, once to use it.
+"""One sample's input file, read in two passes: one to check it and learn its IDs, one to use it.
 
-Both readings come in blocks that have not been parsed, so that other processes can do that.
+Both passes yield blocks that have not been parsed, so that other processes can parse them.
 """
 
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from typing import Literal
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.sequences.duplicates import IdRegister, RepeatFinder, duplicate_problems
-from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.problems import InputError, Problem, Tally
 from virnucpro_kernels.sequences.records import (
     RecordBatch,
     batch_problems,
-    cut_file,
+    file_blocks,
     identify,
     locate,
     parse_batches,
@@ -28,12 +28,12 @@ DuplicateIds = Literal["error", "suffix"]
 
 @dataclass(frozen=True)
 class BlockCheck:
-    """What the first reading learns of a block.
+    """What the first pass learns of a block.
 
     Attributes:
-        records: number of records.
-        contigs: their IDs, each with a line end: one long string passes between processes more easily than many.
-        problems: what is wrong or odd about them.
+        records: Number of records.
+        contigs: IDs, each with a line end: one long string passes between processes faster than many.
+        problems: Errors and warnings.
     """
 
     records: int
@@ -41,33 +41,37 @@ class BlockCheck:
     problems: list[Problem]
 
 
-def check_block(block: Block) -> tuple[RecordBatch, BlockCheck]:
-    """Parse and check a block of the first reading. Its check is for `SampleInput.note`."""
+def check_block(block: FileBlock) -> tuple[RecordBatch, BlockCheck]:
+    """Parse and check a block of the first pass. The check is for `SampleInput.note`."""
     batch, unparsed = parse_block(block)
     problems = [*batch_problems(batch, block.source), *([] if unparsed is None else [unparsed])]
     return batch, BlockCheck(len(batch), "".join(f"{contig}\n" for contig in batch.contigs), problems)
 
 
-def read_block(block: Block | RecordBatch) -> RecordBatch:
-    """Return the records of a block of the second reading."""
+def read_block(block: FileBlock | RecordBatch) -> RecordBatch:
+    """Return the records of a block of the second pass."""
     return block if isinstance(block, RecordBatch) else parse_block(block)[0]
 
 
 class SampleInput:
-    """The records of a file in two streaming readings, in 8 bytes a record.
+    """The records of a file in two streaming passes, with 8 bytes of memory a record.
 
-    The first reading: `note` the check of each of `first_blocks`, in order, then `close`. The second: `second_blocks`.
+    The first pass: `note` the check of each of `first_blocks`, in order, then `close`. The second: `second_blocks`.
 
     Attributes:
-        path: the file.
-        name: what messages call it.
-        bytes: size of the file, compressed as it is.
-        records: their number, after the first reading.
-        warnings: what is odd but no error, after the first reading.
+        path: File to read.
+        name: Name of the file in messages.
+        bytes: Size of the file, compressed as it is.
+        records: Number of records, after the first pass.
+        warnings: Problems that are no errors, after the first pass.
     """
 
     def __init__(self, path: Path, *, duplicate_ids: DuplicateIds = "error", name: str | None = None) -> None:
-        """Look at the start of `path`; InputError where it is no sequence file."""
+        """Look at the first bytes of `path`.
+
+        Raises:
+            InputError: the file is no sequence file, or cannot be opened.
+        """
         self.path = path
         self.name = name or str(path)
         self.records = 0
@@ -80,19 +84,31 @@ class SampleInput:
         self._register = IdRegister()
         self._closed = False
 
-    def first_blocks(self) -> Iterator[Block]:
-        """Yield the blocks of the file; InputError where it is damaged."""
-        return cut_file(self.path, self.name, self._sniffed)
+    def first_blocks(self) -> Iterator[FileBlock]:
+        """Yield the blocks of the file.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return file_blocks(self.path, self.name, self._sniffed)
 
     def note(self, check: BlockCheck) -> None:
-        """Take in the check of the next of `first_blocks`; InputError where a record cannot be used."""
+        """Note the check of the next of `first_blocks`.
+
+        Raises:
+            InputError: a record cannot be used.
+        """
         refuse_errors(check.problems, self.path, self._sniffed)
         self._tally.add(check.problems)
         self._register.add(check.contigs.split("\n")[:-1])
         self.records += check.records
 
     def close(self) -> None:
-        """End the first reading; InputError where IDs repeat and `duplicate_ids` is `error`."""
+        """End the first pass.
+
+        Raises:
+            InputError: IDs repeat and `duplicate_ids` is `error`.
+        """
         self._register.close()
         if not self.records:
             self._tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
@@ -107,21 +123,21 @@ class SampleInput:
         self.warnings = locate(self._tally.problems(), self.path, self._sniffed)
         self._closed = True
         if not repeats:
-            self._register = IdRegister()  # the hashes have done their work
+            self._register = IdRegister()  # frees the hashes, which are not needed any more
 
-    def second_blocks(self) -> Iterator[Block | RecordBatch]:
-        """Yield the same blocks again; where IDs had to be renamed, as records with their final names.
+    def second_blocks(self) -> Iterator[FileBlock | RecordBatch]:
+        """Yield the same blocks again; where IDs have to be renamed, as records with their final IDs.
 
         Raises:
-            UsageError: the file changed since the first reading.
-            RuntimeError: the first reading has not come to its end.
+            UsageError: the file changed since the first pass.
+            RuntimeError: the first pass is not complete.
         """
         if not self._closed:
-            raise RuntimeError("the first reading comes first, to its end")
+            raise RuntimeError("the first pass is not complete: close() ends it")
         if self._state_of_file() != self._stamp:
             raise UsageError(f"{self.name} changed while it was being read: start again when it is complete")
         if not self._register.repeats:
-            yield from cut_file(self.path, self.name, self._sniffed)
+            yield from file_blocks(self.path, self.name, self._sniffed)
             return
         finder = RepeatFinder(self._register)
         for batch in parse_batches(self.path, self.name, self._sniffed):

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: compression, sequence format, or what else it looks like."""
+"""The compression and sequence format of a file, or what else it looks like, recognised by its first bytes."""
 
 import re
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Literal
 Compression = Literal["gz", "bz2", "xz", "zst"]
 Format = Literal["fasta", "fastq", "genbank", "bam", "empty"]
 
-#: Bytes that are looked at (after decompression) to tell a format.
-HEAD_BYTES = 1 << 16
+#: Number of bytes (after decompression) by which a format is recognised.
+FIRST_BYTES = 1 << 16
 
 _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
     (re.compile(rb"\x1f\x8b"), "gz"),
@@ -17,7 +17,7 @@ _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
     (re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), "zst"),  # a frame, or a skippable frame (pzstd)
 )
 
-#: A byte order mark, then lines that are blank or comments; the first lines of VCF and GFF files are none.
+#: A byte order mark, then lines that are blank or comments; the first lines of VCF and GFF files are no comments.
 _COMMENT = rb"[ \t]*(?:(?!##(?:fileformat|gff|gtf))[#;][^\n\r]*)?"
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:%b(?:\r\n|\n|\r))*(?:%b\Z)?" % (_COMMENT, _COMMENT))
 
@@ -25,7 +25,7 @@ _OLD_MAC = re.compile(rb"[>@;#][^\n]*\r[^\n]+\Z")
 
 _SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
-#: What a file looks like that is none of the supported formats. The first match counts.
+#: Descriptions of files of no supported format. The first match counts.
 _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(pattern, re.DOTALL), name)
     for pattern, name in (
@@ -80,12 +80,12 @@ _OTHERS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
 
 @dataclass(frozen=True)
 class Sniffed:
-    """The kind of a file.
+    """The format of a file.
 
     Attributes:
-        format: the sequence format, or None where it is not a supported one.
-        skipped_bytes: bytes before the first record: byte order mark, blank and comment lines.
-        skipped_lines: lines in them.
+        format: Sequence format, or None where it is not a supported one.
+        skipped_bytes: Number of bytes before the first record: byte order mark, blank and comment lines.
+        skipped_lines: Number of lines in them.
     """
 
     format: Format | None
@@ -93,22 +93,22 @@ class Sniffed:
     skipped_lines: int = 0
 
 
-def compression_of(head: bytes) -> Compression | None:
-    """Return the compression of a file that starts with `head`, or None."""
-    return next((name for pattern, name in _COMPRESSIONS if pattern.match(head)), None)
+def compression_of(first_bytes: bytes) -> Compression | None:
+    """Return the compression of a file that starts with `first_bytes`, or None."""
+    return next((name for pattern, name in _COMPRESSIONS if pattern.match(first_bytes)), None)
 
 
-def sniff(head: bytes) -> Sniffed:
-    """Tell the format of a file from its first `HEAD_BYTES` bytes (all of them, where it is shorter)."""
-    if head.startswith(b"BAM\x01"):
+def sniff(first_bytes: bytes) -> Sniffed:
+    """Return the format of a file by its first `FIRST_BYTES` bytes (all bytes of a shorter file)."""
+    if first_bytes.startswith(b"BAM\x01"):
         return Sniffed("bam")
-    preamble = _PREAMBLE.match(head)
+    preamble = _PREAMBLE.match(first_bytes)
     skipped = preamble.end() if preamble else 0
-    start = head[skipped:].lstrip(b" \t")
-    lines = len(re.findall(rb"\r\n|\n|\r", head[:skipped]))
-    if not start and len(head) < HEAD_BYTES:
+    start = first_bytes[skipped:].lstrip(b" \t")
+    lines = len(re.findall(rb"\r\n|\n|\r", first_bytes[:skipped]))
+    if not start and len(first_bytes) < FIRST_BYTES:
         return Sniffed("empty")
-    if _OLD_MAC.match(head):
+    if _OLD_MAC.match(first_bytes):
         return Sniffed(None)
     if start.startswith(b">"):
         return Sniffed("fasta", skipped, lines)
@@ -119,17 +119,17 @@ def sniff(head: bytes) -> Sniffed:
     return Sniffed(None)
 
 
-def describe(head: bytes) -> str:
-    """Say what a file looks like that starts with `head` and is no sequence file that can be read."""
+def describe(first_bytes: bytes) -> str:
+    """Describe a file that starts with `first_bytes` and is of no supported sequence format."""
     for pattern, name in _OTHERS:
-        if pattern.match(head):
+        if pattern.match(first_bytes):
             return name
-    preamble = _PREAMBLE.match(head)
-    rest = head[preamble.end() if preamble else 0 :]
-    if rest != head:
+    preamble = _PREAMBLE.match(first_bytes)
+    rest = first_bytes[preamble.end() if preamble else 0 :]
+    if rest != first_bytes:
         return describe(rest)
-    text = head.decode("utf-8", "ignore")
-    if len(text.encode()) < 0.9 * len(head) or re.search("[\x00-\x08\x0e-\x1a]", text):
+    text = first_bytes.decode("utf-8", "ignore")
+    if len(text.encode()) < 0.9 * len(first_bytes) or re.search("[\x00-\x08\x0e-\x1a]", text):
         return "a binary file"
-    first_line = head.split(b"\n", 1)[0].strip()[:40].decode("utf-8", "replace")
+    first_line = first_bytes.split(b"\n", 1)[0].strip()[:40].decode("utf-8", "replace")
     return f"text that starts with {first_line!r}"

@@ -1,4 +1,4 @@
-"""The decompressed bytes of an input file, as plain ASCII, with damage told apart from the end."""
+"""The decompressed bytes of an input file, as plain ASCII; damaged data are an error, never the end of the file."""
 
 import io
 import re
@@ -14,14 +14,14 @@ from xopen import xopen
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.sniff import HEAD_BYTES, compression_of
+from virnucpro_kernels.sequences.sniff import FIRST_BYTES, compression_of
 
 _BUFFER_BYTES = 1 << 20
 
 #: The empty block that ends every file written by bgzip and every BAM file.
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
-#: Stands before two hexadecimal digits in place of a byte that is not ASCII.
+#: Mark before two hexadecimal digits, which replace a byte that is not ASCII.
 _MARK = b"\x1a"
 _TO_ESCAPE = re.compile(rb"[\x1a\x80-\xff]")
 _ESCAPED = re.compile(rb"\x1a([0-9a-f]{2})")
@@ -68,16 +68,20 @@ def readable(path: Path) -> Iterator[tuple[Path, str]]:
         yield copy, name
 
 
-def read_head(path: Path) -> bytes:
-    """Return the first `HEAD_BYTES` bytes of `path`, decompressed (DamagedInputError where that fails)."""
+def read_first_bytes(path: Path) -> bytes:
+    """Return the first `FIRST_BYTES` bytes of `path`, decompressed.
+
+    Raises:
+        DamagedInputError: the file is truncated or damaged.
+    """
     with path.open("rb") as file, _source(file) as source:
-        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), HEAD_BYTES)
-        return stream.read(HEAD_BYTES)
+        stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(source, escape=False)), FIRST_BYTES)
+        return stream.read(FIRST_BYTES)
 
 
 @contextmanager
 def open_ascii(file: io.BufferedReader, skip: int = 0) -> Iterator[io.BufferedReader]:
-    """Read `file` decompressed, from byte `skip` on, with every byte that is not ASCII escaped (see `unescape`).
+    """Open `file` decompressed, from byte `skip` on, with every byte that is not ASCII escaped (see `unescape`).
 
     The readers of sequence files refuse anything but ASCII, and headers may hold any text.
 
@@ -89,7 +93,7 @@ def open_ascii(file: io.BufferedReader, skip: int = 0) -> Iterator[io.BufferedRe
 
 
 def unescape(text: str) -> str:
-    """Return `text` from an `open_ascii` stream as it stood in the file: UTF-8, or Latin-1 where it is not UTF-8."""
+    """Return `text` of an `open_ascii` stream as it is in the file: UTF-8, or Latin-1 where it is not UTF-8."""
     if "\x1a" not in text:
         return text
     original = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode("ascii"))
@@ -100,13 +104,16 @@ def unescape(text: str) -> str:
 
 
 def check_bgzf_end(path: Path) -> None:
-    """Raise DamagedInputError where `path` is in blocks of bgzip (as BAM is) and the last, empty block is missing.
+    """Check that a file of bgzip (as BAM is) ends with the empty block that bgzip writes last.
 
-    Truncated between two blocks, such a file is whole to every gzip reader.
+    To gzip readers, such a file is whole even if it was truncated between two blocks.
+
+    Raises:
+        DamagedInputError: the block is missing.
     """
     with path.open("rb") as file:
-        head = file.read(16)
-        if head[:4] != _BGZF_END[:4] or head[12:14] != b"BC":
+        first_bytes = file.read(16)
+        if first_bytes[:4] != _BGZF_END[:4] or first_bytes[12:14] != b"BC":
             return
         file.seek(0, io.SEEK_END)
         file.seek(-min(len(_BGZF_END), file.tell()), io.SEEK_END)
@@ -120,13 +127,13 @@ def _source(file: io.BufferedReader) -> Iterator[io.BufferedReader]:
     if compression is None:
         yield file
         return
-    # In this thread: the readers that use threads or processes can mistake a failed worker for the end of the file.
+    # Without threads: readers that use threads or processes can take a failed worker for the end of the file.
     with xopen(file, "rb", threads=0, format=compression) as source:
         yield cast(io.BufferedReader, source)
 
 
 class _Bytes(io.RawIOBase):
-    """Bytes of a decompressor, escaped if wanted; its failures become DamagedInputError."""
+    """Bytes of a decompressor, escaped on request; its errors become DamagedInputError."""
 
     def __init__(self, source: io.BufferedReader, *, escape: bool, skip: int = 0) -> None:
         self._source = source
@@ -152,8 +159,8 @@ class _Bytes(io.RawIOBase):
 
     def _read(self, count: int) -> bytes:
         try:
-            data: bytes = self._source.read1(count)  # what comes before the damage is still delivered
-        except Exception as error:  # each library has its own class, and some none but Exception
+            data: bytes = self._source.read1(count)  # `read1` returns what is before the damage
+        except Exception as error:  # each library has its own classes, some only Exception
             what = "truncated: it ends" if isinstance(error, EOFError) else f"damaged ({error})"
             raise DamagedInputError(f"{what} after {self._position:,} bytes of decompressed data") from error
         self._position += len(data)

@@ -1,4 +1,4 @@
-"""Writing many chunk files at once: appended to in turn, few of them open, checksums on the way."""
+"""The FASTA files of many chunks, written at once: text is appended in turn, and checksums are computed on the way."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from virnucpro_kernels.sequences.arrays import Uint8s
-from virnucpro_kernels.split.second_pass import Share
+from virnucpro_kernels.split.second_pass import ChunkPiece
 
 _BUFFER_BYTES = 1 << 26
 _SUFFIXES = (".fna", ".faa")
@@ -18,14 +18,14 @@ class ChunkFiles:
     """The files of `chunks/`, written under another name and renamed when all of them are complete.
 
     A context manager: the directory appears when the block ends without an error and replaces an older one. No file
-    stays open between two writes, so that their number is not limited by the system's.
+    stays open between two writes, because a pool may have more chunks than a process may have open files.
 
     Memory holds `buffer_bytes` of text that is still to be written.
 
     Attributes:
-        names: of the chunks, digits.
-        rows: frames written to each chunk so far.
-        bases: bases of their nucleotide sequences.
+        names: Names of the chunks, digits.
+        rows: Number of frames that each chunk has so far.
+        bases: Number of bases of their nucleotide sequences.
     """
 
     def __init__(self, directory: Path, count: int, *, buffer_bytes: int = _BUFFER_BYTES) -> None:
@@ -48,25 +48,25 @@ class ChunkFiles:
     ) -> None:
         if error is None:
             self._flush()
-            self._temporary.stat()  # it fails where a newer run has taken the files away, and leaves what that one made
+            self._temporary.stat()  # it fails where a newer run has removed the files; what that run made stays
             shutil.rmtree(self._directory, ignore_errors=True)
             self._temporary.rename(self._directory)
         else:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def append(self, share: Share) -> None:
-        """Append a share to its chunk."""
-        self.rows[share.chunk] += share.rows
-        self.bases[share.chunk] += share.bases
-        for suffix, text in zip(_SUFFIXES, (share.nucleotides, share.proteins), strict=True):
-            self._hashes[share.chunk, suffix].update(text.data)
-            self._buffers.setdefault((share.chunk, suffix), []).append(text)
+    def append(self, piece: ChunkPiece) -> None:
+        """Append a piece to the files of its chunk."""
+        self.rows[piece.chunk] += piece.rows
+        self.bases[piece.chunk] += piece.bases
+        for suffix, text in zip(_SUFFIXES, (piece.nucleotides, piece.proteins), strict=True):
+            self._hashes[piece.chunk, suffix].update(text.data)
+            self._buffers.setdefault((piece.chunk, suffix), []).append(text)
             self._buffered += len(text)
         if self._buffered >= self._buffer_bytes:
             self._flush()
 
     def checksums(self, chunk: int) -> tuple[str, str]:
-        """SHA-256, hexadecimal, of the nucleotide and the protein file of `chunk` as written so far."""
+        """Return the SHA-256, hexadecimal, of the nucleotide and the protein file of `chunk` as written so far."""
         nucleotides, proteins = (self._hashes[chunk, suffix].hexdigest() for suffix in _SUFFIXES)
         return nucleotides, proteins
 

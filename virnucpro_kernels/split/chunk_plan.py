@@ -1,27 +1,26 @@
-"""Chunks: how the frames of a pool are shared out over them.
+"""How the frames of a pool are distributed over chunks.
 
 The frames of a pool have an order: by length of the protein, then by row. A chunk is an interval of that order, so that
-its frames are of similar length; within its files the frames lie in the order of their rows.
+its frames are of similar length; within its files the frames are in the order of their rows.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Int64s
-
-#: Tokens a frame beyond its residues: the start and the end that the encoder adds.
-SPECIAL_TOKENS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkPlan:
-    """How the frames of a pool are shared out over n chunks.
+    """Distribution of the frames of a pool over n chunks.
 
     Attributes:
-        borders: int64 (n + 1,): chunk k holds the frames from border k to border k + 1 of the order by length and row.
-        tokens: int64 (n,), protein tokens of each chunk.
-        min_residues, max_residues: int64 (n,), length of its shortest and of its longest protein.
+        borders: Places in the order by length and row, int64 (n + 1,): chunk k holds the frames from border k to
+            border k + 1.
+        tokens: Protein tokens of each chunk, int64 (n,).
+        min_residues, max_residues: Lengths of the shortest and of the longest protein of each chunk, int64 (n,).
     """
 
     borders: Int64s
@@ -34,30 +33,34 @@ class ChunkPlan:
 
 
 def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> ChunkPlan:
-    """Share the frames of a pool out over chunks of equal cost.
+    """Distribute the frames of a pool over chunks of equal cost.
+
+    No chunk of the plan is empty; a pool without frames has no chunk.
 
     Args:
-        frames_of_length: int64 (longest + 1,), number of frames for each length of the protein.
-        chunk_tokens: protein tokens that a chunk holds at most, give or take one frame.
-        min_chunks: chunks there shall be at least, as far as there are frames for them.
-
-    No chunk of the plan is empty; without frames there is none.
+        frames_of_length: Number of frames for each length of the protein, int64 (longest + 1,).
+        chunk_tokens: Largest number of protein tokens of a chunk, give or take one frame.
+        min_chunks: Smallest number of chunks, as far as there are frames for them.
     """
     frames = int(frames_of_length.sum())
     if frames == 0:
         nothing = np.zeros(0, np.int64)
         return ChunkPlan(np.zeros(1, np.int64), nothing, nothing, nothing)
+    # Example: 3 frames of 1 residue and 2 of 4 residues cost 3 and 6 tokens each, 21 in all. The border between two
+    # chunks is wanted at token 21 // 2 = 10. Before the first frame of 4 residues there are 3 frames and 9 tokens, so
+    # token 10 belongs to a frame of 4 residues, and to the first of them: (10 - 9) // 6 = 0. The border is at frame 3.
     cost = np.arange(len(frames_of_length)) + SPECIAL_TOKENS
     frames_before = np.cumsum(frames_of_length) - frames_of_length
     tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
     tokens = int((frames_of_length * cost).sum())
     count = min(max(min_chunks, -(-tokens // chunk_tokens)), frames)
 
-    # Python integers: chunks times tokens may pass 2**63.
+    # Python integers, because tokens * chunk may exceed 2**63.
     targets = np.array([tokens * chunk // count for chunk in range(1, count)], np.int64)
     length = np.searchsorted(tokens_before, targets, side="right") - 1
     inner = frames_before[length] + (targets - tokens_before[length]) // cost[length]
-    # Where frames are few, borders coincide: pull them apart, from the left and then from the right.
+    # Where frames are few, borders coincide. Each chunk needs a frame: border k is at least one behind border k - 1
+    # (first line, from the left), and leaves a frame to each chunk after it (second line, from the right).
     step = np.arange(1, count)
     inner = np.maximum.accumulate(np.maximum(inner - step, 0)) + step
     inner = np.minimum(inner, frames - count + step)

@@ -1,4 +1,4 @@
-"""The first reading of a block of contigs: which windows and frames it has."""
+"""The first pass over a block of contigs: which windows and frames it has."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
-from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.sample_input import BlockCheck, check_block
 from virnucpro_kernels.split.frames import OpenFrames, find_frames
 from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
@@ -17,8 +17,8 @@ class FrameCounts:
     """How many frames there are of each length of the protein.
 
     Attributes:
-        residues: int64 (k,), the lengths that occur, ascending.
-        frames: int64 (k,), frames of each.
+        residues: Lengths that occur, int64 (k,), ascending.
+        frames: Number of frames of each of these lengths, int64 (k,).
     """
 
     residues: Int64s
@@ -26,20 +26,24 @@ class FrameCounts:
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
-    """Windows and frames of a block of contigs, w windows.
+class FirstPass:
+    """Windows and frames of a block of contigs with w windows.
 
     Attributes:
-        check: what is wrong with the block, and its IDs.
-        windows: the windows, their contigs counted within the block.
-        masks: uint8 (w,), for each window, bit i set where frame i of `FRAME_NAMES` is there.
-        counts: the frames by length.
+        check: Problems of the block, and its IDs.
+        windows: Windows, their contigs counted within the block.
+        masks: Frames of each window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop codon.
+        counts: Number of frames by length.
     """
 
     check: BlockCheck
     windows: Windows
     masks: Uint8s
     counts: FrameCounts
+
+
+#: Bases of a codon: a shorter contig has no frame.
+SHORTEST_CONTIG = 3
 
 
 def lay_windows(sequences: SequenceArray, geometry: Geometry, min_length: int) -> Windows:
@@ -49,29 +53,26 @@ def lay_windows(sequences: SequenceArray, geometry: Geometry, min_length: int) -
     return place_windows(np.where(long_enough, lengths, 0), geometry.window_length, geometry.layout)
 
 
-def survey(block: Block, *, geometry: Geometry, min_length: int) -> Survey:
-    """Parse, check and survey a block of contigs."""
+def count_frames(block: FileBlock, *, geometry: Geometry, min_length: int) -> FirstPass:
+    """Parse and check a block of contigs, and find and count its frames."""
     batch, check = check_block(block)
     windows = lay_windows(batch.sequences, geometry, min_length)
     found = find_frames(batch.sequences, windows)
     residues, frames = np.unique(found.residues, return_counts=True)
-    return Survey(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
+    return FirstPass(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
 
 
 _SCORED, _NO_OPEN_FRAME, _TOO_SHORT, _NO_CODON, _EMPTY = range(len(STATUSES))
-
-#: Bases of a codon: a shorter contig has no frame.
-SHORTEST_CONTIG = 3
 
 
 def statuses(lengths: Int64s, min_length: int, windows: Windows, frames: OpenFrames) -> Uint8s:
     """Return the status of each contig, uint8 (n,), an index into `STATUSES`.
 
     Args:
-        lengths: int64 (n,), bases of the contigs.
-        min_length: the configured minimum.
-        windows: of these contigs.
-        frames: of these windows.
+        lengths: Number of bases of each contig, int64 (n,).
+        min_length: Configured smallest number of bases.
+        windows: Windows of these contigs.
+        frames: Frames of these windows.
     """
     status = np.full(len(lengths), _NO_CODON, np.uint8)
     status[windows.contig[frames.readable]] = _NO_OPEN_FRAME

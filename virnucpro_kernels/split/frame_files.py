@@ -18,7 +18,7 @@ _LINE_BASES = 60
 
 @dataclass
 class FrameCounts:
-    """What was written."""
+    """Numbers of contigs, windows and frames that were written."""
 
     contigs: int = 0
     windows: int = 0
@@ -37,15 +37,15 @@ def write_frames(
 def write_frame_files(
     batches: Iterable[RecordBatch], geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
 ) -> FrameCounts:
-    """Write the frames of all contigs, and where wanted their windows, in the order of the input.
+    """Write the frames of all contigs, and their windows if requested, in the order of the input.
 
     Windows are wrapped at 60 columns and keep their case; frames are one line each, in upper case.
 
     Args:
-        batches: the contigs.
-        geometry: window length and layout.
-        nucleotide, protein: files for the two sequences of each frame.
-        windows: file for the windows.
+        batches: Contigs.
+        geometry: Window length and layout.
+        nucleotide, protein: Files for the two sequences of each frame.
+        windows: File for the windows, if they are requested.
     """
     counts = FrameCounts()
     with ExitStack() as exits:

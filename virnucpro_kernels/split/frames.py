@@ -1,9 +1,21 @@
 """The stop-free frames of windows: which of the six there are, and their nucleotide and protein sequences.
 
 Everything works on the bases of many contigs laid end to end. Each base becomes a code of 0 to 3, or 4 where it is none
-of A, C, G, T; each position becomes a codon code of 0 to 124; and the positions are sorted by their remainder modulo 3,
-so that the codons of a frame lie side by side. A frame is then one interval of that array, read forwards or backwards,
-and "is there a stop" is one OR over the interval. Look-ups go through `bytes.translate`, faster than indexing.
+of A, C, G, T; each position becomes the code, 0 to 124, of the codon that begins there; and the codons are sorted by
+the remainder of their positions modulo 3, so that the codons of a frame lie side by side. A frame is then one interval
+of that array, read forwards or backwards, and whether it has a stop codon is one OR over the interval. Look-ups use
+`bytes.translate`, which is faster than indexing an array.
+
+Example, 11 bases: codons begin at the positions 0 to 8. There are 11 // 3 + 2 = 5 columns, and the array is
+
+    index       0  1  2  3  4 |  5  6  7  8  9 | 10 11 12 13 14
+    position    0  3  6  -  - |  1  4  7  -  - |  2  5  8  -  -        (-: no whole codon begins there)
+    remainder         0       |        1       |        2
+
+The window of the bases 1 to 8 (start 1, end 9) has two codons of each remainder: indices 1 and 2 (positions 3 and 6),
+5 and 6 (1 and 4), 10 and 11 (2 and 5). Its frames F1, F2, F3 begin at the positions 1, 2, 3: remainders 1, 2, 0. On the
+other strand R1 begins with the codon of the last three bases, at position 6, R2 and R3 one and two bases before that:
+remainders 0, 2, 1. So F1 and R3 are the interval of the indices 5 and 6, R3 from its end to its start.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +36,11 @@ _BLOCK_BASES = 1 << 20
 
 
 def _tables() -> tuple[bytes, bytes, bytes, bytes]:
-    """Return translation tables: base to code; and codon code to flags, to residue, to residue of the other strand."""
+    """Return four tables for `bytes.translate`.
+
+    They map a base to its code, and the code of a codon to its flags, to its residue, and to the residue of its reverse
+    complement.
+    """
     bases = "TCAG"
     # The standard genetic code (NCBI table 1) in the customary order of bases, T C A G.
     residues = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
@@ -56,11 +72,11 @@ class OpenFrames:
     """The stop-free frames of windows, in the order of windows and, within one, of `FRAME_NAMES`.
 
     Attributes:
-        masks: uint8 (w,), for each window, bit i set where frame i is there.
-        readable: bool (w,), whether the window has any complete codon of A, C, G, T, in any frame.
-        window: int64 (f,), index of the window.
-        frame: int64 (f,), 0 to 5.
-        residues: int64 (f,), length of the protein.
+        masks: Frames of each window, uint8 (w,): bit i is set where frame i has no stop codon.
+        readable: Flag of each window with a complete codon of A, C, G, T in any frame, bool (w,).
+        window: Index of the window, int64 (f,).
+        frame: Number of the frame, 0 to 5, int64 (f,).
+        residues: Length of the protein, int64 (f,).
     """
 
     masks: Uint8s
@@ -74,34 +90,38 @@ class OpenFrames:
 
 
 class _Translation:
-    """The six-frame translation of a stretch of bases, for any windows on it, given by their starts and ends."""
+    """The six-frame translation of a stretch of bases, for any windows on it; see the example at the top."""
 
     def __init__(self, bases: Uint8s) -> None:
         self._bases = bases
         code = _look_up(bases, _CODE_OF)
-        # Columns enough that an interval may begin just after the last codon.
+        # Enough columns that an empty interval may begin just after the last codon.
         self._columns = len(code) // 3 + 2
         codon = np.full(3 * self._columns, _INVALID_CODON, np.uint8)
         codon[: max(len(code) - 2, 0)] = code[:-2] * np.uint8(25) + code[1:-1] * np.uint8(5) + code[2:]
-        #: uint8 (3 * columns,): the codon that begins at base p is number (p mod 3) * columns + p // 3.
+        #: Codon codes, uint8 (3 * columns,); the codon that begins at base p has index (p mod 3) * columns + p // 3.
         self._codons = codon.reshape(-1, 3).T.ravel()
 
     def _intervals(self, start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
-        """First and last + 1 codon, int64 (3, w) each, of the windows' codons in each of the three remainders."""
-        first = start + (np.arange(3)[:, None] - start) % 3
-        low = np.arange(3)[:, None] * self._columns + first // 3
+        """Return the first index and the last plus 1, int64 (3, w) each, of each window's codons of each remainder."""
+        remainder = np.arange(3)[:, None]
+        first = start + (remainder - start) % 3  # position of the window's first codon of that remainder
+        low = remainder * self._columns + first // 3
         return low, low + np.maximum((end - first) // 3, 0)
 
     @staticmethod
     def _remainders(start: Int64s, end: Int64s) -> Int64s:
-        """int64 (6, w): the remainder of the positions of each frame's codons."""
+        """Return the remainder of the positions of each frame's codons, int64 (6, w)."""
         offsets = np.arange(3)[:, None]
+        # The codon that ends a window begins at `end - 3`, which has the remainder of `end`.
         return np.concatenate([start + offsets, end - offsets]) % 3
 
     def open_frames(self, start: Int64s, end: Int64s) -> OpenFrames:
         """Find the frames whose whole translation has no stop and is not empty."""
         low, high = self._intervals(start, end)
         flags = _look_up(self._codons, _FLAGS)
+        # `reduceat` joins the flags from each index to the next one: every second result is that of an interval. Of an
+        # empty interval it returns the flags at its start, which do not belong to it.
         seen = np.bitwise_or.reduceat(flags, np.stack([low, high], axis=2).ravel())[::2].reshape(3, -1)
         seen[low == high] = 0
         remainders = self._remainders(start, end)
@@ -112,6 +132,7 @@ class _Translation:
         remainder = remainders[frame, window]
         first, last = low[remainder, window], high[remainder, window]
         dropped = np.flatnonzero(flags == _NO_CODON)
+        # Codons without a residue are dropped: count them between both ends of the interval.
         residues = last - first - (np.searchsorted(dropped, last) - np.searchsorted(dropped, first))
         masks = np.packbits(is_open, axis=1, bitorder="little").ravel()
         readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
@@ -122,6 +143,7 @@ class _Translation:
         window, frame = frames.window, frames.frame
         reverse = frame >= 3
 
+        # Both strands end to end: the base at position p is at `len(strands) - 1 - p` of the reverse strand.
         upper = np.frombuffer(self._bases.tobytes().upper(), np.uint8)
         strands = np.concatenate([upper, _look_up(upper, _COMPLEMENT)[::-1]]).tobytes()
         first = np.where(reverse, len(strands) - end[window] + frame - 3, start[window] + frame)
@@ -129,6 +151,7 @@ class _Translation:
         last = np.minimum(first + 3 * frames.residues + 1, stop)
         nucleotides = [strands[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
+        # Likewise the residues of all codons, and those of their reverse complements in reverse order.
         residues = np.concatenate(
             [_look_up(self._codons, _RESIDUE), _look_up(self._codons, _REVERSE_RESIDUE)[::-1]]
         ).tobytes()
@@ -143,7 +166,7 @@ class _Translation:
 
 
 def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _Translation, Int64s, Int64s]]:
-    """Yield first window, translation, and starts and ends on it, for runs of windows that fill the cache, not more."""
+    """Yield first window, translation, and starts and ends on it, for runs of windows that fit into the CPU's cache."""
     origin = sequences.offsets[windows.contig]
     start, end = origin + windows.start, origin + windows.end
     first = 0
@@ -157,17 +180,18 @@ def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _
 def find_frames(sequences: SequenceArray, windows: Windows) -> OpenFrames:
     """Find the frames of `windows` on `sequences` whose whole translation has no stop and is not empty.
 
-    A codon with a character other than A, C, G, T (either case) has no residue: the protein is shorter by it, and it is
-    never a stop. The complement of such a character is itself.
+    A codon with a character other than A, C, G, T (in either case) has no residue: the protein is shorter by one, and
+    the codon is never a stop. The complement of such a character is the character itself.
     """
     return _join((first, block.open_frames(start, end)) for first, block, start, end in _blocks(sequences, windows))
 
 
 def cut_frames(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
-    """Find the frames as `find_frames` does; return them, their nucleotides and their proteins, in upper case.
+    """Find the frames as `find_frames` does, and return them, their nucleotides and their proteins, in upper case.
 
-    The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends:
-    one more than are translated, and with dropped codons not quite those that are translated.
+    The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends,
+    as the original tool writes them: one base more than is translated, and where codons were dropped not quite the
+    bases that are translated.
     """
     found: list[tuple[int, OpenFrames]] = []
     nucleotides: list[bytes] = []

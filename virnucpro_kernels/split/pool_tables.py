@@ -1,4 +1,4 @@
-"""The tables of a pool, contigs.parquet and windows.parquet, written row group by row group as the input streams by."""
+"""The tables of a pool, contigs.parquet and windows.parquet, written row group by row group while the input is read."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.file_names import CONTIGS, WINDOWS
 from virnucpro_kernels.pool.labels import STATUSES
-from virnucpro_kernels.pool.tables import CONTIGS, WINDOWS, WORDS
+from virnucpro_kernels.pool.schemas import CONTIG_SCHEMA, WINDOW_SCHEMA, WORDS
 from virnucpro_kernels.sequences.arrays import SequenceArray, Uint8s
 from virnucpro_kernels.split.second_pass import ContigLines
 from virnucpro_kernels.split.windows import Windows
@@ -21,7 +22,7 @@ _ROW_GROUP = 1 << 17
 
 
 class _Table:
-    """A Parquet file that takes rows in pieces of any size."""
+    """A Parquet file to which pieces of any number of rows can be appended."""
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
         self._writer, self._schema = writer, schema
@@ -44,7 +45,8 @@ class _Table:
 
 @contextmanager
 def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
-    # Most numbers ascend by little, and few texts occur twice: the usual dictionaries cost time and space.
+    # Most numbers are a little larger than the one before, and few texts occur twice: with them, Parquet's default
+    # encoding by dictionary costs time and space.
     encodings = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in (pa.int64(), pa.int32())}
     words = [field.name for field in schema if field.type in (WORDS, pa.uint8())]
     with (
@@ -63,12 +65,12 @@ def _open_table(path: Path, schema: pa.Schema) -> Iterator[_Table]:
         table.flush()
 
 
-# Arrow arrays are made from buffers, not by `pa.array`: that loads pandas, to see whether it is given a series.
+# Arrow arrays are made from buffers, not by `pa.array`: that imports pandas, to see whether its argument is a series.
 
 
-def _numbers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
-    values = np.ascontiguousarray(values, kind.to_pandas_dtype())
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+def _numbers(values: npt.NDArray[Any], data_type: pa.DataType) -> pa.Array:
+    values = np.ascontiguousarray(values, data_type.to_pandas_dtype())
+    return pa.Array.from_buffers(data_type, len(values), [None, pa.py_buffer(values)])
 
 
 def _strings(texts: SequenceArray) -> pa.Array:
@@ -84,8 +86,8 @@ class WindowTable:
     """windows.parquet while it is being written; see `open_windows`.
 
     Attributes:
-        contigs: those whose windows have been appended.
-        windows, frames: numbers so far.
+        contigs: Number of contigs whose windows have been appended.
+        windows, frames: Numbers of windows and frames so far.
     """
 
     def __init__(self, table: _Table) -> None:
@@ -93,7 +95,13 @@ class WindowTable:
         self.contigs = self.windows = self.frames = 0
 
     def append(self, contigs: int, windows: Windows, masks: Uint8s) -> None:
-        """Append the windows of the next `contigs` contigs. Contigs and rows are counted on."""
+        """Append the windows of the next contigs. Contigs and rows are numbered through the whole table.
+
+        Args:
+            contigs: Number of these contigs.
+            windows: Windows, their contigs counted from 0.
+            masks: Frames of each window, uint8 (w,).
+        """
         frames = np.bitwise_count(masks).astype(np.int64)
         first_row = self.frames + np.cumsum(frames) - frames
         columns: tuple[npt.NDArray[Any], ...] = (
@@ -103,7 +111,7 @@ class WindowTable:
             masks,
             first_row,
         )
-        self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOWS, strict=True)])
+        self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOW_SCHEMA, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
         self.frames += int(frames.sum())
@@ -113,8 +121,8 @@ class ContigTable:
     """contigs.parquet while it is being written; see `open_contigs`.
 
     Attributes:
-        contigs: number so far.
-        statuses: int64 (5,), contigs of each of `STATUSES`.
+        contigs: Number of contigs so far.
+        statuses: Number of contigs of each of `STATUSES`, int64 (5,).
     """
 
     def __init__(self, table: _Table, samples: Sequence[str]) -> None:
@@ -124,7 +132,7 @@ class ContigTable:
         self.statuses = np.zeros(len(STATUSES), np.int64)
 
     def append(self, sample: int, lines: ContigLines) -> None:
-        """Append contigs of sample number `sample`."""
+        """Append the lines of contigs of the sample with index `sample`."""
         number = len(lines.contigs)
         samples = _numbers(np.full(number, sample), pa.int32())
         self._table.append(
@@ -144,12 +152,12 @@ class ContigTable:
 @contextmanager
 def open_windows(directory: Path) -> Iterator[WindowTable]:
     """Open windows.parquet in `directory`; it appears when the block ends without an error."""
-    with _open_table(directory / "windows.parquet", WINDOWS) as table:
+    with _open_table(directory / WINDOWS, WINDOW_SCHEMA) as table:
         yield WindowTable(table)
 
 
 @contextmanager
 def open_contigs(directory: Path, samples: Sequence[str]) -> Iterator[ContigTable]:
     """Open contigs.parquet in `directory` for contigs of `samples`; it appears when the block ends without an error."""
-    with _open_table(directory / "contigs.parquet", CONTIGS) as table:
+    with _open_table(directory / CONTIGS, CONTIG_SCHEMA) as table:
         yield ContigTable(table, samples)

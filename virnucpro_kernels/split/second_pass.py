@@ -1,4 +1,4 @@
-"""The second reading of a block of contigs: their lines in the table, and their frames as text for the chunk files."""
+"""The second pass over a block of contigs: their lines in the table, and their frames as text for the chunk files."""
 
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -7,42 +7,44 @@ import numpy as np
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
-from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
 from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows, statuses
 from virnucpro_kernels.split.frames import cut_frames, frame_ids
 from virnucpro_kernels.split.windows import Geometry
 
+INPUT_CHANGED = "an input file changed while it was being read: start again when it is complete"
+
 
 @dataclass(frozen=True, eq=False)
 class PlacedBlock:
-    """A block of contigs, and where its frames stand in the pool.
+    """A block of contigs, and the places of its frames in the pool.
 
     Attributes:
-        block: the contigs.
-        first_row: row of the first frame.
-        counts: the frames by length, as the first reading found them.
-        first_places: int64 (k,), for each length, the place of the block's first frame of that length in the order of
-            all frames by length and row. The block's others of this length follow it.
+        block: Contigs.
+        first_row: Row of the first frame.
+        counts: Number of frames by length, as the first pass found them.
+        first_places: Place of the block's first frame of each length in the order of all frames of the pool by length
+            and row, int64 (k,). The block's other frames of this length follow it.
     """
 
-    block: Block | RecordBatch
+    block: FileBlock | RecordBatch
     first_row: int
     counts: FrameCounts
     first_places: Int64s
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one chunk gets from a block.
+class ChunkPiece:
+    """The frames of a block that belong to one chunk.
 
     Attributes:
-        chunk: number of the chunk.
-        rows: frames.
-        bases: of their nucleotide sequences.
-        nucleotides: uint8, FASTA text.
-        proteins: uint8, FASTA text, the same frames in the same order.
+        chunk: Number of the chunk.
+        rows: Number of frames.
+        bases: Number of bases of their nucleotide sequences.
+        nucleotides: FASTA text, uint8.
+        proteins: FASTA text, uint8, the same frames in the same order.
     """
 
     chunk: int
@@ -57,10 +59,10 @@ class ContigLines:
     """The lines of n contigs in the table.
 
     Attributes:
-        contigs, descriptions: UTF-8.
-        lengths: int64 (n,), bases.
-        statuses: uint8 (n,), indices into `STATUSES`.
-        windows: int64 (n,), windows of each.
+        contigs, descriptions: IDs and the rest of the headers, UTF-8.
+        lengths: Number of bases, int64 (n,).
+        statuses: Indices into `STATUSES`, uint8 (n,).
+        windows: Number of windows, int64 (n,).
     """
 
     contigs: SequenceArray
@@ -70,17 +72,18 @@ class ContigLines:
     windows: Int64s
 
 
-def share_out(
+def extract_frames(
     placed: PlacedBlock, *, borders: Int64s, geometry: Geometry, min_length: int
-) -> tuple[ContigLines, list[Share]]:
-    """Return the contigs' lines and the chunks' shares of a block; in a share, frames in the order of their rows.
+) -> tuple[ContigLines, list[ChunkPiece]]:
+    """Return the lines of a block's contigs, and its frames as pieces of chunks, each in the order of the rows.
 
     Args:
-        placed: the contigs.
-        borders: int64 (chunks + 1,), of the `ChunkPlan`.
-        geometry, min_length: as in the survey of the pool.
+        placed: Contigs.
+        borders: Borders of the `ChunkPlan`, int64 (chunks + 1,).
+        geometry, min_length: Same values as in the first pass.
 
-    Raises UsageError where the block is not what it was in the first reading.
+    Raises:
+        UsageError: the block is not what it was in the first pass.
     """
     batch = read_block(placed.block)
     windows = lay_windows(batch.sequences, geometry, min_length)
@@ -102,7 +105,7 @@ def share_out(
     found, starts = np.unique(chunks[order], return_index=True)
     groups = (members.tolist() for members in np.split(order, starts[1:]))
     return lines, [
-        Share(
+        ChunkPiece(
             chunk,
             len(indices),
             sum(len(nucleotides[index]) for index in indices),
@@ -114,11 +117,24 @@ def share_out(
 
 
 def _places(placed: PlacedBlock, residues: Int64s) -> Int64s:
-    """int64 (f,): place of each frame of the block in the order of all frames by length and row."""
+    """Return the place of each frame of the block in the order of all frames of the pool by length and row.
+
+    Example: the block's proteins have 5, 3 and 5 residues, and its first frames of 3 and of 5 residues are at the
+    places 10 and 40 of the pool (`first_places`). The places are 40, 10 and 41.
+
+    Args:
+        placed: Block.
+        residues: Length of the protein of each of its frames, int64 (f,).
+
+    Returns:
+        int64 (f,).
+    """
+    # In the example, sorted by length: residues 3, 5, 5, which start at 0 and 1. A frame's place is its index in this
+    # order plus, for its length, first place minus start: 0 + (10 - 0), 1 + (40 - 1), 2 + (40 - 1).
     order = np.argsort(residues, kind="stable")
     lengths, starts, counts = np.unique(residues[order], return_index=True, return_counts=True)
     if not (np.array_equal(lengths, placed.counts.residues) and np.array_equal(counts, placed.counts.frames)):
-        raise UsageError("an input file changed while it was being read: start again when it is complete")
+        raise UsageError(INPUT_CHANGED)
     places = np.empty(len(residues), np.int64)
     places[order] = np.repeat(placed.first_places - starts, counts) + np.arange(len(residues))
     return places

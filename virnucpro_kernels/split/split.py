@@ -1,11 +1,12 @@
 """The first stage: the contigs of a pool become windows, frames and length-sorted chunks, in two streaming passes.
 
-The first reading checks and surveys the input: it writes the table of windows and counts the frames of each length, so
-that the chunks can be planned. The second writes the table of contigs (some IDs may have to be renamed, which only the
-first can tell) and each frame to its chunk. In between, memory holds eight bytes a record, to find duplicate IDs, and
+The first pass checks the input, writes the table of windows and counts the frames of each length, so that the chunks
+can be planned. The second pass writes the table of contigs (some IDs may have to be renamed, which is known only after
+the first pass) and each frame to its chunk. In between, memory holds eight bytes a record, to find duplicate IDs, and
 for every block of the input how many frames of which length it has.
 
-A sample of several whose input cannot be used is left out, and the first reading begins anew without it.
+Where the input of one sample of several cannot be used, the sample is left out, and the first pass begins anew without
+it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +20,11 @@ import numpy as np
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.pool.file_names import CHUNKS, CONTIGS, MANIFEST, UNUSABLE, WINDOWS
 from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
+from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, SPECIAL_TOKENS
 from virnucpro_kernels.pool.unusable import (
-    UNUSABLE,
     NothingUsableError,
     Stamp,
     Unusable,
@@ -31,23 +33,19 @@ from virnucpro_kernels.pool.unusable import (
     write_unusable,
 )
 from virnucpro_kernels.sequences.arrays import Int64s
-from virnucpro_kernels.sequences.formats import Block
+from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.problems import InputError, Problem
 from virnucpro_kernels.sequences.sample_input import DuplicateIds, SampleInput
 from virnucpro_kernels.sequences.streams import needs_spooling, spool
 from virnucpro_kernels.split.chunk_files import ChunkFiles
 from virnucpro_kernels.split.chunk_plan import ChunkPlan, plan_chunks
-from virnucpro_kernels.split.first_pass import FrameCounts, survey
-from virnucpro_kernels.split.second_pass import PlacedBlock, share_out
+from virnucpro_kernels.split.first_pass import FrameCounts, count_frames
+from virnucpro_kernels.split.second_pass import INPUT_CHANGED, PlacedBlock, extract_frames
 from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.split.workers import Workers
 
 if TYPE_CHECKING:
     from virnucpro_kernels.split.pool_tables import ContigTable, WindowTable
-
-#: Bases of a DNABERT-S token; 4.7 to 5.0 were measured on frames of viruses, bacteria, archaea, plants, vertebrates.
-#: Two tokens a frame come on top.
-BASES_PER_TOKEN = 4.9
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,12 @@ class SplitOptions:
     """How to split a pool.
 
     Attributes:
-        geometry: window length and layout.
-        min_length: contigs with fewer bases get no window.
-        duplicate_ids: what to do about an ID that occurs twice in a sample.
-        chunk_tokens: protein tokens of a chunk.
-        min_chunks: chunks there shall be at least.
-        threads: processes that work.
+        geometry: Window length and layout.
+        min_length: Smallest number of bases of a contig that gets windows.
+        duplicate_ids: `error` to refuse an ID that occurs twice in a sample, `suffix` to number the repeats.
+        chunk_tokens: Number of protein tokens of a chunk.
+        min_chunks: Smallest number of chunks.
+        threads: Number of processes.
     """
 
     geometry: Geometry
@@ -76,12 +74,12 @@ class PoolSummary:
     """What a pool holds.
 
     Attributes:
-        contigs, windows, frames, chunks: numbers.
-        statuses: contigs of each status, in the order of `STATUSES`.
-        protein_tokens: exact.
-        nucleotide_tokens: estimated.
-        warnings: what is odd about the input.
-        unusable: samples that were left out.
+        contigs, windows, frames, chunks: Numbers of each.
+        statuses: Number of contigs of each status, in the order of `STATUSES`.
+        protein_tokens: Exact number.
+        nucleotide_tokens: Estimated number.
+        warnings: Oddities of the input that are no errors.
+        unusable: Samples that were left out.
     """
 
     contigs: int
@@ -95,51 +93,44 @@ class PoolSummary:
     unusable: list[Unusable]
 
 
-#: How much longer the second reading takes than the first; for estimates of the time left.
-_SECOND_READING = 2
+#: Duration of the second pass, with that of the first as unit; for estimates of the time left.
+_SECOND_PASS = 2
 
-#: Called with the work done and all work, in bytes of the input of the first reading.
+#: Function that is called with the work done and all work, both in bytes of the input.
 Progress = Callable[[int, int], None]
 
 
 def split_pool(
     samples: Sequence[tuple[str, Path]], directory: Path, options: SplitOptions, progress: Progress
 ) -> PoolSummary:
-    """Split the contigs of `samples` (name and sequence file, `-` for standard input) into `directory`.
+    """Split the contigs of a pool.
 
     Writes contigs.parquet, windows.parquet, chunks/, unusable.tsv and, last, the manifest chunks.tsv. The files depend
     on the input and the options, not on the number of threads. Samples whose file cannot be used stand in unusable.tsv
     and nowhere else.
 
+    Args:
+        samples: Name and sequence file of each sample; `-` is standard input.
+        directory: Folder of the pool.
+        options: How to split.
+        progress: Function to call now and then.
+
     Raises:
         InputError: no file can be used; NothingUsableError where there are several.
-        UsageError: a file changed between the two readings.
+        UsageError: a file changed between the two passes.
         VirnucproError: a worker process died.
     """
-    manifest = directory / "chunks.tsv"
+    manifest = directory / MANIFEST
     # From here on the other files do not belong to an older manifest any more.
     manifest.unlink(missing_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
     copies = [directory / f".input-{number}" for number in range(len(samples))]
-    made = [directory / name for name in ("contigs.parquet", "windows.parquet", "chunks", UNUSABLE, "chunks.tsv")]
-    remove_leftovers(*copies, *made)
+    remove_leftovers(*copies, *(directory / name for name in (CONTIGS, WINDOWS, CHUNKS, UNUSABLE, MANIFEST)))
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(options.threads))
-        # While the processes start: Arrow takes as long to load.
-        from virnucpro_kernels.split.pool_tables import open_contigs
-
-        inputs = [_readable(*sample, copy, exits) for sample, copy in zip(samples, copies, strict=True)]
-        splitter, counts, windows, unusable = _survey_usable(inputs, directory, workers, options, progress)
-        left_out = {found.sample for found in unusable}
-        plan = plan_chunks(_sum(counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
-        with (
-            open_contigs(directory, [name for name, _ in samples if name not in left_out]) as contigs,
-            ChunkFiles(directory / "chunks", len(plan)) as files,
-        ):
-            splitter.share_out(counts, plan, contigs, files)
-            if (contigs.contigs, files.rows) != (windows.contigs, np.diff(plan.borders).tolist()):
-                raise UsageError("an input file changed while it was being read: start again when it is complete")
-        chunks = _describe(plan, files, options.geometry)
+        files = [_readable(*sample, copy, exits) for sample, copy in zip(samples, copies, strict=True)]
+        passes, windows, unusable = _count_usable(files, directory, workers, options, progress)
+        chunks, contigs = _write_chunks(passes, windows, directory, options)
         write_unusable(directory / UNUSABLE, unusable)
         write_manifest(manifest, chunks)
     return PoolSummary(
@@ -150,14 +141,21 @@ def split_pool(
         dict(zip(STATUSES, contigs.statuses.tolist(), strict=True)),
         sum(chunk.protein_tokens for chunk in chunks),
         sum(chunk.nucleotide_tokens for chunk in chunks),
-        splitter.warnings,
+        passes.warnings,
         unusable,
     )
 
 
 @dataclass(frozen=True)
 class _File:
-    """A sample's file: where it can be read, what messages call it, and its stamp before it was read."""
+    """The sequence file of a sample.
+
+    Attributes:
+        sample: Name of the sample.
+        path: File to read.
+        name: Name of the file in messages.
+        stamp: Stamp of the file before it was read.
+    """
 
     sample: str
     path: Path
@@ -166,7 +164,7 @@ class _File:
 
 
 def _readable(sample: str, path: Path, copy: Path, exits: ExitStack) -> _File:
-    """Copy what can be read only once to `copy` for the time being."""
+    """Return the file of a sample; one that can be read only once is copied to `copy` until `exits` is closed."""
     name = "standard input" if str(path) == "-" else str(path)
     before = stamp(path)
     if needs_spooling(path):
@@ -176,42 +174,71 @@ def _readable(sample: str, path: Path, copy: Path, exits: ExitStack) -> _File:
     return _File(sample, path, name, before)
 
 
-def _survey_usable(
+def _count_usable(
     files: Sequence[_File], directory: Path, workers: Workers, options: SplitOptions, progress: Progress
-) -> "tuple[_Splitter, list[FrameCounts], WindowTable, list[Unusable]]":
-    """The first reading, begun anew without each sample that turns out to be unusable."""
-    from virnucpro_kernels.split.pool_tables import open_windows
+) -> "tuple[_Passes, WindowTable, list[Unusable]]":
+    """Run the first pass, and begin it anew without each sample that turns out to be unusable."""
+    from virnucpro_kernels.split.pool_tables import open_windows  # loads Arrow, while the processes start
 
     errors: dict[_File, InputError] = {}
     while len(errors) < len(files):
         left = [file for file in files if file not in errors]
         try:
             inputs = [SampleInput(file.path, duplicate_ids=options.duplicate_ids, name=file.name) for file in left]
-            splitter = _Splitter(inputs, workers, options, progress)
+            passes = _Passes([file.sample for file in left], inputs, workers, options, progress)
             with open_windows(directory) as windows:
-                counts = splitter.survey(windows)
+                passes.count_frames(windows)
         except InputError as error:
-            # Samples that share a file share its faults.
+            # Samples of one file have its problems in common.
             blamed = {file: error for file in left if file.name == error.problems[0].source}
             if len(files) == 1 or not blamed or not is_own_fault(error):
                 raise
             errors |= blamed
             continue
-        return splitter, counts, windows, _unusable(files, errors)
+        return passes, windows, _unusable(files, errors)
     raise NothingUsableError(_unusable(files, errors), dict.fromkeys(errors[file] for file in files))
 
 
 def _unusable(files: Sequence[_File], errors: Mapping[_File, InputError]) -> list[Unusable]:
-    """The files that have errors, in the order of the samples."""
+    """Return the files that have errors, in the order of the samples."""
     return [Unusable(file.sample, *file.stamp, str(errors[file])) for file in files if file in errors]
 
 
-class _Splitter:
-    """The two readings of the inputs."""
+def _write_chunks(
+    passes: "_Passes", windows: "WindowTable", directory: Path, options: SplitOptions
+) -> "tuple[list[Chunk], ContigTable]":
+    """Plan the chunks, run the second pass, and return the rows of the manifest and the table of contigs."""
+    from virnucpro_kernels.split.pool_tables import open_contigs
+
+    plan = plan_chunks(_sum(passes.counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
+    with (
+        open_contigs(directory, passes.samples) as contigs,
+        ChunkFiles(directory / CHUNKS, len(plan)) as files,
+    ):
+        passes.write_frames(plan, contigs, files)
+        if (contigs.contigs, files.rows) != (windows.contigs, np.diff(plan.borders).tolist()):
+            raise UsageError(INPUT_CHANGED)
+    return _describe(plan, files, options.geometry), contigs
+
+
+class _Passes:
+    """The two passes over the inputs.
+
+    Attributes:
+        samples: Names of the samples.
+        counts: Number of frames by length of each block, in the order of the input, after the first pass.
+    """
 
     def __init__(
-        self, inputs: Sequence[SampleInput], workers: Workers, options: SplitOptions, progress: Progress
+        self,
+        samples: Sequence[str],
+        inputs: Sequence[SampleInput],
+        workers: Workers,
+        options: SplitOptions,
+        progress: Progress,
     ) -> None:
+        self.samples = samples
+        self.counts: list[FrameCounts] = []
         self._inputs, self._workers, self._progress = inputs, workers, progress
         self._geometry, self._min_length = options.geometry, options.min_length
         self._bytes_before = np.cumsum([0, *(records.bytes for records in inputs)]).tolist()
@@ -219,59 +246,57 @@ class _Splitter:
 
     @property
     def warnings(self) -> list[Problem]:
-        """What is odd about the inputs, after the first reading."""
+        """Oddities of the inputs, after the first pass."""
         return [warning for records in self._inputs for warning in records.warnings]
 
-    def survey(self, table: "WindowTable") -> list[FrameCounts]:
-        """The first reading. Returns the counts of each block, in order."""
+    def count_frames(self, table: "WindowTable") -> None:
+        """Run the first pass."""
 
-        def tasks() -> Iterator[tuple[tuple[int, int], Block]]:
+        def tasks() -> Iterator[tuple[tuple[int, int], FileBlock]]:
             for number, records in enumerate(self._inputs):
                 for block in records.first_blocks():
                     yield (number, block.position), block
 
-        work = partial(survey, geometry=self._geometry, min_length=self._min_length)
-        counts, closed = [], 0
+        work = partial(count_frames, geometry=self._geometry, min_length=self._min_length)
+        closed = 0
         for (number, position), found in self._workers.map(work, tasks()):
             while closed < number:
                 self._inputs[closed].close()
                 closed += 1
             self._inputs[number].note(found.check)
             table.append(found.check.records, found.windows, found.masks)
-            counts.append(found.counts)
-            self._progress(self._bytes_before[number] + position, (1 + _SECOND_READING) * self._bytes)
+            self.counts.append(found.counts)
+            self._progress(self._bytes_before[number] + position, (1 + _SECOND_PASS) * self._bytes)
         for records in self._inputs[closed:]:
             records.close()
-        return counts
 
-    def share_out(
-        self, counts: Sequence[FrameCounts], plan: ChunkPlan, table: "ContigTable", files: ChunkFiles
-    ) -> None:
-        """The second reading."""
+    def write_frames(self, plan: ChunkPlan, table: "ContigTable", files: ChunkFiles) -> None:
+        """Run the second pass."""
 
         def tasks() -> Iterator[tuple[int, PlacedBlock]]:
             first_row = 0
-            next_place = np.concatenate([[0], np.cumsum(_sum(counts))])
+            # For each length, the place of the next frame of that length in the order of all frames by length and row.
+            next_place = np.concatenate([[0], np.cumsum(_sum(self.counts))])
             blocks = (
                 (number, block) for number, records in enumerate(self._inputs) for block in records.second_blocks()
             )
-            for (number, block), count in zip(blocks, counts, strict=False):
+            for (number, block), count in zip(blocks, self.counts, strict=False):
                 yield number, PlacedBlock(block, first_row, count, next_place[count.residues])
                 next_place[count.residues] += count.frames
                 first_row += int(count.frames.sum())
 
         contigs = sum(records.records for records in self._inputs)
-        work = partial(share_out, borders=plan.borders, geometry=self._geometry, min_length=self._min_length)
-        for number, (lines, shares) in self._workers.map(work, tasks()):
+        work = partial(extract_frames, borders=plan.borders, geometry=self._geometry, min_length=self._min_length)
+        for number, (lines, pieces) in self._workers.map(work, tasks()):
             table.append(number, lines)
-            for share in shares:
-                files.append(share)
-            done = _SECOND_READING * self._bytes * table.contigs // contigs
-            self._progress(self._bytes + done, (1 + _SECOND_READING) * self._bytes)
+            for piece in pieces:
+                files.append(piece)
+            done = _SECOND_PASS * self._bytes * table.contigs // contigs
+            self._progress(self._bytes + done, (1 + _SECOND_PASS) * self._bytes)
 
 
 def _sum(counts: Sequence[FrameCounts]) -> Int64s:
-    """int64 (longest + 1,): frames of each length of the protein, in all."""
+    """Return the number of all frames of each length of the protein, int64 (longest + 1,)."""
     longest = max((int(count.residues[-1]) for count in counts if len(count.residues)), default=0)
     total = np.zeros(longest + 1, np.int64)
     for count in counts:
@@ -280,13 +305,14 @@ def _sum(counts: Sequence[FrameCounts]) -> Int64s:
 
 
 def _describe(plan: ChunkPlan, files: ChunkFiles, geometry: Geometry) -> list[Chunk]:
-    """The manifest's lines."""
+    """Return the rows of the manifest."""
     return [
         Chunk(
             chunk=files.names[number],
             rows=files.rows[number],
             protein_tokens=int(plan.tokens[number]),
-            nucleotide_tokens=round(files.bases[number] / BASES_PER_TOKEN) + 2 * files.rows[number],
+            nucleotide_tokens=round(files.bases[number] / BASES_PER_NUCLEOTIDE_TOKEN)
+            + SPECIAL_TOKENS * files.rows[number],
             min_residues=int(plan.min_residues[number]),
             max_residues=int(plan.max_residues[number]),
             nucleotide_sha256=files.checksums(number)[0],

@@ -17,10 +17,10 @@ class Windows:
     """Windows of many contigs, in the order of the contigs and of their starts.
 
     Attributes:
-        contig: int64 (w,), index of the contig.
-        number: int64 (w,), rank of the window in its contig, from 0.
-        start: int64 (w,), first base, 0-based, in the contig.
-        end: int64 (w,), the base after the last.
+        contig: Index of the contig, int64 (w,).
+        number: Rank of the window in its contig, from 0, int64 (w,).
+        start: First base in the contig, 0-based, int64 (w,).
+        end: Base after the last, int64 (w,).
     """
 
     contig: Int64s
@@ -33,15 +33,24 @@ class Windows:
 
 
 def place_windows(lengths: npt.ArrayLike, window_length: int, layout: Layout) -> Windows:
-    """Lay windows over contigs of `lengths` (bases; a contig of length 0 gets none).
+    """Lay windows over contigs.
 
-    Both layouts cut a contig of n bases into k = ceil(n / window_length) windows without a gap; a contig that fits into
-    one window is that window.
+    Both layouts cover a contig of n bases with k = ceil(n / window_length) windows without a gap; a contig that fits
+    into one window is that window.
 
-    `original` has k * window_length - n bases of overlap to share out. Each window begins floor(overlap / k) bases
-    before the end of the last one, and the first (overlap mod k) + floor(overlap / k) of these steps one base more. As
-    there are only k - 1 steps, some overlap may be left over; then the last window is short (501: 0-500 and 250-501).
+    `original` has k * window_length - n bases of overlap to distribute. Each window begins floor(overlap / k) bases
+    before the end of the previous one, and the first (overlap mod k) + floor(overlap / k) windows after the first one
+    begin one base earlier still. Only k - 1 windows follow another, so some overlap may remain; then the last window is
+    short. Example: 501 bases and windows of 500 have k = 2 and an overlap of 499; the windows are 0-500 and 250-501.
     `even` puts the last window at the end of the contig at full length, the others at equal distances, rounded down.
+
+    Args:
+        lengths: Number of bases of each contig; a contig of length 0 gets no window.
+        window_length: Bases of a window.
+        layout: `original` or `even`.
+
+    Raises:
+        ValueError: the window length is less than 1, or the layout is neither of these.
     """
     if window_length < 1:
         raise ValueError(f"window length {window_length}: must be at least 1")
@@ -61,13 +70,13 @@ def place_windows(lengths: npt.ArrayLike, window_length: int, layout: Layout) ->
 
 
 def window_starts(length: int, window_length: int, layout: Layout = "original") -> Int64s:
-    """int64 (k,), starts of the windows of one contig; see `place_windows`."""
+    """Return the starts of the windows of one contig, int64 (k,); see `place_windows`."""
     return place_windows([length], window_length, layout).start
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How contigs are cut into windows. Its text, as in `500-original`, names the work of a pool."""
+    """Window length and layout. Its text, as in `500-original`, is a part of the paths of a pool."""
 
     window_length: int
     layout: Layout = "original"

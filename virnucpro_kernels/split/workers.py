@@ -1,100 +1,40 @@
-"""Work shared out over processes, its results in order.
+"""Work spread over processes, its results in the order of the tasks: the standard library's executor, bounded."""
 
-Each process is at one end of a socket. What passes through is a few megabytes a task, which the queues of the standard
-library's pools move at several times the cost; and a socket ends when the process at its other end does, however that
-dies. Large data are best in arrays, which are not copied on the way. The pools' way to start a process would also have
-each load the whole command line first.
-"""
-
+import multiprocessing
 import os
-import pickle
 import signal
-import socket
-import subprocess
-import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.sequences.arrays import Uint8s
 
-#: Tasks that are under way for each process: enough that none waits for work, few enough for their memory.
+#: Tasks under way for each process: enough that no process waits for work, few enough for the memory they need.
 _TASKS_PER_PROCESS = 3
 
-#: A process is one thread: numpy's linear algebra starts more, which wait for work in a busy loop.
-_ALONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+#: Settings of the environment in which the processes start and of the tracker of their semaphores. numpy's linear
+#: algebra must not start threads, which wait for work in a busy loop. Where this process is killed, the tracker removes
+#: the semaphores; its warning about that would be the last line of the log, and hide the line that says more.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONWARNINGS": "ignore:resource_tracker",
+}
 
 Context = TypeVar("Context")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def _send(peer: socket.socket, message: object) -> None:
-    """Send a pickle. Arrays in it follow as they lie in memory, uncopied."""
-    arrays: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
-    parts = [memoryview(data), *(array.raw() for array in arrays)]
-    sizes = np.array([len(parts), *map(len, parts)], np.int64)
-    peer.sendall(sizes.data)
-    for part in parts:
-        peer.sendall(part)
-
-
-def _receive(peer: socket.socket) -> Any:
-    """Return the next message; EOFError where the process at the other end is gone."""
-    [count] = _read(peer, 8).view(np.int64)
-    data, *arrays = [_read(peer, size) for size in _read(peer, 8 * count).view(np.int64)]
-    return pickle.loads(data.data, buffers=arrays)
-
-
-def _read(peer: socket.socket, count: int) -> Uint8s:
-    bytes_read = np.empty(count, np.uint8)
-    view = bytes_read.data
-    while view:
-        got = peer.recv_into(view, 0, socket.MSG_WAITALL)
-        if not got:
-            raise EOFError
-        view = view[got:]
-    return bytes_read
-
-
-def _keep_freed_memory() -> None:
-    """Have the allocator of glibc keep what is freed for the next task; to ask the system again each time costs 12 %.
-
-    It returns large blocks at once, until one of nearly 32 MB was freed: then it knows better
-    (`man mallopt`, M_MMAP_THRESHOLD). Other allocators are not impressed.
-    """
-    np.empty((1 << 25) - (1 << 16), np.uint8)
-
-
-#: What a process runs; its arguments are a socket's number, and where modules are found.
-_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from virnucpro_kernels.split import workers; workers.serve()"
-
-
-def serve() -> None:
-    """Work until the parent closes its end or dies."""
-    _keep_freed_memory()
-    peer = socket.socket(fileno=int(sys.argv[1]))
-    try:
-        while True:
-            function, task = _receive(peer)
-            try:
-                answer: tuple[Any, Exception | None] = (function(task), None)
-            except Exception as error:
-                answer = (None, error)
-            _send(peer, answer)
-    except (EOFError, ConnectionError):
-        return
-
-
 class Workers:
-    """`processes` processes that work while this one hands out and takes in; with 1, it does everything itself.
+    """A pool of `processes` processes; with 1, this process does the work itself.
 
     A context manager. Functions, tasks, results and errors must be picklable, and functions not of the main module.
     """
@@ -103,75 +43,85 @@ class Workers:
         if processes < 1:
             raise ValueError(f"{processes} processes: at least 1 is needed")
         self._number = processes
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._sockets: list[socket.socket] = []
-        self._idle: SimpleQueue[socket.socket] = SimpleQueue()
-        self._threads = ThreadPoolExecutor(processes)
 
     def __enter__(self) -> Self:
         _keep_freed_memory()
-        # An interrupt is this process's to handle: the others inherit that they get none.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            for _ in range(self._number if self._number > 1 else 0):
-                self._start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if self._number > 1:
+            self._start()
         return self
 
     def _start(self) -> None:
-        here, there = socket.socketpair()
-        with there:
-            number = there.fileno()
-            command = [sys.executable, "-c", _PROGRAM, str(number), *sys.path]
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number], env=os.environ | _ALONE)
-        self._processes.append(process)
-        self._sockets.append(here)
-        self._idle.put(here)
+        earlier = dict(os.environ)
+        os.environ.update(_ENVIRONMENT)
+        try:
+            # `spawn`: a copy by `fork` of a process with threads may hang.
+            self._executor = ProcessPoolExecutor(
+                self._number, multiprocessing.get_context("spawn"), initializer=_set_up_worker
+            )
+            # A terminal sends its interrupt to all processes, but only this one handles it: a process inherits the
+            # signals that are blocked when it starts, and it starts when the first task for it is submitted.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                for _ in range(self._number):
+                    self._executor.submit(int)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        finally:
+            os.environ.clear()
+            os.environ.update(earlier)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._threads.shutdown(cancel_futures=True)
-        for peer in self._sockets:
-            peer.close()
-        for process in self._processes:
-            process.wait()
+        if self._number > 1:
+            self._executor.shutdown(cancel_futures=True)
 
     def map(
         self, function: Callable[[Task], Result], tasks: Iterable[tuple[Context, Task]]
     ) -> Iterator[tuple[Context, Result]]:
         """Yield the context and `function(task)` of each of `tasks`, in their order.
 
-        Tasks are taken as they are needed, so that memory holds a few of them a process at a time. A context stays in
-        this process.
+        Tasks are taken as they are needed, so that memory holds a few of them for each process. A context stays in this
+        process.
 
         Raises:
-            VirnucproError: a process died.
+            VirnucproError: a worker process died.
         """
         if self._number == 1:
             yield from ((context, function(task)) for context, task in tasks)
             return
         pending: deque[tuple[Context, Future[Result]]] = deque()
-        for context, task in tasks:
-            pending.append((context, self._threads.submit(self._call, function, task)))
-            if len(pending) >= _TASKS_PER_PROCESS * self._number:
+        try:
+            for context, task in tasks:
+                pending.append((context, self._executor.submit(function, task)))
+                if len(pending) >= _TASKS_PER_PROCESS * self._number:
+                    context, future = pending.popleft()
+                    yield context, future.result()
+            while pending:
                 context, future = pending.popleft()
                 yield context, future.result()
-        for context, future in pending:
-            yield context, future.result()
-
-    def _call(self, function: Callable[[Task], Result], task: Task) -> Result:
-        peer = self._idle.get()
-        try:
-            _send(peer, (function, task))
-            result, error = _receive(peer)
-        except (EOFError, ConnectionError) as lost:
+        except BrokenProcessPool as error:
             raise VirnucproError(
                 "a worker process was killed, perhaps for lack of memory: use fewer threads or more memory"
-            ) from lost
-        finally:
-            self._idle.put(peer)
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+            ) from error
+
+
+def _set_up_worker() -> None:
+    _keep_freed_memory()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """End this process when its parent ends, which may be killed: the executor's processes would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def _keep_freed_memory() -> None:
+    """Have the allocator of glibc keep freed memory for the next task; to ask the system again each time costs 12 %.
+
+    The allocator returns large blocks to the system until a block of nearly 32 MB is freed: that raises its threshold
+    (`man mallopt`, M_MMAP_THRESHOLD). Other allocators ignore it.
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)

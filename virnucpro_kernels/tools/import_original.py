@@ -19,9 +19,10 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
+from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Kind, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRun, Provenance
 from virnucpro_kernels.run.config import default, read_config, write_config
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
@@ -32,9 +33,9 @@ from virnucpro_kernels.weights.registry import Model, find_model
 
 PRECISION = "original"
 #: Encoders that the original always uses, and the names of its files of vectors and frames.
-_ENCODERS: Mapping[Kind, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
-_VECTORS: Mapping[Kind, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
-_FRAMES: Mapping[Kind, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
+_ENCODERS: Mapping[Alphabet, str] = {"nucleotide": "dnabert-s", "protein": "esm2-3b"}
+_VECTORS: Mapping[Alphabet, str] = {"nucleotide": "output_*_DNABERT_S.pt", "protein": "output_*_ESM.pt"}
+_FRAMES: Mapping[Alphabet, str] = {"nucleotide": "_identified_nucleotide.fa", "protein": "_identified_protein.faa"}
 _ROWS_AT_ONCE = 1024
 
 
@@ -179,16 +180,16 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
         threads,
     )
     split_pool([(sample.name, run.input)], pool, options, lambda *_: None)
-    chunks = read_manifest(pool / "chunks.tsv")
+    chunks = read_manifest(pool / MANIFEST)
     places = _Places(pool, chunks)
     embeddings = pool / model.encoders_id(PRECISION)
-    widths: dict[Kind, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
-    for kind, width in widths.items():
-        places.check_frames(run, kind)
-        with _gathered(run, kind, width, places, pool) as vectors:
+    widths: dict[Alphabet, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
+    for alphabet, width in widths.items():
+        places.check_frames(run, alphabet)
+        with _gathered(run, alphabet, width, places, pool) as vectors:
             for chunk, place in zip(chunks, places.of_chunk, strict=True):
-                path = embeddings / f"{chunk.chunk}.{kind}.h5"
-                _write(path, places.rows[place], vectors[place], _provenance(pool.name, chunk, kind, width))
+                path = embeddings / f"{chunk.chunk}.{alphabet}.h5"
+                _write(path, places.rows[place], vectors[place], _provenance(pool.name, chunk, alphabet, width))
     for chunk in chunks:
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
         with Job(embeddings / f"{chunk.chunk}.embed.json", "embed", facts) as job:
@@ -207,9 +208,9 @@ class _Places:
     def __init__(self, pool: Path, chunks: list[Chunk]) -> None:
         self._place: dict[str, int] = {}
         self.of_chunk: list[slice] = []
-        rows, digests = [np.empty(0, np.int64)], {kind: [np.empty(0, np.uint64)] for kind in _ENCODERS}
+        rows, digests = [np.empty(0, np.int64)], {alphabet: [np.empty(0, np.uint64)] for alphabet in _ENCODERS}
         for chunk in chunks:
-            frames = read_frames(*check_fasta(pool / "chunks.tsv", chunk))
+            frames = read_frames(*check_fasta(pool / MANIFEST, chunk))
             first = len(self._place)
             self._place |= {name: first + index for index, name in enumerate(frames.ids)}
             self.of_chunk.append(slice(first, first + len(frames)))
@@ -217,7 +218,7 @@ class _Places:
             digests["nucleotide"].append(_digests(frames.nucleotides))
             digests["protein"].append(_digests(frames.proteins))
         self.rows = np.concatenate(rows)
-        self._digests = {kind: np.concatenate(parts) for kind, parts in digests.items()}
+        self._digests = {alphabet: np.concatenate(parts) for alphabet, parts in digests.items()}
 
     def find(self, path: Path, ids: list[str]) -> Int64s:
         """Return the places (m,) of the frames that a file names.
@@ -236,13 +237,13 @@ class _Places:
             raise DamagedFileError(f"{path}: {ids[repeated]} is in it twice")
         return places
 
-    def check_frames(self, run: OriginalRun, kind: Kind) -> None:
+    def check_frames(self, run: OriginalRun, alphabet: Alphabet) -> None:
         """Compare the frames that the original wrote with those of the input.
 
         Raises:
             DamagedFileError: the frames are not the same.
         """
-        path = run.directory / f"{run.name}{_FRAMES[kind]}"
+        path = run.directory / f"{run.name}{_FRAMES[alphabet]}"
         if not path.exists():
             raise DamagedFileError(f"{path}: missing; without it the vectors cannot be told to be of this input")
         lines = path.read_bytes().split(b"\n")
@@ -251,7 +252,7 @@ class _Places:
         sequences = SequenceArray.from_list(lines[1::2][: len(ids)])
         if len(ids) != len(self._place) or len(sequences) != len(ids):
             raise DamagedFileError(f"{path}: {len(ids):,} frames, but the input has {len(self._place):,}")
-        same = self._digests[kind][places] == _digests(sequences)
+        same = self._digests[alphabet][places] == _digests(sequences)
         if not same.all():
             raise DamagedFileError(f"{path}: {ids[int(np.argmin(same))]} has another sequence than in the input")
 
@@ -267,23 +268,23 @@ def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
 
 @contextmanager
 def _gathered(
-    run: OriginalRun, kind: Kind, width: int, places: _Places, scratch: Path
+    run: OriginalRun, alphabet: Alphabet, width: int, places: _Places, scratch: Path
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the vectors (n, width) of all frames in the order of their places, in a temporary file in `scratch`.
 
     Raises:
         DamagedFileError: a file is damaged, has vectors of another width, or not all frames have a vector.
     """
-    folder = run.directory / f"{run.name}_{kind}"
+    folder = run.directory / f"{run.name}_{alphabet}"
     count = len(places.rows)
     with tempfile.TemporaryFile(dir=scratch) as file:
         vectors = np.memmap(file, np.float32, "w+", shape=(max(count, 1), width))[:count]
         missing = np.ones(count, bool)
-        for path in sorted(folder.glob(_VECTORS[kind])):
+        for path in sorted(folder.glob(_VECTORS[alphabet])):
             content = read_original_embeddings(path)
-            if content.kind != kind or (len(content.ids) and content.vectors.shape[1] != width):
+            if content.kind != alphabet or (len(content.ids) and content.vectors.shape[1] != width):
                 raise DamagedFileError(
-                    f"{path}: {content.kind} vectors of {content.vectors.shape[1]} values; the model takes {kind}"
+                    f"{path}: {content.kind} vectors of {content.vectors.shape[1]} values; the model takes {alphabet}"
                     f" vectors of {width}"
                 )
             found = places.find(path, content.ids)
@@ -300,11 +301,11 @@ def _gathered(
         yield vectors
 
 
-def _provenance(pool: str, chunk: Chunk, kind: Kind, width: int) -> Provenance:
-    tokenizer = UNRECORDED if kind == "nucleotide" else ""
-    run = EncoderRun(_ENCODERS[kind], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
+def _provenance(pool: str, chunk: Chunk, alphabet: Alphabet, width: int) -> Provenance:
+    tokenizer = UNRECORDED if alphabet == "nucleotide" else ""
+    run = EncoderRun(_ENCODERS[alphabet], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
-    return replace(base, nucleotide=run) if kind == "nucleotide" else replace(base, protein=run)
+    return replace(base, nucleotide=run) if alphabet == "nucleotide" else replace(base, protein=run)
 
 
 def _write(path: Path, rows: Rows, vectors: npt.NDArray[np.float32], provenance: Provenance) -> None:

@@ -11,14 +11,14 @@ from typing import Literal
 import pandas as pd
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, ORIGINAL_FRAMES, ORIGINAL_WINDOWS, WINDOW_TABLE
 from virnucpro_kernels.score.tables import NOT_AVAILABLE
 
 #: What the rows of a table stand for, and the files that hold them, ours first: it says more than the original's.
 LEVELS = {
-    "frames": ("frames.tsv.gz", FRAME_FILE),
-    "windows": ("windows.tsv", WINDOW_FILE),
-    "contigs": ("contigs.tsv",),
+    "frames": (FRAME_TABLE, ORIGINAL_FRAMES),
+    "windows": (WINDOW_TABLE, ORIGINAL_WINDOWS),
+    "contigs": (CONTIG_TABLE,),
 }
 
 _LABELS = {"others": "host", "virus": "viral", "False": "host", "True": "viral"}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
+from virnucpro_kernels.pool.file_names import CHUNKS
 from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
 
@@ -52,7 +53,7 @@ class StoredVectors:
 
     def names(self) -> list[str] | None:
         """Return the frames' IDs from the FASTA file of the chunk two folders up; None where there is none."""
-        chunks = self.path.resolve().parent.parent / "chunks"
+        chunks = self.path.resolve().parent.parent / CHUNKS
         fna, faa = (chunks / f"{self.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
         if not (fna.exists() and faa.exists()):
             return None

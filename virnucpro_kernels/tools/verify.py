@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
-from virnucpro_kernels.pool.manifest import GATHERED, Chunk, read_manifest
+from virnucpro_kernels.pool.file_names import CHUNKS, CONTIGS, GATHERED, MANIFEST, RUN_RECORD, UNUSABLE, WINDOWS
+from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.scores import ChunkScores
-from virnucpro_kernels.pool.unusable import UNUSABLE, read_unusable
+from virnucpro_kernels.pool.unusable import read_unusable
 from virnucpro_kernels.run.pools import POOLS, read_pools
 
 _ALL_ROWS = 2**62
@@ -75,13 +76,13 @@ def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
         yield from _check_pool(folder, quick)
-    for record in sorted(directory.glob("results/*/run.json")):
+    for record in sorted(directory.glob(f"results/*/{RUN_RECORD}")):
         yield from _check_results(record, quick)
 
 
 def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     """Check the files of a pool; without the manifest, `split` makes all of its files again."""
-    manifest = folder / "chunks.tsv"
+    manifest = folder / MANIFEST
     if not manifest.exists():
         return
     samples = tuple(_records_of_pool(folder))
@@ -90,13 +91,13 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     if listed.problem:
         return
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
-    for table in (folder / "contigs.parquet", folder / "windows.parquet"):
+    for table in (folder / CONTIGS, folder / WINDOWS):
         yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
     yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, (manifest, *samples))
     for name, chunk in chunks.items():
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
-            yield _checked(folder / "chunks" / f"{name}{suffix}", check, (manifest, *samples))
+            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, (manifest, *samples))
     for path in sorted(folder.glob("*/*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
     for path in sorted(folder.glob("*/*/*.parquet")):
@@ -127,7 +128,7 @@ def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Ite
 def _records_of_pool(folder: Path) -> Iterator[Path]:
     """Yield the records of the samples whose results come from a pool."""
     pool = folder.relative_to(folder.parents[2])
-    for record in sorted(folder.parents[2].glob("results/*/run.json")):
+    for record in sorted(folder.parents[2].glob(f"results/*/{RUN_RECORD}")):
         try:
             directory = json.loads(record.read_text(encoding="utf-8"))["pool"]["directory"]
         except (ValueError, KeyError, TypeError):

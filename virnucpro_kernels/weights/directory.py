@@ -1,4 +1,4 @@
-"""Writing a model directory from tensors: whole, or not there at all."""
+"""Writing of a model directory from tensors: it appears when it is complete."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the content of a file came from: in words, and the checksum of what it was made of (or nothing)."""
+    """Origin of a file's content: in words, and the checksum of its source, empty where there is none."""
 
     source: str
     source_sha256: str = ""
@@ -44,7 +44,7 @@ class NewEncoder:
 
 @dataclass(frozen=True)
 class PresentEncoder:
-    """An encoder that another model directory has: its file is linked, so that 6 GB are not there twice."""
+    """An encoder that another model directory has: its file is linked, so that 6 GB are not stored twice."""
 
     model: Model
     info: EncoderInfo
@@ -66,7 +66,7 @@ class NewClassifier:
 
 @dataclass(frozen=True)
 class Description:
-    """What `model.toml` says of the model as a whole; see `registry.Model`."""
+    """Description of the model as a whole for `model.toml`; see `registry.Model`."""
 
     name: str
     window_length: int
@@ -97,8 +97,8 @@ def write_model_directory(
     """Write the files and `model.toml` into a hidden directory beside `directory`, and rename that at the end.
 
     Raises:
-        UsageError: `directory` is there already, or the parts do not fit each other.
-        DamagedFileError: tensors that do not make up their model, or are not finite.
+        UsageError: `directory` exists already, or encoders, tokenizer and classifier do not belong together.
+        DamagedFileError: tensors are missing, too many, of a wrong shape or not finite.
     """
     if directory.exists():
         raise UsageError(f"{directory} is there already; remove it, or choose another name")

@@ -15,17 +15,17 @@ from virnucpro_kernels.weights.registry import Model
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_SECONDS = 60
-pooch.get_logger().setLevel(logging.WARNING)  # what is downloaded and checked is said here
+pooch.get_logger().setLevel(logging.WARNING)  # this module logs downloads itself
 
 
 def fetch_model(recipe: Recipe, models_dir: Path, *, keep_downloads: bool = False) -> Model:
-    """Download what `recipe` names and make the model of it.
+    """Download the files that `recipe` names and import the model from them.
 
-    An encoder that another model in `models_dir` has is not downloaded again. Downloads lie in `models_dir`/.downloads
-    until the model is complete; a file that is there and right is not downloaded again after an interruption.
+    An encoder that another model in `models_dir` has is not downloaded again. Downloads stay in `models_dir`/.downloads
+    until the model is complete; after an interruption, a file that is whole is not downloaded again.
 
     Raises:
-        UsageError: the model is there already.
+        UsageError: the model exists already.
         DamagedFileError: a download is not the published file.
         VirnucproError: a file cannot be downloaded, or the disk is too small.
     """
@@ -56,11 +56,11 @@ def fetch_model(recipe: Recipe, models_dir: Path, *, keep_downloads: bool = Fals
 
 
 def download(file: PublishedFile, directory: Path) -> Path:
-    """Return `directory`/name of the published file, downloaded unless it is there and right.
+    """Return `directory`/name of the published file, downloaded unless it is there already.
 
     Raises:
-        DamagedFileError: what came is not the published file; nothing is left of it.
-        VirnucproError: it cannot be downloaded.
+        DamagedFileError: the downloaded file is not the published one; it is removed.
+        VirnucproError: the file cannot be downloaded.
     """
     path = directory / file.name
     if path.is_file() and _is(file, path):

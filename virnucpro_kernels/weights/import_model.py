@@ -1,7 +1,7 @@
-"""Importing a model from local copies of published files: each is checked before it is believed."""
+"""Import of a model from local copies of published files, each of which is checked before it is used."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ _ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-65
 
 @dataclass(frozen=True)
 class _Source:
-    """Files that one part is made of, and the published file that they are a true copy of, if that is known."""
+    """Files of an encoder or the classifier, and the published file of which they are a true copy, if it is known."""
 
     path: Path
     sha256: str
@@ -53,21 +53,18 @@ def import_model(
     """Make `models_dir`/`name` from original files.
 
     Args:
-        name: of the new model; letters, digits, `.`, `_` and `-`.
-        window_length: bp that the classifier was trained on.
+        name: Name of the new model; letters, digits, `.`, `_` and `-`.
+        window_length: Length in bp of the windows that the classifier was trained on.
         protein: ESM-2 as fair-esm's `.pt`, as a directory in Hugging Face format, or `protein.safetensors` of a model.
-        nucleotide: directory of DNABERT-S or DNABERT-2 with `tokenizer.json`, or `nucleotide.safetensors` of a model.
-        classifier: `500_model.pth` or the like.
-        models_dir: where models lie.
+        nucleotide: Directory of DNABERT-S or DNABERT-2 with `tokenizer.json`, or `nucleotide.safetensors` of a model.
+        classifier: File of the classifier, as `500_model.pth`.
+        models_dir: Folder of the models.
 
     Raises:
-        UsageError: something is missing, the name is taken, or the parts do not belong together.
-        DamagedFileError: a file is damaged, unsafe or something else.
+        UsageError: a file is missing, the name is taken, or encoders and classifier do not belong together.
+        DamagedFileError: a file is damaged, unsafe or of another kind.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
-    if (models_dir / name).exists():
-        raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+    _check_name(name, models_dir)
     sources = {
         "classifier": _source(classifier, [classifier]),
         "nucleotide": _source(nucleotide, _files_of_encoder(nucleotide)),
@@ -81,17 +78,9 @@ def import_model(
         raise UsageError(f"{tokenizer}: missing; download it with the other files of the nucleotide encoder")
 
     config, tensors = read_classifier(classifier)
-    description = Description(
-        name=name,
-        window_length=window_length,
-        purpose="work",
-        source="; ".join(f"{part}: {source.origin.source}" for part, source in sources.items()),
-        licence="; ".join(f"{part}: {source.licence}" for part, source in sources.items()),
-        notes="; ".join(f"{part}: {source.verdict}" for part, source in sources.items()),
-    )
     return write_model_directory(
         models_dir / name,
-        description,
+        _describe(name, window_length, sources),
         nucleotide=_encoder(sources["nucleotide"], "dnabert", read_dnabert, models_dir),
         tokenizer=tokenizer,
         tokenizer_origin=_source(tokenizer, [tokenizer]).origin,
@@ -100,8 +89,26 @@ def import_model(
     )
 
 
+def _check_name(name: str, models_dir: Path) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
+    if (models_dir / name).exists():
+        raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+
+
+def _describe(name: str, window_length: int, sources: Mapping[str, _Source]) -> Description:
+    return Description(
+        name=name,
+        window_length=window_length,
+        purpose="work",
+        source="; ".join(f"{part}: {source.origin.source}" for part, source in sources.items()),
+        licence="; ".join(f"{part}: {source.licence}" for part, source in sources.items()),
+        notes="; ".join(f"{part}: {source.verdict}" for part, source in sources.items()),
+    )
+
+
 def _files_of_encoder(path: Path) -> list[Path]:
-    """Everything that decides the tensors: a directory's configuration is part of it."""
+    """All files that decide the tensors, a directory's configuration among them."""
     return [*weight_files(path), *([path / "config.json"] if (path / "config.json").is_file() else [])]
 
 
@@ -134,7 +141,7 @@ def _encoder(
 
 
 def find_encoder(source_sha256: str, architecture: str, models_dir: Path) -> PresentEncoder | None:
-    """Return the encoder of a model in `models_dir` that has this checksum, or was made of what has it."""
+    """Return the encoder of a model in `models_dir` whose file, or whose source, has this checksum."""
     for model in complete_models(models_dir):
         for info in (model.nucleotide, model.protein):
             if info.architecture == architecture and source_sha256 in {info.source_sha256, info.sha256}:

@@ -29,10 +29,10 @@ def load_protein_encoder(
     """Load the protein encoder, for inference.
 
     Args:
-        model: as `registry.find_model` returns it.
-        device: where the weights go.
-        dtype: of weights and activations; rotary tables and summed biases stay fp32.
-        attention: backend, see `ops.dispatch`.
+        model: Model, as `registry.find_model` returns it.
+        device: Device to load the weights to.
+        dtype: Type of weights and activations; rotary tables and summed biases stay fp32.
+        attention: Backend, see `ops.dispatch`.
 
     Raises:
         DamagedFileError: the file is not the one that `model.toml` describes.
@@ -97,16 +97,16 @@ def _fill(module: _Module, path: Path, device: torch.device | str, dtype: torch.
 def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
     """Return the path of a file of the model after checking it against `model.toml`.
 
-    Size and checksum must be right. The checksum of a large file is taken anew only if no earlier check of the same
-    size and time of change is on record in the directory; where no record can be written, it is taken every time.
+    Size and checksum must be right. The checksum of a large file is computed again only if the directory has no record
+    of an earlier check of the same size and time of change; where no record can be written, it is computed every time.
 
     Args:
-        model: the model.
-        info: which of its files.
-        anew: take the checksum whatever is on record.
+        model: Model that has the file.
+        info: Description of the file.
+        anew: Whether to compute the checksum whatever is on record.
 
     Raises:
-        DamagedFileError: the file is missing, or another.
+        DamagedFileError: the file is missing, or is not the one described.
     """
     path = model.path(info)
     try:
@@ -124,7 +124,7 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
 
 
 def verify(model: Model) -> list[str]:
-    """Check every file anew, whatever is on record; return what is wrong."""
+    """Check every file anew, whatever is on record; return the problems, in words."""
     problems = []
     for info in model.files:
         try:
@@ -135,7 +135,7 @@ def verify(model: Model) -> list[str]:
 
 
 def note_checked(path: Path, info: FileInfo) -> None:
-    """Put on record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
+    """Record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
     if info.bytes <= _ALWAYS_HASHED_BYTES:
         return
     try:

@@ -1,4 +1,4 @@
-"""The published files that the released models are made of: where they lie and how a true copy is recognised."""
+"""The published files from which the released models are made: addresses, and checksums that tell a true copy."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ class PublishedFile:
     """A file that somebody published.
 
     Attributes:
-        url: where; its last part is the file's name.
-        digest: `sha256:` and the checksum, or `git:` and the id that git gives the content.
-        what: for people.
-        licence: of the weights in it.
-        encoder: name of the encoder it holds, if it holds one.
-        window_length: of the classifier it holds, if it holds one.
-        megabytes: size, to say before a download.
+        url: Address; its last component is the file's name.
+        digest: `sha256:` and the checksum, or `git:` and the ID that git gives the content.
+        what: Description for people.
+        licence: Licence of the weights.
+        encoder: Name of the encoder in the file, if there is one.
+        window_length: Window length in bp of the classifier in the file, if there is one.
+        megabytes: Size, to show before a download.
     """
 
     url: str
@@ -39,7 +39,7 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A released model and the published files it is made of."""
+    """A released model and the published files from which it is made."""
 
     name: str
     window_length: int
@@ -118,7 +118,7 @@ PUBLISHED = (ESM2_3B, *DNABERT_S, *CLASSIFIERS)
 
 
 def digests(path: Path) -> tuple[str, str]:
-    """Hexadecimal SHA-256 of a file and the id that git gives its content (`git hash-object`), in one reading."""
+    """Return a file's hexadecimal SHA-256 and the ID that git gives its content (`git hash-object`), read once."""
     sha256 = hashlib.sha256()
     git = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
@@ -134,7 +134,7 @@ def recognise(sha256: str, git: str) -> PublishedFile | None:
 
 
 def joint_sha256(files: Mapping[str, str]) -> str:
-    """One checksum for the files of a source, given the SHA-256 by name: that of `sha256sum`'s output for several."""
+    """Return one checksum for files, given the SHA-256 of each by name: for several, that of `sha256sum`'s output."""
     if len(files) == 1:
         return next(iter(files.values()))
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))

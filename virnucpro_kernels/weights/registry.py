@@ -1,7 +1,7 @@
-"""The models at hand: what `model.toml` says of each, and how one is found by name or path. Standard library only.
+"""Models on this machine: the content of each `model.toml`, and finding one by name or path. Standard library only.
 
-A model directory is self-contained: `model.toml`, written last, and the files it names beside it. What is in the files
-is the business of `weights.py`.
+A model directory is self-contained: `model.toml`, written last, and the files it names beside it. `load.py` reads those
+files.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ BUILTIN_DIRECTORY = Path(__file__).parents[1] / "data" / "models"
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file of a model directory: its name there, hexadecimal SHA-256, size, and where its content came from."""
+    """A file of a model directory: its name there, hexadecimal SHA-256, size, and the origin of its content."""
 
     file: str
     sha256: str
@@ -64,11 +64,13 @@ class Model:
     """Everything that decides a score: window length, both encoders, the tokenizer and the classifier.
 
     Attributes:
-        name: as the user knows it.
-        directory: where its files lie.
-        window_length: bp of the windows that the classifier was trained on.
+        name: Name by which the user chooses it.
+        directory: Directory of its files.
+        window_length: Length in bp of the windows that the classifier was trained on.
         purpose: `work`, or `trial` for a model that is for trying out; every output says so.
-        source, licence, notes: for people.
+        source: Origin of the weights, for people.
+        licence: Licence of the weights.
+        notes: Remarks for people.
     """
 
     name: str
@@ -89,21 +91,21 @@ class Model:
         return self.nucleotide, self.tokenizer, self.protein, self.classifier
 
     def path(self, info: FileInfo) -> Path:
-        """Where a file of the model lies."""
+        """Path of a file of the model."""
         return self.directory / info.file
 
     def encoders_id(self, precision: str) -> str:
-        """Name of what decides the embeddings, for a path: both encoders, precision, eight digits of the checksums."""
+        """Name of all that decides the embeddings, for a path: encoders, precision, eight digits of the checksums."""
         parts = (self.nucleotide.sha256, self.tokenizer.sha256, self.protein.sha256)
         return f"{self.nucleotide.name}+{self.protein.name}-{precision}-{_short_hash(*parts)}"
 
     @property
     def model_id(self) -> str:
-        """Name of what decides the scores of given embeddings, for a path."""
+        """Name of all that decides the scores of given embeddings, for a path."""
         return f"{self.name}-{_short_hash(self.classifier.sha256, str(self.window_length))}"
 
     def damage(self) -> list[str]:
-        """What is wrong with the files as far as their sizes tell; empty for a complete model."""
+        """Files that are missing or of a wrong size, in words; empty for a complete model."""
         found = []
         for info in self.files:
             path = self.path(info)
@@ -117,7 +119,7 @@ class Model:
         """Refuse windows of a length that the classifier does not know.
 
         Raises:
-            DamagedFileError: `window_length` is not the model's; `where` says what has it.
+            DamagedFileError: `window_length` is not the model's; the message begins with `where`.
         """
         if window_length != self.window_length:
             raise DamagedFileError(
@@ -147,21 +149,21 @@ def _short_hash(*parts: str) -> str:
 
 
 def default_models_dir() -> Path:
-    """Where models lie unless the configuration says otherwise: the user's data directory."""
+    """Folder of the models unless the configuration names another: in the user's data directory."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "virnucpro" / "models"
 
 
 def find_model(name_or_path: str | None = None, models_dir: Path | None = None) -> Model:
-    """Return a complete model by its name or directory, or the imported released one where none is asked for.
+    """Return a complete model by its name or directory, or the imported released one where none is named.
 
     Args:
         name_or_path: `virnucpro-500`, `builtin-500`, any name below `models_dir`, or a directory with a `model.toml`.
-        models_dir: where imported models lie; `default_models_dir()` unless given.
+        models_dir: Folder of imported models; `default_models_dir()` unless given.
 
     Raises:
-        UsageError: there is no such model, or none was asked for and none imported.
-        DamagedFileError: it is incomplete.
+        UsageError: there is no such model, or none is named and none is imported.
+        DamagedFileError: the model is incomplete.
     """
     model = read_model(find_directory(name_or_path, models_dir))
     if damage := model.damage():
@@ -207,7 +209,7 @@ def model_directories(models_dir: Path | None = None) -> list[Path]:
 
 
 def complete_models(models_dir: Path | None = None) -> Iterator[Model]:
-    """All models whose files are there, in the order of `model_directories`; damaged ones are passed over."""
+    """All complete models, in the order of `model_directories`; damaged ones are left out."""
     for directory in model_directories(models_dir):
         try:
             model = read_model(directory)
@@ -218,7 +220,7 @@ def complete_models(models_dir: Path | None = None) -> Iterator[Model]:
 
 
 def read_model(directory: Path) -> Model:
-    """Read `model.toml` of a directory; the files it names are not looked at.
+    """Read `model.toml` of a directory, without the files that it names.
 
     Raises:
         DamagedFileError: the file is damaged, incomplete or of another version.

@@ -15,10 +15,11 @@ from snakemake.exceptions import WorkflowError
 from virnucpro_kernels.run import requirements
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.run.failures import write_failures
+from virnucpro_kernels.pool.file_names import ORIGINAL_FILES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.pools import POOLS, keep_pools
-from virnucpro_kernels.run.run import ORIGINAL_FILES, load_run
+from virnucpro_kernels.run.run import load_run
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
 HERE = Path(workflow.modifier.modify_path("work")).parent

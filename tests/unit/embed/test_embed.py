@@ -65,7 +65,7 @@ def test_who_has_loaded_an_encoder_keeps_nothing_of_it(model: Model) -> None:
         del encoder
         gc.collect()
         assert module() is None
-        assert weights.makers["protein"]().kind == "protein"
+        assert weights.makers["protein"]().alphabet == "protein"
 
 
 def test_a_chunk_becomes_two_files_and_a_record(tmp_path: Path, model: Model) -> None:
@@ -187,8 +187,8 @@ def start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "virnucpro_kernels", *words]
     with log.open("w") as file:
         process = subprocess.Popen(command, stderr=file, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    parts = Path(words[words.index("--protein") + 1]).with_name("00000.parts")
-    while not (parts / "nucleotide-000000000.h5").exists():
+    partial = Path(words[words.index("--protein") + 1]).with_name("00000.partial")
+    while not (partial / "nucleotide-000000000.h5").exists():
         assert process.poll() is None, log.read_text()
         time.sleep(0.02)
     return process
@@ -209,7 +209,7 @@ def whole(slow_pool: Path, model: Model) -> Path:
 def assert_same_files(one: Path, other: Path) -> None:
     for name in ("00000.nucleotide.h5", "00000.protein.h5"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
-    assert not (other / "00000.parts").exists()
+    assert not (other / "00000.partial").exists()
 
 
 def test_a_terminated_job_keeps_what_it_has_and_goes_on(slow_pool: Path, whole: Path, model: Model) -> None:

@@ -15,7 +15,7 @@ from tests.helpers import tiny
 from tests.helpers.engine_runs import BUDGET, embed, proteins_by, provenance, read, stop_after, with_outliers
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine
-from virnucpro_kernels.embed.resume import open_parts
+from virnucpro_kernels.embed.resume import open_partial
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
@@ -59,7 +59,7 @@ def test_every_row_gets_the_vectors_of_its_own_sequences(tmp_path: Path, tokeniz
         np.testing.assert_array_equal(rows, frames.rows)
         alone = torch.cat([encoder.embed(pack(tokens, slice(i, i + 1))) for i in range(len(frames))]).numpy()
         np.testing.assert_allclose(vectors, alone, atol=1e-5)
-    assert not (tmp_path / "parts").exists()
+    assert not (tmp_path / "partial").exists()
 
 
 def distinct_places(sequences: SequenceArray) -> list[int]:
@@ -110,7 +110,7 @@ def test_a_stopped_chunk_goes_on_where_it_was_and_ends_with_the_same_bytes(
     assert 0 < last["protein"].batches < whole["protein"].batches
     for name in ("n.h5", "p.h5"):
         assert (resumed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not (resumed / "parts").exists()
+    assert not (resumed / "partial").exists()
 
 
 def stopped(folder: Path, frames: Frames, encoder: Encoder, batches: int, **options: Any) -> None:
@@ -163,9 +163,9 @@ def test_damaged_or_missing_progress_is_made_again(tmp_path: Path, damage: Calla
     embed(tmp_path / "whole", frames, proteins_by(encoder))
     for batches in (4, 4, 4):
         stopped(tmp_path / "a", frames, proteins_by(encoder), batches)
-    parts = sorted((tmp_path / "a" / "parts").glob("*.h5"))
-    assert len(parts) == 3
-    damage(parts[1])
+    partial = sorted((tmp_path / "a" / "partial").glob("*.h5"))
+    assert len(partial) == 3
+    damage(partial[1])
     counting = Counting(encoder)
     measures = embed(tmp_path / "a", frames, proteins_by(counting))["protein"]
     assert measures.resumed == 100 - counting.sequences
@@ -187,9 +187,9 @@ def test_progress_of_other_work_is_not_used(tmp_path: Path, what: str) -> None:
         "weights": replace(changed, protein=replace(changed.protein, sha256="ee" * 32)),
         "type": changed,
     }[what]
-    with open_parts(tmp_path / "parts") as parts:
+    with open_partial(tmp_path / "partial") as earlier:
         make, path = partial(proteins_by, encoder), tmp_path / "p.h5"
-        measures = engine.embed_chunk(frames, {"protein": make}, options, {"protein": path}, parts)["protein"]
+        measures = engine.embed_chunk(frames, {"protein": make}, options, {"protein": path}, earlier)["protein"]
     assert measures.resumed == 0
     assert len(read(tmp_path / "p.h5")[0]) == 60
 
@@ -257,14 +257,14 @@ def test_with_more_memory_the_whole_budget_is_in_use_again(tmp_path: Path) -> No
 def test_what_is_not_finite_in_16_bit_is_computed_again_in_32(tmp_path: Path) -> None:
     frames = tiny.frames(60, distinct=60)
     measures = embed(tmp_path / "32", frames, proteins_by(with_outliers(1e5)))["protein"]
-    assert measures.redone == 0
+    assert measures.recomputed == 0
     half = with_outliers(1e5).half()
     measures = embed(tmp_path / "16", frames, proteins_by(half), precision="fp16")["protein"]
-    assert measures.redone == measures.batches
+    assert measures.recomputed == measures.batches
     np.testing.assert_allclose(read(tmp_path / "16" / "p.h5")[1], read(tmp_path / "32" / "p.h5")[1], atol=5e-3)
     assert {weight.dtype for weight in half.parameters()} == {torch.float16}
     ordinary = tiny.protein_encoder().half()
-    assert embed(tmp_path / "few", frames, proteins_by(ordinary), precision="fp16")["protein"].redone == 0
+    assert embed(tmp_path / "few", frames, proteins_by(ordinary), precision="fp16")["protein"].recomputed == 0
 
 
 def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
     shuffled = replace(frames, proteins=SequenceArray.from_list([frames.proteins[i] for i in order]))
     measures = embed(tmp_path / "a", frames, half, precision="fp16")["protein"]
     embed(tmp_path / "b", shuffled, half, precision="fp16")
-    assert 0 < measures.redone < measures.batches
+    assert 0 < measures.recomputed < measures.batches
     np.testing.assert_array_equal(read(tmp_path / "a" / "p.h5")[1][order], read(tmp_path / "b" / "p.h5")[1])
 
 

@@ -1,4 +1,4 @@
-"""Choosing and leasing GPUs, and sampling gauges. Locks are real ones, between real processes."""
+"""Choosing and leasing GPUs, and sampling sensors. Locks are real ones, between real processes."""
 
 import multiprocessing
 import os

@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.helpers.engine_runs import provenance
 from virnucpro_kernels.embed.deduplicate import FanOut, find_distinct
-from virnucpro_kernels.embed.output import Delivery
+from virnucpro_kernels.embed.output import OutputThread
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
@@ -21,11 +21,11 @@ def test_many_vectors_are_saved_before_it_is_time(tmp_path: Path) -> None:
     distinct = find_distinct(SequenceArray.from_list([b"M" * length for length in range(1, COUNT + 1)]))
     with (
         EmbeddingWriter(tmp_path / "p.h5", COUNT, np.float16, wide) as writer,
-        Delivery(
+        OutputThread(
             np.arange(COUNT), FanOut(distinct, WIDTH, np.float16), writer,
             lambda first, vectors: saved.append((first, len(vectors))), save_seconds=3600,
-        ) as delivery,
+        ) as output,
     ):  # fmt: skip
         for _ in range(COUNT):
-            delivery.deliver(np.zeros((1, WIDTH), np.float16))
+            output.put(np.zeros((1, WIDTH), np.float16))
     assert saved == [(0, 16), (16, 16)]  # 32 MiB each

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from virnucpro_kernels.embed.resume import open_parts
+from virnucpro_kernels.embed.resume import open_partial
 from virnucpro_kernels.errors import VirnucproError
 
 
 def hold(directory: Path, pipe: Connection) -> None:
-    with open_parts(directory):
+    with open_partial(directory):
         pipe.send("have it")
         pipe.recv()
     pipe.send("done")
 
 
 def test_two_processes_take_turns(tmp_path: Path) -> None:
-    directory = tmp_path / "00000.parts"
+    directory = tmp_path / "00000.partial"
     pipes = []
     context = multiprocessing.get_context("spawn")
     for _ in range(2):
@@ -41,7 +41,7 @@ def test_two_processes_take_turns(tmp_path: Path) -> None:
 
 
 def test_who_takes_the_folder_over_while_it_is_removed_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory, remove = tmp_path / "00000.parts", Path.rmdir
+    directory, remove = tmp_path / "00000.partial", Path.rmdir
     ours, theirs = multiprocessing.Pipe()
     other = multiprocessing.get_context("spawn").Process(target=hold, args=(directory, theirs), daemon=True)
 
@@ -51,8 +51,8 @@ def test_who_takes_the_folder_over_while_it_is_removed_has_it(tmp_path: Path, mo
         remove(path)
 
     monkeypatch.setattr(Path, "rmdir", remove_late)
-    with open_parts(directory) as parts:
-        (parts.directory / "protein-000000000.h5").touch()
+    with open_partial(directory) as partial:
+        (partial.directory / "protein-000000000.h5").touch()
     assert [path.name for path in directory.iterdir()] == ["lock"]
     ours.send("go on")
     assert ours.recv() == "done"
@@ -60,8 +60,8 @@ def test_who_takes_the_folder_over_while_it_is_removed_has_it(tmp_path: Path, mo
 
 
 def test_a_file_where_the_folder_should_be_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "parts").touch()
-    with pytest.raises(FileExistsError), open_parts(tmp_path / "parts"):
+    (tmp_path / "partial").touch()
+    with pytest.raises(FileExistsError), open_partial(tmp_path / "partial"):
         pass
 
 
@@ -70,12 +70,12 @@ def test_a_file_system_without_locks_is_an_error(tmp_path: Path, monkeypatch: py
         raise OSError(errno.ENOSYS, "Function not implemented")  # Lustre, mounted without them
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(VirnucproError, match=r"cannot be locked .* option flock"), open_parts(tmp_path / "parts"):
+    with pytest.raises(VirnucproError, match=r"cannot be locked .* option flock"), open_partial(tmp_path / "partial"):
         pass
 
 
 def test_progress_survives_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), open_parts(tmp_path / "parts"):
+    with pytest.raises(ZeroDivisionError), open_partial(tmp_path / "partial"):
         raise ZeroDivisionError
-    with open_parts(tmp_path / "parts") as parts:
-        assert parts.directory.is_dir()
+    with open_partial(tmp_path / "partial") as partial:
+        assert partial.directory.is_dir()

@@ -71,8 +71,8 @@ def check_parity(path: Path, reference: ESM2, proteins: list[str], tolerance: fl
     for index, expected in enumerate(reference_tokens(reference, proteins)):
         ours = states[tokens.offsets[index] : tokens.offsets[index + 1]]
         assert worst(ours, expected) <= tolerance, f"tokens of {len(proteins[index])} residues"
-        pooled = expected[1 : 1 + min(len(proteins[index]), 1024)].mean(0)
-        assert worst(embeddings[index], pooled) <= tolerance, f"mean of {len(proteins[index])} residues"
+        mean = expected[1 : 1 + min(len(proteins[index]), 1024)].mean(0)
+        assert worst(embeddings[index], mean) <= tolerance, f"mean of {len(proteins[index])} residues"
 
 
 @pytest.mark.parametrize("outliers", [False, True], ids=["initial", "outliers"])

@@ -1,4 +1,4 @@
-"""ESM-2 with fp8 layers, emulated on the CPU: near the original, selectable by layer, and redone in fp32 if need be."""
+"""ESM-2 with fp8 layers, emulated on the CPU: near the original, selectable by layer, recomputed in fp32 if need be."""
 
 from typing import Any
 
@@ -62,15 +62,15 @@ def test_redoing_a_batch_uses_fp32_activations_and_puts_the_weights_back(batch: 
     model.to_fp8()
     before = model.embed(batch)
     with fp32_activations(model):
-        redone = model.embed(batch)
-        assert distance(redone, exact) < distance(before, exact)
+        recomputed = model.embed(batch)
+        assert distance(recomputed, exact) < distance(before, exact)
     assert torch.equal(model.embed(batch), before)
     expected = encoder()
     for ours, theirs in zip(model.blocks, expected.blocks, strict=True):
         for path in ("attention.qkv", "attention.out", "feed_forward.up", "feed_forward.down"):
             projection = theirs.get_submodule(path)
             projection.weight.copy_(ours.get_submodule(path).fp32_weight())
-    assert distance(redone, expected.embed(batch)) < 1e-5
+    assert distance(recomputed, expected.embed(batch)) < 1e-5
 
 
 @pytest.mark.parametrize("precision", ["fp16", "fp8"])

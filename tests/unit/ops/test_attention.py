@@ -8,19 +8,19 @@ import torch
 from tests.helpers.kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8
 from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import HOPPER, AttentionConfig, KernelConfig, ResidentConfig
+from virnucpro_kernels.ops.configs import HOPPER, AttentionLaunch, KernelConfig, ResidentLaunch
 
 
-def cut(*queries: int | None) -> KernelConfig:
+def launches(*queries: int | None) -> KernelConfig:
     """Small tiles, so that short sequences reach every path; `queries` of sequences of 1, 2, … tiles."""
-    attention = AttentionConfig(block=16, resident=tuple(ResidentConfig(number) for number in queries))
+    attention = AttentionLaunch(block=16, resident=tuple(ResidentLaunch(number) for number in queries))
     return replace(HOPPER, attention=attention, attention_fp32=attention)
 
 
-UNROLLED = cut(None, None, None, None)
-RESIDENT = cut(16, 16, 16, 16)
-STREAMED = cut()
-MIXED = cut(None, 16, 32)
+UNROLLED = launches(None, None, None, None)
+RESIDENT = launches(16, 16, 16, 16)
+STREAMED = launches()
+MIXED = launches(None, 16, 32)
 BORDERS = (15, 1, 16, 0, 17, 32, 33, 47, 64, 2, 0)
 
 

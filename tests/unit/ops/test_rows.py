@@ -1,4 +1,4 @@
-"""LayerNorm, GELU, GLU and pooling, in Triton's interpreter, against the plain implementations."""
+"""LayerNorm, GELU, GLU and the mean over tokens, in Triton's interpreter, against the plain implementations."""
 
 from dataclasses import replace
 
@@ -7,19 +7,20 @@ import torch
 
 from tests.helpers.kernel_checks import (
     DEVICE,
-    check_activation_fp8,
     check_bias_gelu,
+    check_bias_gelu_fp8,
     check_glu,
     check_layernorm,
     check_layernorm_fp8,
     check_linear_gelu,
-    check_pooling,
+    check_token_mean,
     random,
 )
-from virnucpro_kernels.ops.configs import HOPPER, ProductConfig, TileConfig
+from virnucpro_kernels.ops.configs import HOPPER, ProductLaunch, TileLaunch
 from virnucpro_kernels.ops.gelu import bias_gelu
+from virnucpro_kernels.ops.layernorm import NormParameters
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
-from virnucpro_kernels.ops.pooling import layernorm_mean_reference
+from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean_reference
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
 
@@ -53,7 +54,7 @@ def test_linear_gelu(rows: int, inputs: int, width: int) -> None:
 
 
 def test_linear_gelu_with_more_tiles_than_a_group_has() -> None:
-    small = ProductConfig(rows=16, columns=32, depth=16, warps=4, stages=2, group=3)
+    small = ProductLaunch(rows=16, columns=32, depth=16, warps=4, stages=2, group=3)
     check_linear_gelu(150, 72, 264, torch.float16, config=replace(HOPPER, linear_gelu=small))
 
 
@@ -102,12 +103,12 @@ def test_linear_gelu_of_matrices_that_do_not_fit_is_an_error() -> None:
 @pytest.mark.parametrize("width", [96, 3072])
 def test_glu(width: int, dtype: torch.dtype) -> None:
     check_glu(1, width, dtype)
-    check_glu(7, width, dtype, config=replace(HOPPER, activation=TileConfig(rows=2, columns=256, warps=4)))
+    check_glu(7, width, dtype, config=replace(HOPPER, activation=TileLaunch(rows=2, columns=256, warps=4)))
 
 
 @pytest.mark.parametrize(("rows", "width"), [(5, 96), (3, 1024), (5, 3072)], ids=str)
-def test_activations_to_fp8(rows: int, width: int) -> None:
-    check_activation_fp8(rows, width, torch.float16)
+def test_bias_gelu_to_fp8(rows: int, width: int) -> None:
+    check_bias_gelu_fp8(rows, width, torch.float16)
 
 
 def test_gelu_over_the_whole_range() -> None:
@@ -131,26 +132,25 @@ def test_gelu_inside_a_product_over_the_whole_range() -> None:
 
 @DTYPES
 @pytest.mark.parametrize(("skip", "max_tokens"), [(1, 8), (0, None)], ids=["esm2", "dnabert"])
-def test_pooling(dtype: torch.dtype, skip: int, max_tokens: int | None) -> None:
+def test_mean_over_tokens(dtype: torch.dtype, skip: int, max_tokens: int | None) -> None:
     for branch in (False, True):
-        check_pooling((5, 1, 2, 0, 3, 20, 0), 480, dtype, skip=skip, max_tokens=max_tokens, branch=branch)
+        check_token_mean((5, 1, 2, 0, 3, 20, 0), 480, dtype, skip=skip, max_tokens=max_tokens, branch=branch)
 
 
 @DTYPES
-def test_pooling_of_more_than_1024_residues(dtype: torch.dtype) -> None:
+def test_mean_over_tokens_of_more_than_1024_residues(dtype: torch.dtype) -> None:
     for skip, max_tokens in ((1, 1024), (0, None)):
-        check_pooling((1100, 7), 32, dtype, skip=skip, max_tokens=max_tokens, branch=True)
+        check_token_mean((1100, 7), 32, dtype, skip=skip, max_tokens=max_tokens, branch=True)
 
 
-def test_pooling_reference_takes_the_tokens_it_should() -> None:
+def test_the_reference_of_the_mean_takes_the_tokens_it_should() -> None:
     tokens = torch.arange(12.0).repeat_interleave(4).reshape(12, 4) + torch.tensor([0.0, 1.0, 5.0, 9.0])
     tokens[:, 3] += torch.arange(12.0) ** 2
     normed = torch.nn.functional.layer_norm(tokens, (4,))
-    ones, zeros = torch.ones(4), torch.zeros(4)
+    zeros = torch.zeros(4)
+    norm = NormParameters(weight=torch.ones(4), bias=zeros, eps=1e-5, deferred_bias=None)
     cu_seqlens = torch.tensor([0, 6, 6, 11], dtype=torch.int32)
-    result = layernorm_mean_reference(
-        tokens, None, None, ones, zeros, 1e-5, cu_seqlens, skip_first=1, skip_last=1, max_tokens=3
-    )
+    result = layernorm_mean_reference(tokens, None, norm, cu_seqlens, TokenRange(1, 1, 3))
     torch.testing.assert_close(result[0], normed[1:4].mean(0))
     torch.testing.assert_close(result[1], zeros)
     torch.testing.assert_close(result[2], normed[7:10].mean(0))

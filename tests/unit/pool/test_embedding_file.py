@@ -1,4 +1,4 @@
-"""The HDF5 files: same work, same bytes; nothing damaged is ever read."""
+"""The HDF5 files: the same work gives the same bytes, and damaged files are refused."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -14,8 +14,9 @@ from tests.helpers.collect_runs import ODD, plain, run
 from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Pool, make_model, write_pool, write_scores
 from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.pool.file_names import UNUSABLE
 from virnucpro_kernels.pool.manifest import read_manifest, write_manifest
-from virnucpro_kernels.pool.unusable import UNUSABLE, Unusable, stamp, write_unusable
+from virnucpro_kernels.pool.unusable import Unusable, stamp, write_unusable
 
 
 def change_scores(pool: Pool, chunk: str, change: Any) -> None:

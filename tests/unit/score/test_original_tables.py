@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from tests.helpers.synthetic_pool import softmax
+from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
 from virnucpro_kernels.pool.labels import FRAME_NAMES
-from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour, OriginalFiles
+from virnucpro_kernels.score.original_tables import Flavour, OriginalFiles
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import score_windows
 
@@ -51,12 +52,12 @@ def write(directory: Path, batches: list[ContigBatch], flavour: Flavour) -> tupl
         for batch in batches:
             files.add(batch, score_windows(batch))
         files.finish()
-    return (directory / FRAME_FILE).read_text("utf-8"), (directory / WINDOW_FILE).read_text("utf-8")
+    return (directory / ORIGINAL_FRAMES).read_text("utf-8"), (directory / ORIGINAL_WINDOWS).read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["test_fixed_500bp", "test_with_orfs"])
 def test_golden_scores_give_the_golden_files(golden: Path, tmp_path: Path, name: str) -> None:
-    frames, windows = ((golden / f"{name}_merged" / file).read_text() for file in (FRAME_FILE, WINDOW_FILE))
+    frames, windows = ((golden / f"{name}_merged" / file).read_text() for file in (ORIGINAL_FRAMES, ORIGINAL_WINDOWS))
     rows = [line.split("\t") for line in frames.splitlines()[1:]]
     scores = np.array([row[2:] for row in rows], np.float32)
     assert write(tmp_path, [block_of([row[0] for row in rows], scores)], "original") == (frames, windows)

@@ -1,4 +1,4 @@
-"""SequenceArray: what goes in comes out."""
+"""SequenceArray: sequences that are put in are found again."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Reading sequence files: formats, compressions, headers, and what is refused with which message."""
+"""Sequence files: formats, compressions, headers, and which files are refused with which message."""
 
 import bz2
 import gzip

@@ -1,4 +1,4 @@
-"""Two readings of one input file: duplicate IDs found or renamed, warnings, a file that changes."""
+"""Two passes over one input file: duplicate IDs are found or renamed, warnings, a file that changes."""
 
 import gzip
 import os

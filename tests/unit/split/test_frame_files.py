@@ -1,4 +1,4 @@
-"""The original's three files: against its own output, and on inputs that it could not take."""
+"""The original's three files: equal to its own output, and right for input that the original refuses."""
 
 import gzip
 from pathlib import Path

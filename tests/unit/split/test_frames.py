@@ -1,4 +1,4 @@
-"""Frames: against a plain Python rendering of the original's rules."""
+"""Frames: equal to those of a plain Python version of the original's rules."""
 
 import numpy as np
 import pytest

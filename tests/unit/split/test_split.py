@@ -1,4 +1,4 @@
-"""Split: a pool against the plain rendering of the original's rules, and what must not change its files."""
+"""Split: a pool equals that of the plain version of the original's rules, whatever threads, blocks and buffers."""
 
 import gzip
 import json

@@ -33,7 +33,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_unusable_samples_are_left_out_of_a_pool(tmp_path: Path, threads: int) -> None:
-    """The rest is split as if they were not there, byte for byte."""
+    """The other samples are split as if the unusable ones were not there, byte for byte."""
     good = [write_fasta(tmp_path / f"{name}.fa", random_contigs(seed, 60)) for seed, name in enumerate(("a", "b"))]
     bad = bad_files(tmp_path)
     summary = split(
@@ -68,7 +68,7 @@ def test_a_pool_without_any_usable_sample_fails_for_all_that_is_wrong(tmp_path: 
 
 
 def test_two_samples_of_one_unusable_file_and_one_from_a_pipe(tmp_path: Path) -> None:
-    """What can be read only once is read once, however often the survey begins anew."""
+    """What can be read only once is read once, however often the first pass begins anew."""
     bad, pipe = bad_files(tmp_path)["twice"], tmp_path / "pipe"
     os.mkfifo(pipe)
     Thread(target=pipe.write_text, args=(">a\nACGGCC\n",)).start()

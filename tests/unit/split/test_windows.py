@@ -1,4 +1,4 @@
-"""Windows: the original's layout for any lengths, and the even one."""
+"""Windows: the original's layout for any length, and the even layout."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,7 @@
-"""Workers: results in order, errors that arrive, and no process left behind."""
+"""Workers: results are in order, errors arrive, and no process and no semaphore is left."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def test_a_killed_process_is_an_error() -> None:
         list(workers.map(die, ((None, os.getpid()) for _ in range(50))))
 
 
-def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path: Path, end: signal.Signals) -> None:
+    """An interrupt goes to all processes, as a terminal sends it; the other signals only to the parent."""
     script = tmp_path / "parent.py"
     script.write_text(
         "import time\n"
@@ -91,33 +94,45 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         "        for _ in workers.map(time.sleep, ((None, 0.01) for _ in range(100_000))):\n"
         "            print('working', flush=True)\n"
     )
-    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
     assert parent.stdout is not None
     parent.stdout.readline()
     children = psutil.Process(parent.pid).children(recursive=True)
-    assert children
-    parent.kill()
-    parent.wait()
-    gone, alive = psutil.wait_procs(children, timeout=20)
+    semaphores = set(re.findall(r"/dev/shm/\S+", Path(f"/proc/{parent.pid}/maps").read_text()))
+    assert len(children) > 1
+    assert semaphores
+    if end is signal.SIGINT:
+        os.killpg(parent.pid, end)
+    else:
+        parent.send_signal(end)
+    _, messages = parent.communicate(timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
-    assert gone
+    assert not any(Path(semaphore).exists() for semaphore in semaphores)
+    if end is signal.SIGINT:
+        assert messages.count("Traceback") == 1  # the parent's own
+        assert messages.endswith("KeyboardInterrupt\n")
+    else:
+        assert messages == ""
 
 
 def test_an_interrupt_is_for_the_parent_alone() -> None:
-    """The terminal sends it to all; whoever is still starting must not fall over either."""
+    """The terminal sends it to all; a process that is still starting must not fail either."""
     before = psutil.Process().children()
     with Workers(2) as workers:
         started = [child for child in psutil.Process().children() if child not in before]
-        assert len(started) == 2
+        assert len(started) >= 2
         for child in started:
             child.send_signal(signal.SIGINT)
-        assert [result for _, result in workers.map(square, ((None, n) for n in range(20)))] == [
-            n * n for n in range(20)
-        ]
+        squares = [result for _, result in workers.map(square, ((None, n) for n in range(20)))]
+        assert squares == [n * n for n in range(20)]
 
 
 def test_processes_of_split_start_without_heavy_libraries() -> None:
-    """Each of them imports what `split` does, and a small input waits for that longer than for the work."""
+    """Each of them imports what `split` does, which takes longer than the work on a small input."""
     code = (
         "import sys, virnucpro_kernels.split.split; print(*{'pyarrow', 'torch', 'h5py', 'pandas'} & set(sys.modules))"
     )

@@ -14,10 +14,11 @@ from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import main
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
+from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
 from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
 from virnucpro_kernels.score import original_tables, tables
 from virnucpro_kernels.score.collect import Sources, collect
-from virnucpro_kernels.score.original_tables import FRAME_FILE, WINDOW_FILE, Flavour
+from virnucpro_kernels.score.original_tables import Flavour
 from virnucpro_kernels.tools import result_files
 
 Run = Callable[..., tuple[int, str]]
@@ -108,7 +109,7 @@ def test_a_score_of_one_side_alone_is_a_difference(tmp_path: Path, run: Run) -> 
 def test_ours_against_the_originals(tmp_path: Path, run: Run) -> None:
     ours, theirs = results(tmp_path / "a", CONTIGS[1:]), tmp_path / "x_merged"
     theirs.mkdir()
-    for name in (FRAME_FILE, WINDOW_FILE):
+    for name in (ORIGINAL_FRAMES, ORIGINAL_WINDOWS):
         shutil.move(ours / name, theirs / name)
     code, text = run(ours, theirs)
     assert code == 0
@@ -121,14 +122,14 @@ def test_ours_against_the_originals(tmp_path: Path, run: Run) -> None:
 
 def test_files_of_the_original_and_of_broad(tmp_path: Path, run: Run) -> None:
     original, broad = results(tmp_path / "a", CONTIGS), results(tmp_path / "b", CONTIGS, "broad")
-    code, text = run(original / WINDOW_FILE, broad / WINDOW_FILE)
+    code, text = run(original / ORIGINAL_WINDOWS, broad / ORIGINAL_WINDOWS)
     assert (code, "scores: none that both have" in text) == (0, True)
-    code, text = run(original / FRAME_FILE, broad / FRAME_FILE)
+    code, text = run(original / ORIGINAL_FRAMES, broad / ORIGINAL_FRAMES)
     assert (code, "largest difference of p_virus, p_other: mean " in text) == (0, True)
-    changed = (broad / WINDOW_FILE).read_text().replace("\tTrue\t", "\tFalse\t")
+    changed = (broad / ORIGINAL_WINDOWS).read_text().replace("\tTrue\t", "\tFalse\t")
     (tmp_path / "changed").write_text(changed)
-    assert run(original / WINDOW_FILE, tmp_path / "changed")[0] == 1
-    code, text = run(broad / WINDOW_FILE, tmp_path / "changed")
+    assert run(original / ORIGINAL_WINDOWS, tmp_path / "changed")[0] == 1
+    code, text = run(broad / ORIGINAL_WINDOWS, tmp_path / "changed")
     assert (code, "largest difference of max_score_0, max_score_1, margin: mean 0," in text) == (1, True)
 
 

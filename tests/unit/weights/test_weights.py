@@ -68,8 +68,8 @@ def test_an_imported_model_loads_as_what_was_imported(tmp_path: Path, originals:
         expected = reference(tokens, [2])["representations"][2]
     encoder = load_protein_encoder(model, "cpu", torch.float32)
     batch = pack(tokenize_proteins(SequenceArray.from_list([p.encode() for p in proteins])), slice(0, 2))
-    pooled = torch.stack([expected[0, 1:7].mean(0), expected[1, 1:6].mean(0)])
-    torch.testing.assert_close(encoder.embed(batch), pooled, rtol=1e-5, atol=1e-5)
+    means = torch.stack([expected[0, 1:7].mean(0), expected[1, 1:6].mean(0)])
+    torch.testing.assert_close(encoder.embed(batch), means, rtol=1e-5, atol=1e-5)
 
     dna = load_dna_tokenizer(model).encode(SequenceArray.from_list([b"ACGTTGCAN"]))
     nucleotide = load_nucleotide_encoder(model, "cpu", torch.float32)

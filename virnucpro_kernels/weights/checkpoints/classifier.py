@@ -10,7 +10,7 @@ from virnucpro_kernels.weights.checkpoints.source import Tensors, only_tensors
 
 
 class _InertModule:
-    """Built in place of a pickled module: keeps its state, has none of its behaviour."""
+    """Stand-in for a pickled module, with its state and without its behaviour."""
 
 
 _CLASSIFIER_CLASSES = (
@@ -30,12 +30,12 @@ _MOST_MODULES = 100  # a module that contains itself has no end
 def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
     """Read a classifier: a pickled `MLPClassifier` as released, its state dict, or a dict with its state dict in it.
 
-    Its layers are told apart by what they are, not by their names: two linear layers, the second of two outputs, and a
-    batch normalisation between.
+    Its layers are recognised by their tensors, not by their names: two linear layers, the second of two outputs, and a
+    batch normalisation between them.
 
     Raises:
         UsageError: there is no such file.
-        DamagedFileError: it is no such classifier, damaged, or unsafe.
+        DamagedFileError: the file is not such a classifier, is damaged, or unsafe.
     """
     content = read_checkpoint(path, [(_InertModule, name) for name in _CLASSIFIER_CLASSES])
     if isinstance(content, dict):
@@ -64,7 +64,7 @@ def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
 
 
 def _state_dict(path: Path, module: _InertModule) -> dict[str, Any]:
-    """What `state_dict()` of the pickled module would return, children of children included."""
+    """State dict of the pickled module, children of children included."""
     state: dict[str, Any] = {}
     modules = [("", module)]  # grows while it is walked
     for prefix, module in modules:

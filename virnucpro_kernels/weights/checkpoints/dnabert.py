@@ -13,8 +13,8 @@ def read_dnabert(directory: Path) -> tuple[DnabertConfig, Tensors]:
     """Read a DNABERT-2 or DNABERT-S: a directory in Hugging Face format.
 
     Raises:
-        UsageError: `directory` is none.
-        DamagedFileError: it is no such model, damaged, or unsafe.
+        UsageError: there is no such directory, or a file is missing there.
+        DamagedFileError: the directory has another model, or a file that is damaged or unsafe.
     """
     options, tensors = read_hugging_face(directory)
     expect(directory, options, hidden_act="gelu", layer_norm_eps=EPS)

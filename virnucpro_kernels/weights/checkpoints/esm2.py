@@ -16,7 +16,7 @@ from virnucpro_kernels.weights.checkpoints.source import Source, Tensors, expect
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a checkpoint calls the parts of ESM-2."""
+    """Names of the parts of ESM-2 in a checkpoint."""
 
     prefixes: tuple[str, ...]
     embedding: str
@@ -64,8 +64,8 @@ def read_esm2(path: Path) -> tuple[Esm2Config, Tensors]:
     """Read an ESM-2: fair-esm's `.pt`, or a directory in Hugging Face format.
 
     Raises:
-        UsageError: there is nothing at `path`.
-        DamagedFileError: it is no ESM-2, damaged, or unsafe.
+        UsageError: there is no such file or directory.
+        DamagedFileError: the checkpoint is not an ESM-2, is damaged, or unsafe.
     """
     if path.is_dir():
         options, tensors = read_hugging_face(path)
@@ -118,7 +118,7 @@ def _convert(
 
 
 def _frequencies(source: Source, head_dim: int) -> torch.Tensor:
-    """Rotary frequencies as the checkpoint has them, rounded where they were saved in fp16: fair-esm uses those too."""
+    """Rotary frequencies of the checkpoint, rounded where they were saved in fp16: fair-esm uses those too."""
     found = [frequencies.float() for frequencies in source.take_all("inv_freq")]
     if not found:
         return inverse_frequencies(head_dim)

@@ -1,4 +1,4 @@
-"""Reading of PyTorch checkpoints without running anything that is in them."""
+"""Reading of PyTorch checkpoints without running any code in them."""
 
 import zipfile
 from collections.abc import Callable, Iterable
@@ -9,27 +9,27 @@ import torch
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 
-#: A stand-in for a class that a checkpoint names: what to build instead, and the name in the checkpoint.
+#: A class that a checkpoint may name; or a stand-in for one, with the name in the checkpoint.
 Allowed = Callable[..., Any] | tuple[Callable[..., Any], str]
 
-#: In bytes. Tensors lie beside the pickle; but the original's nucleotide embeddings are lists in it, 69 MB a full file.
+#: Largest pickle, bytes. Tensors lie beside it; but the original's nucleotide embeddings are lists in it, 69 MB a file.
 _LARGEST_PICKLE = 256 << 20
 
 
 def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:
-    """Return what a file written by `torch.save` holds, its tensors memory-mapped, on the CPU.
+    """Return the content of a file written by `torch.save`, its tensors memory-mapped, on the CPU.
 
-    The archive is checked first (whole, uncompressed, its checksums right), then the pickle in it is searched, without
-    being run, for everything it would import. It is loaded only if that is PyTorch's own list for tensors and
-    `allowed`, and then by PyTorch's restricted unpickler.
+    First the archive is checked: whole, uncompressed, with the right checksums. Then the pickle in it is searched,
+    without being run, for everything that it would import. It is loaded only if those names are on PyTorch's own list
+    for tensors or in `allowed`, and then by PyTorch's restricted unpickler.
 
     Args:
-        path: a checkpoint in the zip format that PyTorch has written since 1.6.
-        allowed: what it may name besides tensors and containers.
+        path: Checkpoint in the zip format that PyTorch has written since 1.6.
+        allowed: Classes that it may name besides tensors and containers.
 
     Raises:
         UsageError: there is no such file.
-        DamagedFileError: it is no such checkpoint, damaged, or wants to import something else.
+        DamagedFileError: the file is not such a checkpoint, is damaged, or would import something else.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
@@ -38,7 +38,7 @@ def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:
     with torch.serialization.safe_globals(allowed):
         try:
             refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        except Exception as error:  # whatever a damaged pickle makes the disassembler raise
+        except Exception as error:  # a damaged pickle can make the disassembler raise anything
             raise DamagedFileError(f"{path}: damaged checkpoint ({error}); get the file again") from error
         if refused:
             raise DamagedFileError(
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:
             )
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # whatever a damaged or hostile pickle makes the unpickler raise
+        except Exception as error:  # a damaged or hostile pickle can make the unpickler raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DamagedFileError(f"{path}: refused or damaged ({reason}); nothing was run. Get it again") from error
 

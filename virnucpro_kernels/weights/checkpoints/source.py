@@ -1,4 +1,4 @@
-"""The tensors of a published checkpoint and its configuration, wherever they lie."""
+"""The tensors of a published checkpoint and its configuration, in one file or in several."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Source:
-    """The tensors of a checkpoint, each to be taken once, so that none is overlooked."""
+    """The tensors of a checkpoint, each of which is taken once, so that none is overlooked."""
 
     def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], prefixes: tuple[str, ...]) -> None:
         self.path, self._tensors = path, {}
@@ -34,14 +34,14 @@ class Source:
         return [self.take(name) for name in list(self._tensors) if name.endswith(suffix)]
 
     def check_rest(self, not_needed: tuple[str, ...]) -> None:
-        """Refuse tensors that were not taken, but for those whose names start with one of `not_needed`."""
+        """Refuse tensors that were not taken, except those whose names start with one of `not_needed`."""
         rest = [name for name in self._tensors if not name.startswith(not_needed)]
         if rest:
             raise DamagedFileError(f"{self.path}: unexpected tensor {rest[0]}; not the expected architecture")
 
 
 def only_tensors(path: Path, tensors: Any) -> Tensors:
-    """Return `tensors` as a dict, or refuse it (DamagedFileError) where it holds anything else."""
+    """Return `tensors` as a dict, or raise DamagedFileError where it holds anything else."""
     items = tensors.items() if isinstance(tensors, Mapping) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in items):
         raise DamagedFileError(f"{path}: holds something else than tensors where the weights should be")
@@ -52,7 +52,7 @@ def weight_files(path: Path) -> list[Path]:
     """Files that hold the weights at `path`: itself, or in a directory those of Hugging Face's names, all shards.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such file.
         DamagedFileError: the list of shards is damaged, or a shard is missing.
     """
     if path.is_file():
@@ -90,7 +90,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], Tensors]:
     """Return metadata and tensors of a safetensors file, memory-mapped, on the CPU.
 
     Raises:
-        DamagedFileError: it is damaged or none.
+        DamagedFileError: the file is damaged, or is not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -120,7 +120,7 @@ def size(path: Path, options: Mapping[str, Any], name: str) -> int:
 
 
 def expect(path: Path, options: Mapping[str, Any], **wanted: Any) -> None:
-    """Refuse an option that is there and different; one that is not there has its usual value."""
+    """Refuse an option with another value than `wanted`; a missing option has its usual value."""
     for name, value in wanted.items():
         if options.get(name, value) not in (value, None):
             raise DamagedFileError(f"{path}: {name} is {options[name]!r}, and only {value!r} is known here")

@@ -1,11 +1,11 @@
-"""Columns of the tables that `split` leaves: contigs.parquet and windows.parquet."""
+"""Schemas of the tables that `split` leaves: contigs.parquet and windows.parquet."""
 
 import numpy as np
 import pyarrow as pa
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
 
-CONTIGS = pa.schema(
+CONTIG_SCHEMA = pa.schema(
     [
         ("sample", WORDS),
         ("contig", pa.string()),
@@ -16,7 +16,7 @@ CONTIGS = pa.schema(
     ]
 )
 
-WINDOWS = pa.schema(
+WINDOW_SCHEMA = pa.schema(
     [
         ("contig", pa.int64()),
         ("start", pa.int64()),
@@ -26,6 +26,5 @@ WINDOWS = pa.schema(
     ]
 )
 
-
-#: Frames of a window by its mask.
+#: Number of frames of a window by its mask.
 FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from virnucpro_kernels.sequences.checks import check_inputs, inspect
+from virnucpro_kernels.sequences.checks import inspect
 
 
 def check(*inputs: str | Path, stdin: bytes = b"", folder: Path | None = None) -> tuple[int, str]:
@@ -72,7 +72,7 @@ def test_warnings_do_not_fail(tmp_path: Path) -> None:
 def test_each_kind_is_listed_ten_times_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
     path.write_text("".join(f">r{i}\nAC!\n" for i in range(1_000)) + ">last\n")
-    problems = check_inputs([path])
+    problems = inspect(path).problems
     assert [problem.record for problem in problems if problem.kind == "characters"] == [*range(1, 11), None]
     assert problems[10].message == "and 990 more of this kind"
     assert [(problem.record, problem.line) for problem in problems if problem.kind == "empty_record"] == [(1001, 2001)]
