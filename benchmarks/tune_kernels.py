@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.bench.encoders import Workload, batch_of
-from virnucpro_kernels.bench.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.ops.attention import varlen_attention
 from virnucpro_kernels.ops.configs import (
     HOPPER,

@@ -1,8 +1,7 @@
-"""Timing on a device: rates over some seconds, medians of single calls, memory."""
+"""Measuring on a device: rates over some seconds, memory."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +16,8 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _event() -> torch.cuda.Event:
+def make_event() -> torch.cuda.Event:
+    """Return an event that notes the time."""
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
@@ -35,41 +35,13 @@ def calls_per_second(call: Callable[[], object], seconds: float, device: torch.d
         call()
         count += 1
         if device.type == "cuda":
-            event = _event()
+            event = make_event()
             event.record()
             queued.append(event)
             if len(queued) > 3:
                 queued.popleft().synchronize()
     synchronize(device)
     return count / (time.perf_counter() - started)
-
-
-def milliseconds(call: Callable[[], object], device: torch.device, *, repeats: int = 20) -> float:
-    """Return the median time of `call`, warm. Its tensors should be many times larger than the caches."""
-    call()
-    synchronize(device)
-    if device.type != "cuda":
-        times = []
-        for _ in range(min(repeats, 5)):
-            started = time.perf_counter()
-            call()
-            times.append(1000 * (time.perf_counter() - started))
-        return statistics.median(times)
-    pairs = [(_event(), _event()) for _ in range(repeats)]
-    for start, end in pairs:
-        start.record()
-        call()
-        end.record()
-    synchronize(device)
-    return float(statistics.median(start.elapsed_time(end) for start, end in pairs))
-
-
-def copy_bandwidth(device: torch.device) -> float:
-    """Return the bytes per second of a large copy within the device's memory, counting reading and writing."""
-    count = (1 << 30) if device.type == "cuda" else (1 << 26)
-    source = torch.ones(count, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    return 2 * count / (milliseconds(lambda: target.copy_(source), device) / 1000)
 
 
 @dataclass(frozen=True)

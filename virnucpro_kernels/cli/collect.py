@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.cli.options import Model, ModelsDir, SchemaDefault
+from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
 
 
 class OriginalFilesChoice(enum.StrEnum):
@@ -23,32 +23,17 @@ Inputs = Annotated[
 ]
 OriginalFiles = Annotated[
     OriginalFilesChoice,
-    typer.Option(
-        default_factory=SchemaDefault("original_files"),
-        help="The original tool's two files: as it writes them, as the Broad's version does, or none.",
+    schema_option(
+        "original_files", "The original tool's two files: as it writes them, as the Broad's version, or none."
     ),
 ]
-ViralThreshold = Annotated[
-    float,
-    typer.Option(default_factory=SchemaDefault("viral_threshold"), help="Least p_virus of a contig called viral."),
-]
+ViralThreshold = Annotated[float, schema_option("viral_threshold", "Least p_virus of a contig that is called viral.")]
 AmbiguousBand = Annotated[
     tuple[float, float],
-    typer.Option(
-        default_factory=SchemaDefault("ambiguous_band"),
-        help="A window is ambiguous from the first to below the second p_virus.",
-    ),
+    schema_option("ambiguous_band", "A window is ambiguous from the first to below the second p_virus."),
 ]
-TierMedium = Annotated[
-    float,
-    typer.Option(
-        default_factory=SchemaDefault("tier_medium"), help="Least p_virus of a viral contig of tier medium or high."
-    ),
-]
-TierHigh = Annotated[
-    float,
-    typer.Option(default_factory=SchemaDefault("tier_high"), help="Least p_virus of a viral contig of tier high."),
-]
+TierMedium = Annotated[float, schema_option("tier_medium", "Least p_virus of a viral contig of tier medium or high.")]
+TierHigh = Annotated[float, schema_option("tier_high", "Least p_virus of a viral contig of tier high.")]
 
 
 def collect(
@@ -68,7 +53,8 @@ def collect(
     models_dir: ModelsDir = None,
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample."""
-    from virnucpro_kernels.score.collect import Sources, collect
+    from virnucpro_kernels.score.collect import collect
+    from virnucpro_kernels.score.run_record import Sources
     from virnucpro_kernels.score.thresholds import Thresholds
     from virnucpro_kernels.weights.registry import find_model
 

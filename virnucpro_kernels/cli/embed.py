@@ -5,25 +5,15 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.cli.options import Model, ModelsDir, SchemaDefault
+from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
 
-Device = Annotated[
-    str,
-    typer.Option(default_factory=SchemaDefault("device"), help="auto (a GPU where there is one), cpu or cuda."),
-]
+Device = Annotated[str, schema_option("device", "auto (a GPU where there is one), cpu or cuda.")]
 Precision = Annotated[
-    str,
-    typer.Option(
-        default_factory=SchemaDefault("precision"),
-        help="fp32, fp16, bf16, fp8, reference, or auto: fp16 on a GPU, fp32 on a CPU.",
-    ),
+    str, schema_option("precision", "fp32, fp16, bf16, fp8, reference, or auto: fp16 on a GPU, fp32 on a CPU.")
 ]
 EmbeddingDtype = Annotated[
     str,
-    typer.Option(
-        default_factory=SchemaDefault("embedding_dtype"),
-        help="float32, float16, or auto: float32 where the precision is fp32 or reference.",
-    ),
+    schema_option("embedding_dtype", "float32, float16, or auto: float32 where the precision is fp32 or reference."),
 ]
 Attention = Annotated[
     str,

@@ -27,6 +27,11 @@ class SchemaDefault:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def schema_option(key: str, description: str, **settings: Any) -> Any:
+    """Return a typer option whose default is that of a key of the configuration."""
+    return typer.Option(default_factory=SchemaDefault(key), help=description, **settings)
+
+
 class LayoutChoice(enum.StrEnum):
     """Values of `--layout`."""
 
@@ -36,8 +41,5 @@ class LayoutChoice(enum.StrEnum):
 
 Layout = Annotated[
     LayoutChoice,
-    typer.Option(
-        default_factory=SchemaDefault("layout"),
-        help="Place windows as the original does, or spread them evenly, the last one at full length.",
-    ),
+    schema_option("layout", "Place windows as the original does, or spread them evenly, the last one at full length."),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.cli.options import Layout, SchemaDefault
+from virnucpro_kernels.cli.options import Layout, schema_option
 
 
 class DuplicateChoice(enum.StrEnum):
@@ -25,24 +25,12 @@ Inputs = Annotated[
         " `-` is standard input.",
     ),
 ]
-MinLength = Annotated[
-    int,
-    typer.Option(default_factory=SchemaDefault("min_length"), min=0, help="Contigs with fewer bases are not scored."),
-]
+MinLength = Annotated[int, schema_option("min_length", "Contigs with fewer bases are not scored.", min=0)]
 DuplicateIds = Annotated[
-    DuplicateChoice,
-    typer.Option(
-        default_factory=SchemaDefault("duplicate_ids"),
-        help="Stop where an ID occurs twice in a sample, or number the repeats.",
-    ),
+    DuplicateChoice, schema_option("duplicate_ids", "Stop where an ID occurs twice in a sample, or number the repeats.")
 ]
-ChunkTokens = Annotated[
-    int, typer.Option(default_factory=SchemaDefault("chunk_tokens"), min=1, help="Protein tokens of a chunk.")
-]
-MinChunks = Annotated[
-    int,
-    typer.Option(default_factory=SchemaDefault("min_chunks"), min=1, help="Smallest number of chunks of the pool."),
-]
+ChunkTokens = Annotated[int, schema_option("chunk_tokens", "Protein tokens of a chunk.", min=1)]
+MinChunks = Annotated[int, schema_option("min_chunks", "Smallest number of chunks of the pool.", min=1)]
 
 
 def split(

@@ -28,30 +28,13 @@ from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
-from virnucpro_kernels.score.run_record import describe_run, model_label
+from virnucpro_kernels.score.run_record import Sources, describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, SampleRecords, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
 from virnucpro_kernels.score.tables import Tables
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.score.viral_fasta import write_viral
 from virnucpro_kernels.weights.registry import Model
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Files that a sample is collected from.
-
-    Attributes:
-        contigs, windows, manifest: Tables of its pool.
-        scores: Folder of `{chunk}.parquet`.
-        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
-    """
-
-    contigs: Path
-    windows: Path
-    manifest: Path
-    scores: Path
-    inputs: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -158,12 +141,7 @@ def _collect(
             write_viral(directory / VIRAL_FASTA, sources.inputs, records, p_virus, tier, TIERS, model_label(model))
         job.facts |= summary.counts()
         record = describe_run(
-            sample=sample,
-            model=model,
-            manifest=sources.manifest,
-            chunks=chunks,
-            scores=sources.scores,
-            inputs=sources.inputs,
+            *(sample, model, sources, chunks),
             parameters={"thresholds": asdict(thresholds), "original_files": original_files},
             counts=summary.counts(),
             results=sorted(directory.iterdir()),

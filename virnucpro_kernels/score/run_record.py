@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,14 +32,29 @@ _PACKAGES = (
 _JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Files that a sample is collected from.
+
+    Attributes:
+        contigs, windows, manifest: Tables of its pool.
+        scores: Folder of `{chunk}.parquet`.
+        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
+    """
+
+    contigs: Path
+    windows: Path
+    manifest: Path
+    scores: Path
+    inputs: tuple[Path, ...] = ()
+
+
 def describe_run(
-    *,
     sample: str,
     model: Model,
-    manifest: Path,
+    sources: Sources,
     chunks: Sequence[Chunk],
-    scores: Path,
-    inputs: Sequence[Path],
+    *,
     parameters: Mapping[str, Any],
     counts: Mapping[str, Any],
     results: Sequence[Path],
@@ -50,16 +65,15 @@ def describe_run(
     Args:
         sample: Name of the sample.
         model: Model that made the scores.
-        manifest, chunks: Manifest of the pool, and what it holds.
-        scores: Folder of the scores.
-        inputs: Sequence files of the sample.
+        sources: Files that the sample was collected from.
+        chunks: Chunks of the manifest.
         parameters: Parameters of the tables.
         counts: What was found.
         results: Files that were written.
         seconds: Time that the tables took so far.
     """
     frames_of_pool = sum(chunk.rows for chunk in chunks)
-    stages = job_records(manifest, scores, chunks)
+    stages = job_records(sources.manifest, sources.scores, chunks)
     stages["collect"] = [{"host": socket.gethostname(), "seconds": seconds}]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -69,13 +83,13 @@ def describe_run(
         "software": describe_software(),
         "parameters": {
             "geometry": chunks[0].geometry if chunks else None,
-            "scores": describe_scores(scores, chunks),
+            "scores": describe_scores(sources.scores, chunks),
             **parameters,
         },
-        "inputs": describe_files(inputs),
+        "inputs": describe_files(sources.inputs),
         "counts": counts,
         "pool": {
-            "directory": str(manifest.parent),
+            "directory": str(sources.manifest.parent),
             "chunks": len(chunks),
             "frames": frames_of_pool,
             "share": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,

@@ -181,17 +181,6 @@ def _strings(column: pa.Array) -> pa.Array:
     return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
 
 
-@dataclass(frozen=True, eq=False)
-class _Windows:
-    """Windows of consecutive contigs, with the scores of their frames; fields as in `ContigBatch`."""
-
-    start: Int64s
-    end: Int64s
-    mask: Uint8s
-    logit: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-
-
 class _WindowReader:
     """Reader of the windows of a sample and of their frames' scores, contig by contig.
 
@@ -211,8 +200,8 @@ class _WindowReader:
         self._next_row = 0
         self._total_rows = sum(chunk.rows for chunk in chunks)
 
-    def take(self, contigs: Int64s, counts: Int64s) -> _Windows:
-        """Return the windows of the next contigs.
+    def take(self, contigs: Int64s, counts: Int64s) -> dict[str, npt.NDArray[Any]]:
+        """Return the windows of the next contigs and the scores of their frames, as fields of a `ContigBatch`.
 
         Args:
             contigs: Numbers of the contigs in the pool, int64 (m,).
@@ -239,7 +228,8 @@ class _WindowReader:
                 f"{self._path}: more frames than the {self._total_rows} of the manifest; split the pool again"
             )
         values = self._pool_scores.take(rows) if self._pool_scores else np.empty((0, 3), np.float32)
-        return _Windows(found["start"], found["end"], mask, values[:, 0], values[:, 1:])
+        windows = {"start": found["start"], "end": found["end"], "mask": mask}
+        return windows | {"logit": values[:, 0], "scores": values[:, 1:]}
 
 
 def read_contig_batches(
@@ -274,18 +264,13 @@ def read_contig_batches(
             reader = _WindowReader(windows, scores, chunks, model_id, first_contig)
         counts = table["windows"].to_numpy().astype(np.int64)
         for piece in _pieces(counts, batch_windows):
-            found = reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece])
             yield ContigBatch(
                 contig=_strings(table["contig"])[piece],
                 description=_strings(table["description"])[piece],
                 length=table["length"].to_numpy()[piece],
                 status=_strings(table["status"])[piece],
                 windows=counts[piece],
-                start=found.start,
-                end=found.end,
-                mask=found.mask,
-                logit=found.logit,
-                scores=found.scores,
+                **reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece]),
             )
 
 
