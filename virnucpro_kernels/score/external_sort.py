@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,6 @@ import pyarrow.csv as pa_csv
 
 from virnucpro_kernels.errors import VirnucproError
 
-_BUFFER = "64M"
 _BLOCK_BYTES = 1 << 20
 _FLOATS = ("score1", "score2")
 _TYPES = {"score1": pa.uint32(), "score2": pa.uint32(), "place": pa.int64(), "name": pa.string()}
@@ -28,7 +26,7 @@ _TYPES = {"score1": pa.uint32(), "score2": pa.uint32(), "place": pa.int64(), "na
 _KEYS = {"place": "3,3n", "name": "4"}
 
 
-class ExternalSort:
+class ExternalSort(ExitStack):
     """Context manager that sorts windows by one column; names by code points, equal keys in the order they came.
 
     Args:
@@ -39,23 +37,12 @@ class ExternalSort:
     The tables have the columns `name` (string), `score1` and `score2` (float32, not negative) and `place` (int64).
     """
 
-    def __init__(self, key: Literal["name", "place"], folder: Path, *, buffer: str = _BUFFER) -> None:
-        self._key, self._folder, self._buffer = _KEYS[key], folder, buffer
-        self._stack = ExitStack()
+    def __init__(self, key: Literal["name", "place"], folder: Path, *, buffer: str = "64M") -> None:
+        super().__init__()
+        self._key, self._buffer = _KEYS[key], buffer
+        self._path = Path(self.enter_context(tempfile.TemporaryDirectory(prefix=".sort-", dir=folder))) / "rows"
+        self._file = self.enter_context(self._path.open("wb"))
         self._rows = 0
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            temporary = self._stack.enter_context(tempfile.TemporaryDirectory(prefix=".sort-", dir=self._folder))
-            self._path = Path(temporary) / "rows"
-            self._file = self._stack.enter_context(self._path.open("wb"))
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
 
     def add(self, table: pa.Table) -> None:
         """Add rows."""

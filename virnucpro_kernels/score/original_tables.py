@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +58,7 @@ def window_names(batch: ContigBatch) -> pa.Array:
     return pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
 
 
-class OriginalFiles:
+class OriginalFiles(ExitStack):
     """Context manager that writes the two files; they are complete after `finish`.
 
     Args:
@@ -68,22 +67,12 @@ class OriginalFiles:
     """
 
     def __init__(self, directory: Path, flavour: Flavour) -> None:
+        super().__init__()
         self._directory, self._flavour = directory, flavour
-        self._stack = ExitStack()
         self._windows = 0
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._file = self._stack.enter_context((self._directory / ORIGINAL_FRAMES).open("wb"))
-            self._file.write(("\t".join(FRAME_COLUMNS) + "\n").encode())
-            self._by_name = self._stack.enter_context(ExternalSort("name", self._directory))
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        self._file = self.enter_context((directory / ORIGINAL_FRAMES).open("wb"))
+        self._file.write(("\t".join(FRAME_COLUMNS) + "\n").encode())
+        self._by_name = self.enter_context(ExternalSort("name", directory))
 
     def add(self, batch: ContigBatch, windows: WindowScores) -> None:
         """Append the frames of a batch and note its windows."""
@@ -101,13 +90,12 @@ class OriginalFiles:
     def finish(self) -> None:
         """Write the file of the windows."""
         tables: Iterator[pa.Table] = map(_unite, _whole_names(self._by_name.tables()))
-        with ExitStack() as stack:
-            if self._flavour == "broad":
-                by_place = stack.enter_context(ExternalSort("place", self._directory))
-                for table in tables:
-                    by_place.add(table)
-                tables = by_place.tables()
-            file = stack.enter_context((self._directory / ORIGINAL_WINDOWS).open("w", encoding="utf-8", newline=""))
+        if self._flavour == "broad":
+            by_place = self.enter_context(ExternalSort("place", self._directory))
+            for table in tables:
+                by_place.add(table)
+            tables = by_place.tables()
+        with (self._directory / ORIGINAL_WINDOWS).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(WINDOW_COLUMNS[self._flavour])
             for table in tables:

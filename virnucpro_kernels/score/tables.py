@@ -11,8 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -175,8 +174,8 @@ FRAME_COLUMNS: Columns = {
 }
 
 
-class Tables:
-    """Context manager that writes the three tables into a directory.
+class Tables(ExitStack):
+    """Context manager that writes the three tables into a folder.
 
     Args:
         directory: Folder for the tables.
@@ -185,25 +184,15 @@ class Tables:
     """
 
     def __init__(self, directory: Path, *, model: str, window_length: int) -> None:
-        self._directory, self._model, self._window_length = directory, model, window_length
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with self._stack:
-            self._files = (
-                (self._stack.enter_context((self._directory / CONTIG_TABLE).open("wb")), CONTIG_COLUMNS),
-                (self._stack.enter_context((self._directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
-                (self._stack.enter_context(deterministic_gzip(self._directory / FRAME_TABLE)), FRAME_COLUMNS),
-            )
-            for file, columns in self._files:
-                file.write(("\t".join(columns) + "\n").encode())
-            self._stack = self._stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, error, traceback)
+        super().__init__()
+        self._model, self._window_length = model, window_length
+        self._files = (
+            (self.enter_context((directory / CONTIG_TABLE).open("wb")), CONTIG_COLUMNS),
+            (self.enter_context((directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
+            (self.enter_context(deterministic_gzip(directory / FRAME_TABLE)), FRAME_COLUMNS),
+        )
+        for file, columns in self._files:
+            file.write(("\t".join(columns) + "\n").encode())
 
     def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
         """Append the rows of a batch."""
