@@ -33,7 +33,7 @@ def gaps(starts: Floats, ends: Floats, begin: float, end: float) -> Floats:
     return np.sort(idle[idle > 0])[::-1]
 
 
-def trace(request: Any) -> list[dict[str, Any]]:
+def trace(embed_options: Any) -> list[dict[str, Any]]:
     """Embed a chunk in this process; return what ran on the GPU: name, `ts` and `dur` in microseconds."""
     import torch
 
@@ -41,7 +41,7 @@ def trace(request: Any) -> list[dict[str, Any]]:
 
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities, acc_events=True) as profile:
-        embed(request)
+        embed(embed_options)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(file))
@@ -84,11 +84,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         nucleotide, protein = Path(folder) / "nucleotide.h5", Path(folder) / "protein.h5"
-        request = EmbedOptions(
+        embed_options = EmbedOptions(
             options.manifest, options.chunk, find_model(options.model), nucleotide, protein,
             device="cuda", precision=options.precision, threads=options.threads,
         )  # fmt: skip
-        kernels = trace(request)
+        kernels = trace(embed_options)
         record = json.loads((Path(folder) / f"{options.chunk}.embed.json").read_text())
     starts = np.array([kernel["ts"] for kernel in kernels], np.float64)
     ends = starts + np.array([kernel["dur"] for kernel in kernels], np.float64)

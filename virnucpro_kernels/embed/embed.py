@@ -23,13 +23,13 @@ from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.pool.chunk_fasta import check_fasta
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 from virnucpro_kernels.weights.registry import Model
 
 if TYPE_CHECKING:
     import torch
 
     from virnucpro_kernels.embed.encoders import Setup
-    from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 
 log = logging.getLogger(__name__)
 
@@ -171,10 +171,8 @@ def _start_torch(device_type: str, threads: int) -> "torch.device":
     return device
 
 
-def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> "dict[Alphabet, Provenance]":
+def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> dict[Alphabet, Provenance]:
     """Attributes of both files, with the token budget to begin with."""
-    from virnucpro_kernels.pool.provenance import Provenance
-
     pool = manifest.absolute().parent.name
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
     nucleotide, protein = setup.runs["nucleotide"], setup.runs["protein"]
@@ -192,8 +190,8 @@ class _Progress:
         self._interval = {"nucleotide": (0.0, fraction), "protein": (fraction, 1 - fraction)}
         self._resumed_at: dict[str, int] = {}
 
-    def report(self, alphabet: "Alphabet", done: int, total: int) -> None:
-        """Note that `done` of `total` distinct sequences are done; its first call tells where it began."""
+    def report(self, alphabet: Alphabet, done: int, total: int) -> None:
+        """Note that `done` of `total` distinct sequences are done; the first call of an alphabet tells its start."""
         before, length = self._interval[alphabet]
         if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))

@@ -128,7 +128,7 @@ def _resident_queries(
     tiles: tl.constexpr,
     block: tl.constexpr,
 ) -> tl.tuple:
-    """Weighted values of some queries, and the sums of their weights. Only the last tile of keys is partial."""
+    """Weighted values of some queries, and the sums of their weights. Only the last tile of keys needs a mask."""
     highest, total, result = 0.0, 0.0, 0.0
     for tile in tl.static_range(tiles):
         columns = tile * block + tl.arange(0, block)
@@ -153,7 +153,7 @@ def _let_next_begin(overlapped: tl.constexpr) -> None:
 
 @jit
 def _end_after_previous(overlapped: tl.constexpr) -> None:
-    """Wait for the launch before, so that whoever waits for this one waits for all of them."""
+    """Wait for the launch before, so that the end of the last launch is the end of all of them."""
     if overlapped:
         tl.extra.cuda.gdc_wait()
 
@@ -169,7 +169,7 @@ def _locate(
     heads: tl.constexpr,
     head_dim: tl.constexpr,
 ) -> tl.tuple:
-    """What belongs to this program: one head of one sequence. The heads of a sequence are neighbouring programs.
+    """Find the head and the sequence of this program. The heads of a sequence are neighbouring programs.
 
     Returns:
         Length of the sequence; pointers to the first token's query, key, value and result of this head; pointer to the
@@ -405,7 +405,7 @@ def streamed_kernel(
 
     if cos_ptr is not None:
         _rotate_keys_in_place(keys_ptr, cos_ptr, sin_ptr, length, stride, half, block_half, block)
-        tl.debug_barrier()  # what other threads wrote is read from here on
+        tl.debug_barrier()  # from here on, threads read what others have written
 
     whole_tiles = length // block * block  # tokens in tiles that are full
     for first_row in tl.range(0, length, block, num_stages=1):

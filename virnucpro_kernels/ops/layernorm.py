@@ -55,7 +55,7 @@ def layernorm_kernel(
 
 
 class NormParameters(NamedTuple):
-    """Parameters of a LayerNorm over rows of d numbers, and what the rows lack when they come to it."""
+    """Parameters of a LayerNorm over rows of d numbers, and a bias that the rows lack when they reach it."""
 
     weight: torch.Tensor
     """(d,)"""
@@ -63,7 +63,7 @@ class NormParameters(NamedTuple):
     """(d,)"""
     eps: float
     deferred_bias: torch.Tensor | None
-    """fp32 (d,), added to every row before the statistics are taken; None where the rows lack nothing"""
+    """fp32 (d,), added to every row before its mean and variance; None where the rows lack none"""
 
 
 def normalized_sum(

@@ -55,8 +55,8 @@ def linear_gelu_kernel(
 
     There are as many programs as run at a time, and each computes one tile of the result after the other; copies for
     the next tile begin before this one is stored. Programs that run at the same time work on `group` rows of tiles, so
-    that they share what they read in the L2 cache. The result is stored by halves: the shared memory that this saves is
-    one more buffer for the steps of the product.
+    that they find each other's inputs in the L2 cache. The result is stored by halves: the shared memory saved by this
+    is one more buffer for the steps of the product.
     """
     row_tiles = tl.cdiv(rows, tile_rows)
     column_tiles: tl.constexpr = (width + tile_columns - 1) // tile_columns

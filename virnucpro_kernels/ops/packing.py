@@ -113,7 +113,7 @@ def pack(
         total_sequences: Number of sequences to pad to, with sequences of no tokens.
 
     Raises:
-        ValueError: the batch is larger than what it shall be padded to.
+        ValueError: the batch is larger than the numbers to pad to.
     """
     offsets = sequences.offsets[batch.start : batch.stop + 1]
     lengths = np.diff(offsets)

@@ -21,7 +21,7 @@ def prepare(device: torch.device) -> None:
     """Make fp32 products exact, and for a GPU make Triton ready, with a folder that keeps compiled kernels.
 
     Raises:
-        UsageError: no such folder can be made, or Triton lacks what it needs to launch kernels.
+        UsageError: no such folder can be made, or Triton lacks a compiler or Python's headers.
     """
     # An environment variable of PyTorch can make TF32 the default, which keeps ten bits of each factor.
     torch.set_float32_matmul_precision("highest")

@@ -1,4 +1,4 @@
-"""fp8 (e4m3) values with one fp32 scale a row: `values * scale` is what they stand for."""
+"""fp8 (e4m3) values with one fp32 scale a row: they stand for `values * scale`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _to_fp8(x: torch.Tensor) -> torch.Tensor:
 def quantize_rows(x: torch.Tensor) -> RowScaled:
     """Scale each row so that its largest magnitude is the largest e4m3 number, and round.
 
-    Used for weights at load, and as the reference of the kernels that quantise what they write.
+    Used for weights at load, and as the reference of kernels with fp8 output.
 
     Args:
         x: (rows, columns) of any floating type.

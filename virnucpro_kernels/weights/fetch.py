@@ -76,7 +76,9 @@ def download(file: PublishedFile, directory: Path) -> Path:
         ) from error
     if not _is(file, path):
         path.unlink()
-        raise DamagedFileError(f"{file.url}: what came is not the published file ({file.digest}); removed. Try again")
+        raise DamagedFileError(
+            f"{file.url}: the download is not the published file ({file.digest}); removed. Try again"
+        )
     return path
 
 
@@ -87,5 +89,5 @@ def _is(file: PublishedFile, path: Path) -> bool:
 
 def _check_space(directory: Path, megabytes: float) -> None:
     free = shutil.disk_usage(directory).free / 1e6
-    if free < 2 * megabytes:  # the downloads, and what is made of them
+    if free < 2 * megabytes:  # for the downloads and for the model
         raise VirnucproError(f"{directory}: {2 * megabytes:,.0f} MB needed, {free:,.0f} MB free; choose --models-dir")

@@ -56,7 +56,7 @@ def test_weights_take_a_quarter_and_keep_their_names() -> None:
     assert model.blocks[0].feed_forward.up.weight.element_size() == 1
 
 
-def test_redoing_a_batch_uses_fp32_activations_and_puts_the_weights_back(batch: PackedBatch) -> None:
+def test_recomputing_a_batch_uses_fp32_activations_and_puts_the_weights_back(batch: PackedBatch) -> None:
     exact = encoder().embed(batch)
     model = encoder()
     model.to_fp8()
