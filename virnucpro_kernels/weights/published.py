@@ -1,12 +1,12 @@
-"""The published files from which the released models are made: addresses, and checksums that tell a true copy."""
+"""The published files from which the released models are made, by address and checksum: `data/published.toml`."""
 
 import hashlib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from itertools import chain
 from pathlib import Path
-
-_CLASSIFIERS = "https://raw.githubusercontent.com/Li-Jing-1997/VirNucPro/0f93f2755a7ea1acd3ff1bcf182892f960ef3326"
-_DNABERT_S = "https://huggingface.co/zhihan1996/DNABERT-S/resolve/00e47f96cdea35e4b6f5df89e5419cbe47d490c6"
 
 
 @dataclass(frozen=True)
@@ -64,57 +64,18 @@ class Recipe:
         )
 
 
-# Meta publishes no checksum. This one is on record with several projects that do not depend on each other.
-ESM2_3B = PublishedFile(
-    url="https://dl.fbaipublicfiles.com/fair-esm/models/esm2_t36_3B_UR50D.pt",
-    digest="sha256:7de8b4082ba15891959ab368b77ce3886697af1efb16d3c9e9e7b0c5d3f07500",
-    what="ESM-2 3B as published with fair-esm",
-    licence="MIT",
-    megabytes=5678.1,
-    encoder="esm2-3b",
-)
-DNABERT_S = (
-    PublishedFile(
-        url=f"{_DNABERT_S}/pytorch_model.bin",
-        digest="sha256:f3cfc3d0541859df64759e758cc4bc40fe1d5760799a7d098a9f9f09501c1e5f",
-        what="DNABERT-S as published by zhihan1996",
-        licence="Apache-2.0",
-        megabytes=468.3,
-        encoder="dnabert-s",
-    ),
-    PublishedFile(
-        url=f"{_DNABERT_S}/config.json",
-        digest="sha256:d54c142114563aa34ef7c2b54ccc921d08e50cd7c3cd69c439d5e0d2bbcfcdee",
-        what="configuration of DNABERT-S",
-        licence="Apache-2.0",
-        megabytes=0.001,
-    ),
-    PublishedFile(
-        url=f"{_DNABERT_S}/tokenizer.json",
-        digest="sha256:667f5a0e6e9630f7052b004784dda7c7aeba395cc4ca3c01b11b02e6aa29d7b1",
-        what="tokenizer of DNABERT-S",
-        licence="Apache-2.0",
-        megabytes=0.2,
-    ),
-)
-CLASSIFIERS = tuple(
-    PublishedFile(
-        url=f"{_CLASSIFIERS}/{window_length}_model.pth",
-        digest=f"git:{blob}",
-        what=f"classifier for {window_length} bp as released with VirNucPro",
-        licence="MIT",
-        megabytes=6.8,
-        window_length=window_length,
-    )
-    for window_length, blob in (
-        (500, "fc35d5ef9f1f4564eea7036f34f4f8ec6000d33d"),
-        (300, "a0b5b85e7c1e44f00cde146d091beb82b2c8e855"),
-    )
-)
+def _read_published() -> dict[str, tuple[PublishedFile, ...]]:
+    """Return the published files of each part of a model."""
+    text = (resources.files("virnucpro_kernels") / "data" / "published.toml").read_text(encoding="utf-8")
+    return {part: tuple(PublishedFile(**file) for file in files) for part, files in tomllib.loads(text).items()}
+
+
+_FILES = _read_published()
+PUBLISHED = tuple(chain.from_iterable(_FILES.values()))
 RECIPES = tuple(
-    Recipe(f"virnucpro-{file.window_length}", file.window_length, ESM2_3B, DNABERT_S, file) for file in CLASSIFIERS
+    Recipe(f"virnucpro-{file.window_length}", file.window_length, _FILES["protein"][0], _FILES["nucleotide"], file)
+    for file in _FILES["classifier"]
 )
-PUBLISHED = (ESM2_3B, *DNABERT_S, *CLASSIFIERS)
 
 
 def digests(path: Path) -> tuple[str, str]:
