@@ -161,7 +161,6 @@ def _end_after_previous(overlapped: tl.constexpr) -> None:
 @jit
 def _locate(
     out_ptr: tl.tensor,
-    out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
     spans_ptr: tl.tensor,
     slopes_ptr: tl.tensor,
@@ -172,8 +171,8 @@ def _locate(
     """Find the head and the sequence of this program. The heads of a sequence are neighbouring programs.
 
     Returns:
-        Length of the sequence; pointers to the first token's query, key, value and result of this head; pointer to the
-        head's fp8 factors, or None; the head's ALiBi slope in units of log2, 0 without ALiBi.
+        Number of the head; length of the sequence; pointers to the first token's query, key, value and result of this
+        head; the head's ALiBi slope in units of log2, 0 without ALiBi.
     """
     head = tl.program_id(0) % heads
     place = first_place + tl.program_id(0) // heads
@@ -185,12 +184,10 @@ def _locate(
     keys_ptr = queries_ptr + width
     values_ptr = keys_ptr + width
     out = out_ptr + start.to(tl.int64) * width + head * head_dim
-    if out_scale_ptr is not None:
-        out_scale_ptr += head * head_dim
     slope = 0.0
     if slopes_ptr is not None:
         slope = tl.load(slopes_ptr + head) * 1.4426950408889634
-    return length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope
+    return head, length, queries_ptr, keys_ptr, values_ptr, out, slope
 
 
 @jit
@@ -292,9 +289,11 @@ def resident_kernel(
         overlapped: Whether launches of a batch run into one another, see `_let_next_begin`.
     """
     _let_next_begin(overlapped)
-    length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope = _locate(
-        out_ptr, out_scale_ptr, qkv_ptr, spans_ptr, slopes_ptr, first_place, heads, head_dim
+    head, length, queries_ptr, keys_ptr, values_ptr, out, slope = _locate(
+        out_ptr, qkv_ptr, spans_ptr, slopes_ptr, first_place, heads, head_dim
     )
+    if out_scale_ptr is not None:
+        out_scale_ptr += head * head_dim
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
@@ -396,9 +395,11 @@ def streamed_kernel(
         stages: Buffers for tiles of keys and values.
     """
     _let_next_begin(overlapped)
-    length, queries_ptr, keys_ptr, values_ptr, out, out_scale_ptr, slope = _locate(
-        out_ptr, out_scale_ptr, qkv_ptr, spans_ptr, slopes_ptr, 0, heads, head_dim
+    head, length, queries_ptr, keys_ptr, values_ptr, out, slope = _locate(
+        out_ptr, qkv_ptr, spans_ptr, slopes_ptr, 0, heads, head_dim
     )
+    if out_scale_ptr is not None:
+        out_scale_ptr += head * head_dim
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
