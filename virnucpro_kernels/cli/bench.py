@@ -38,7 +38,7 @@ Rounds = Annotated[
 Seconds = Annotated[
     float | None,
     typer.Option(
-        min=0.0, help="Time of each measurement. Default: 10; with --preset 0, which embeds every sequence once."
+        min=0.0, help="Seconds of each measurement. Default: 10; with --preset, as long as every sequence takes once."
     ),
 ]
 Json = Annotated[Path | None, typer.Option(help="File to write the results to, as JSON.")]
