@@ -1,15 +1,21 @@
-"""Whole files only: atomic writing, locks and checksums."""
+"""Whole files only: atomic writing, locks and checksums; and the files that come with the package."""
 
 import fcntl
 import hashlib
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from virnucpro_kernels.errors import VirnucproError
+
+#: Folder of this package, and of the data in it.
+PACKAGE = Path(__file__).resolve().parent
+DATA = PACKAGE / "data"
 
 _POLL_SECONDS = 1.0
 #: Attempts to make and open a lock file while other processes remove its folder.
@@ -122,3 +128,8 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_data(name: str) -> dict[str, Any]:
+    """Return the content of a TOML file among the data of the package."""
+    return tomllib.loads((DATA / name).read_text(encoding="utf-8"))

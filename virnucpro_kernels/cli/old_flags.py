@@ -1,16 +1,13 @@
 """Options of the original tool and of the Broad's version 2.0, and what replaces them here."""
 
-import tomllib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import read_data
 
 #: What replaces each old option, in words that follow "is".
-REPLACEMENTS: dict[str, str] = tomllib.loads(
-    (resources.files("virnucpro_kernels") / "data" / "old_options.toml").read_text(encoding="utf-8")
-)
+REPLACEMENTS: dict[str, str] = read_data("old_options.toml")
 
 
 def refuse_old_flags(arguments: Sequence[str]) -> None:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from virnucpro_kernels.errors import VirnucproError
-
-PACKAGE = Path(__file__).resolve().parents[1]
+from virnucpro_kernels.files import PACKAGE
 
 
 def workflow_root() -> Path:

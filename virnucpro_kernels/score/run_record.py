@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from virnucpro_kernels import __version__
-from virnucpro_kernels.files import sha256
+from virnucpro_kernels.files import PACKAGE, sha256
 from virnucpro_kernels.pool.file_names import SPLIT_RECORD
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
@@ -142,11 +142,11 @@ def _commit() -> str | None:
 
     A clone with uncommitted changes gets `+changes` behind it.
     """
-    clone = Path(__file__).resolve().parents[2]
+    clone = PACKAGE.parent
     if (clone / ".git").exists():
         try:
             commit = _git(clone, "rev-parse", "HEAD")
-            changes = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", Path(__file__).parents[1].name)
+            changes = _git(clone, "status", "--porcelain", "--untracked-files=no", "--", PACKAGE.name)
         except (FileNotFoundError, subprocess.CalledProcessError):
             return None
         return commit + "+changes" * bool(changes)

@@ -1,12 +1,12 @@
 """The published files from which the released models are made, by address and checksum: `data/published.toml`."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from itertools import chain
 from pathlib import Path
+
+from virnucpro_kernels.files import read_data
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,8 @@ class Recipe:
         )
 
 
-def _read_published() -> dict[str, tuple[PublishedFile, ...]]:
-    """Return the published files of each part of a model."""
-    text = (resources.files("virnucpro_kernels") / "data" / "published.toml").read_text(encoding="utf-8")
-    return {part: tuple(PublishedFile(**file) for file in files) for part, files in tomllib.loads(text).items()}
-
-
-_FILES = _read_published()
+#: Published files of each part of a model.
+_FILES = {part: tuple(PublishedFile(**file) for file in files) for part, files in read_data("published.toml").items()}
 PUBLISHED = tuple(chain.from_iterable(_FILES.values()))
 RECIPES = tuple(
     Recipe(f"virnucpro-{file.window_length}", file.window_length, _FILES["protein"][0], _FILES["nucleotide"], file)

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.files import DATA, atomic_path
 
 SCHEMA = 1
 PURPOSES = ("work", "trial")
 RELEASED = ("virnucpro-500", "virnucpro-300")
-BUILTIN_DIRECTORY = Path(__file__).parents[1] / "data" / "models"
+BUILTIN_DIRECTORY = DATA / "models"
 
 
 @dataclass(frozen=True)
