@@ -14,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/virnucpro predict .test/data/demo.fna.gz --model builtin-500 --output-dir demo
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "not gpu and not slurm" tests $(FOLDERS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm" tests $(FOLDERS)
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

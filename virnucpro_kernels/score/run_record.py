@@ -92,7 +92,7 @@ def describe_run(
             "directory": str(sources.manifest.parent),
             "chunks": len(chunks),
             "frames": frames_of_pool,
-            "share": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
+            "fraction": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
         },
         "stages": describe_stages(stages),
         "files": {
@@ -209,7 +209,7 @@ def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[
             "jobs": len(jobs),
             "attempts": sum(int(job.get("attempts", 1)) for job in jobs),
             "seconds": round(seconds[stage], 3),
-            "share": round(seconds[stage] / total, 4) if total else None,
+            "fraction": round(seconds[stage] / total, 4) if total else None,
             "hosts": dict(Counter(str(job["host"]) for job in jobs if "host" in job)),
             "devices": dict(Counter(str(job["device"]) for job in jobs if "device" in job)),
             "reported": _common(jobs),

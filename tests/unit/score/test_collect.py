@@ -189,7 +189,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     embed = record["stages"]["embed"]
     assert (embed["jobs"], embed["attempts"], embed["seconds"], embed["devices"]) == (2, 4, 80.0, {"a GPU": 2})
     assert embed["reported"] == {"device": "a GPU", "precision": "fp16"}
-    assert sum(stage["share"] for stage in record["stages"].values()) == pytest.approx(1, abs=1e-3)
+    assert sum(stage["fraction"] for stage in record["stages"].values()) == pytest.approx(1, abs=1e-3)
     assert record["stages"]["collect"]["jobs"] == 1
     for name, file in record["files"].items():
         path = tmp_path / "out" / name
