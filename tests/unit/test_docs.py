@@ -1,5 +1,6 @@
 """The documentation names what there is."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_architecture_names_every_rule_and_room() -> None:
     assert rooms
     missing = [name for name in rooms if f"`{name}/`" not in text]
     assert not missing
+
+
+def test_a_room_says_what_it_is_for_and_imports_nothing() -> None:
+    rooms = sorted((ROOT / "virnucpro_kernels").glob("*/**/__init__.py"))
+    assert rooms
+    for room in rooms:
+        content = ast.parse(room.read_text())
+        assert ast.get_docstring(content), room
+        assert len(content.body) == 1, room
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
