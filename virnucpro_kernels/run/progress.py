@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
@@ -137,17 +136,6 @@ def describe(state: State, left: float | None) -> str:
     if state.tokens_done >= state.tokens and state.pools_split == state.pools:
         return f"{line}, writing tables"
     return f"{line}, {'time left unknown yet' if left is None else 'about ' + duration(left) + ' left'}"
-
-
-class Display(Protocol):
-    """Interface of what shows the progress of a run; a context manager."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
-    def show(self, state: State, left: float | None) -> None:
-        """Show the progress, if it is time to."""
 
 
 class Lines:

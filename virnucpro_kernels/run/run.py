@@ -7,7 +7,7 @@ from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
 from virnucpro_kernels.models.precisions import choose_embedding_dtype, choose_precision
-from virnucpro_kernels.pool.file_names import COLLECT_RECORD, ORIGINAL_FILES, RESULT_TABLES, SPLIT_RECORD
+from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
 from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
@@ -77,31 +77,27 @@ class Run:
         """Folder of a pool's scores."""
         return self.embedding_dir(pool) / self.model.model_id
 
-    def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
-        """Return the path of a job's record. `unit` is a sample for `collect` and a pool for all other stages."""
+    def _job_dir(self, stage: str, unit: str) -> Path:
+        """Return the folder of a job's outputs. `unit` is a sample for `collect` and a pool for all other stages."""
         match stage:
             case "split":
-                return self.split_dir(unit) / SPLIT_RECORD
+                return self.split_dir(unit)
             case "embed" | "merge":
-                return self.embedding_dir(unit) / f"{chunk}.{stage}.json"
+                return self.embedding_dir(unit)
             case "classify":
-                return self.score_dir(unit) / f"{chunk}.{stage}.json"
+                return self.score_dir(unit)
             case "collect":
-                return Path("results", unit, COLLECT_RECORD)
+                return Path("results", unit)
         raise ValueError(stage)
+
+    def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
+        """Return the path of a job's record."""
+        return self._job_dir(stage, unit) / (f"{chunk}.{stage}.json" if chunk else f"{stage}.json")
 
     def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
         """Return the path of a job's log, as its rule declares it."""
-        match stage:
-            case "split":
-                return Path("logs", stage, self.geometry, f"{unit}.log")
-            case "embed" | "merge":
-                return Path("logs", stage, self.geometry, unit, self.encoders, f"{chunk}.log")
-            case "classify":
-                return Path("logs", stage, self.geometry, unit, self.encoders, self.model.model_id, f"{chunk}.log")
-            case "collect":
-                return Path("logs", stage, f"{unit}.log")
-        raise ValueError(stage)
+        folder = Path("logs", stage, *self._job_dir(stage, unit).parts[1:])
+        return folder / f"{chunk}.log" if chunk else folder.with_name(f"{folder.name}.log")
 
     @property
     def result_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, Virnucpr
 from virnucpro_kernels.pool.job_record import TimeLeft
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.launch import watch
-from virnucpro_kernels.run.progress import Bar, Display, Lines, ProgressReader, State
+from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.run import FAILED
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
@@ -83,7 +83,7 @@ class Session:
         if not self._options.quiet:
             self._shown = self._log.stat().st_size
 
-    def _display(self) -> Display:
+    def _display(self) -> Bar | Lines:
         if self._options.bar and sys.stderr.isatty() and not self._options.quiet and not self._options.verbose:
             return Bar()
         return Lines(self._say if not self._options.verbose else self._note)

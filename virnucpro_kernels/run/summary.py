@@ -1,6 +1,5 @@
 """Summary of a run in a few lines: counts, times, failures, and the files to look at."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         for sample in run.samples
         if sample.name not in failed
         and all((directory / path).exists() for path in run.result_paths(sample.name))
-        and (record := _read(directory / "results" / sample.name / RUN_RECORD))
+        and (record := read_job(directory / "results" / sample.name / RUN_RECORD))
     ]
     if not records:
         return
@@ -103,8 +102,3 @@ def _records(run: Run, directory: Path) -> Iterator[tuple[Path, str]]:
                 yield directory / run.record_path(stage, pool, chunk.chunk), stage
     for sample in run.samples:
         yield directory / run.record_path("collect", sample.name), "collect"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
