@@ -1,6 +1,6 @@
 """Failures of a run, for `results/failed.tsv`: found from missing files and from the records that the jobs keep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class _JobTrace:
-    """The record and the log of a job. `unit` is a sample for `collect` and a pool for all other stages."""
+    """The record and the log of a job.
+
+    Attributes:
+        run: Run of the job.
+        directory: Folder of the run.
+        since: Time of this start of the run, in seconds since the epoch.
+        stage: Stage of the job.
+        unit: Sample for `collect`, pool for all other stages.
+        chunk: Chunk, for stages that have one.
+    """
 
     run: Run
     directory: Path
+    since: float
     stage: str
     unit: str
     chunk: str = ""
@@ -66,11 +76,16 @@ class _JobTrace:
 
     @property
     def stopped(self) -> bool:
-        """Whether the job was started and did not complete."""
+        """Whether the job was started, now or by an earlier start of the run, and did not complete."""
         return self.last_sign > 0 and self.record.get("state") != "complete"
 
+    @property
+    def failed(self) -> bool:
+        """Whether this start of the run has started the job, and it did not complete."""
+        return self.stopped and self.last_sign >= self.since
+
     def failure(self, sample: str) -> Failure:
-        if not self.stopped:
+        if not self.failed:
             return Failure(sample, self.chunk, self.stage, 0, "", "", "not started")
         record = self.record
         said = record.get("error") or _last_line(self.directory / self.log)
@@ -86,40 +101,50 @@ class _JobTrace:
         )
 
 
-def find_failures(run: Run, directory: Path = Path()) -> list[Failure]:
+def find_failures(run: Run, directory: Path = Path(), since: float = 0.0) -> list[Failure]:
     """Return the failures of a run that has ended, at least one for each sample without all of its files.
 
     Tables that are older than a failed job on which they depend belong to an earlier run, of other input or parameters.
+
+    Args:
+        run: The run.
+        directory: Folder of the run.
+        since: Time of the start of the run, in seconds since the epoch. A job that failed before, but not now, counts
+            as not started.
     """
     failures: list[Failure] = []
     for pool, samples in run.pools.items():
-        left_out = _left_out(run, directory, pool)
-        of_pool = _unfinished_jobs(run, directory, pool)
-        stopped = [job for job in of_pool if job.stopped]
+        split = _JobTrace(run, directory, since, "split", pool)
+        of_pool = _unfinished_jobs(split)
+        stopped = [job for job in of_pool if job.failed]
         latest = max((job.last_sign for job in stopped), default=0.0)
         for sample in samples:
-            if sample.name in left_out:
-                failures.append(left_out[sample.name])
+            collect = replace(split, stage="collect", unit=sample.name)
+            unusable = split.record.get("unusable", {}).get(sample.name)
+            if unusable and (split.failed or collect.failed):
+                attempts, code = int(split.record.get("attempts", 1)), str(UsageError.exit_code)
+                error = _one_line(unusable)
+                failures.append(Failure(sample.name, "", split.stage, attempts, code, str(split.log), error))
                 continue
             tables = [directory / path for path in run.result_paths(sample.name)]
             if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
                 continue
-            collect = _JobTrace(run, directory, "collect", sample.name)
-            jobs = stopped or ([collect] if collect.stopped else of_pool) or [collect]
+            jobs = stopped or ([collect] if collect.failed else of_pool) or [collect]
             failures += [job.failure(sample.name) for job in jobs]
     return failures
 
 
-def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True) -> None:
+def write_failures(run: Run, directory: Path = Path(), *, since: float = 0.0, unstarted: bool = True) -> None:
     """Write `results/failed.tsv`; where nothing failed, remove it.
 
     Args:
         run: The run, which has ended.
         directory: Folder of the run.
+        since: Time of the start of the run, see `find_failures`.
         unstarted: Whether a job that was never started counts as failed. It does not where the user wanted only a part
             of the workflow.
     """
-    failures = [failure for failure in find_failures(run, directory) if unstarted or failure.attempts]
+    failures = [failure for failure in find_failures(run, directory, since) if unstarted or failure.attempts]
     path = directory / FAILED
     remove_leftovers(path)
     if not failures:
@@ -128,35 +153,25 @@ def write_failures(run: Run, directory: Path = Path(), *, unstarted: bool = True
     write_rows(path, Failure, failures)
 
 
-def _unfinished_jobs(run: Run, directory: Path, pool: str) -> list[_JobTrace]:
-    """Return the jobs that samples of a pool still wait for: one for each chunk without scores."""
+def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
+    """Return the jobs that samples of a pool still wait for: `split`, or one for each chunk without scores."""
+    run, directory, pool = split.run, split.directory, split.unit
     manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
         chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))
-        damaged = [job for chunk in chunks if (job := _JobTrace(run, directory, "embed", pool, chunk)).stopped]
-        return damaged or [_JobTrace(run, directory, "split", pool)]
+        damaged = [job for chunk in chunks if (job := replace(split, stage="embed", chunk=chunk)).stopped]
+        return damaged or [split]
     unfinished = []
     for chunk in read_manifest(manifest):
         if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
             continue
         # The stage that wrote last is the one that stopped: an earlier run may have left a record of a later stage.
-        jobs = [_JobTrace(run, directory, stage, pool, chunk.chunk) for stage in CHUNK_STAGES]
+        jobs = [replace(split, stage=stage, chunk=chunk.chunk) for stage in CHUNK_STAGES]
         latest = max(range(len(jobs)), key=lambda stage: (jobs[stage].last_sign, -stage))
         done = jobs[latest].last_sign > 0 and not jobs[latest].stopped
         unfinished.append(jobs[min(latest + done, len(jobs) - 1)])
     return unfinished
-
-
-def _left_out(run: Run, directory: Path, pool: str) -> dict[str, Failure]:
-    """Return the failures of samples whose input `split` could not use, from its record, even if it failed itself."""
-    split = _JobTrace(run, directory, "split", pool)
-    record, code = split.record, str(UsageError.exit_code)
-    attempts = int(record.get("attempts", 1))
-    return {
-        sample: Failure(sample, "", split.stage, attempts, code, str(split.log), _one_line(error))
-        for sample, error in record.get("unusable", {}).items()
-    }
 
 
 def _one_line(text: str) -> str:

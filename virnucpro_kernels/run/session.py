@@ -1,8 +1,9 @@
 """One start of the workflow as the user sees it: heading, progress, summary, failures."""
 
 import sys
+import textwrap
+import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
@@ -11,6 +12,7 @@ from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.run import FAILED
+from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
 
@@ -22,7 +24,8 @@ class Session:
         """Prepare a session. `lock` is the descriptor of the run's lock, which Snakemake is to hold as well."""
         self._start, self._options, self._run, self._log, self._lock = start, start.options, start.run, start.log, lock
         self._directory = start.options.directory
-        self._shown = self._log.stat().st_size if self._log.exists() else 0
+        self._shown = self._log_begin = self._log.stat().st_size if self._log.exists() else 0
+        self._since = time.time()
 
     def execute(self) -> int:
         """Start Snakemake, show its progress, sum up the results; return the exit code."""
@@ -44,7 +47,7 @@ class Session:
                 code = self._watch(tick)
             except KeyboardInterrupt:
                 raise InterruptedRunError(self._how_to_go_on()) from None
-        failures = find_failures(self._run, self._directory) if code else []
+        failures = find_failures(self._run, self._directory, self._since) if code else []
         if not self._options.quiet:
             went_on = before.pools_split > 0 and not self._options.force
             for line in describe_results(self._run, self._directory, failures, went_on=went_on):
@@ -109,18 +112,17 @@ class Session:
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
-        if not failures:
-            raise VirnucproError(f"the workflow did not start; the end of {self._log}:\n{_last_lines(self._log)}")
+        if not any(failure.attempts for failure in failures):
+            with self._log.open(encoding="utf-8", errors="replace") as log:
+                log.seek(self._log_begin)
+                reason = textwrap.indent(last_error(log.read()), "  ")
+            raise VirnucproError(f"Snakemake failed, and none of its jobs; its log {self._log} ends with\n{reason}")
         for line in describe_failures(failures, self._directory):
             print(line, file=sys.stderr)  # noqa: T201 the command's result
-        print(f"all of it: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
+        if (self._directory / FAILED).exists():
+            print(f"all of it: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
         failed = {failure.sample for failure in failures}
         if any(sample.name not in failed for sample in self._run.samples):
             return EXIT_PARTIAL
         codes = [int(failure.exit_code) for failure in failures if failure.exit_code.isdigit()]
         return codes[0] if codes else 1
-
-
-def _last_lines(log: Path, count: int = 12) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return "\n".join(f"  {line}" for line in lines[-count:])

@@ -1,6 +1,7 @@
 # What the rules share: the run that the configuration describes, input functions, requirements, the command.
 import shlex
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def find_run():
         raise WorkflowError(str(error)) from error
 
 
+STARTED = time.time()
 RUN = find_run()
 POOLED = RUN.pools
 POOL_OF = {sample.name: pool for pool, samples in POOLED.items() for sample in samples}

@@ -1,0 +1,21 @@
+"""The reason why Snakemake itself failed, from its log."""
+
+import re
+
+#: A line that begins an error: of Snakemake, a plugin or Python, or the message of a job that could not be submitted.
+_ERROR = re.compile(r"(?:snakemake: )?error\b|[\w.]*(?:Error|Exception)\b|\s*message: ", re.IGNORECASE)
+#: Lines that say nothing of the reason.
+_OTHER = re.compile(
+    r"\s*$|Error in rule |Using |Building DAG|Shutting down|Exiting because|Complete log|Elapsed time|Removing output"
+    r"|usage:|At least one job did not complete|Finished job|\[\w{3} \w{3} "
+)
+_LINES = 6
+
+
+def last_error(text: str) -> str:
+    """Return the last error in the output of Snakemake, in a few lines; its last lines where no error is recognised."""
+    lines = [line.rstrip() for line in text.splitlines() if not _OTHER.match(line)]
+    first = max((number for number, line in enumerate(lines) if _ERROR.match(line)), default=len(lines) - _LINES)
+    if lines and lines[first].lstrip().startswith("message: "):
+        return lines[first].strip()
+    return "\n".join(lines[max(first, 0) :][:_LINES])
