@@ -1,9 +1,9 @@
 """Configuration and sample sheet in the folder of a run: derived from the options, written after all checks."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.run.config import Config, complete_config, read_config, write_config
-from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
+from virnucpro_kernels.run.samples import Sample, misread, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.streams import needs_spooling, spool
 
 CONFIG = Path("config", "config.yaml")
@@ -30,6 +30,7 @@ class FolderPlan:
         complete: Configuration with the defaults of all other keys.
         samples: Samples of the run.
         keeps_sheet: Whether the sample sheet that is there stays as it is.
+        links: Links in the run's folder by sample; each stands for an input whose path Snakemake would misread.
     """
 
     directory: Path
@@ -37,14 +38,19 @@ class FolderPlan:
     complete: Config
     samples: Sequence[Sample]
     keeps_sheet: bool
+    links: Mapping[str, Path]
 
     def write(self) -> None:
-        """Write the configuration and the sheet where they differ from the files in the folder."""
+        """Write the configuration and the sheet where they differ from the files in the folder; make the links."""
+        samples = [replace(sample, input=self.links.get(sample.name, sample.input)) for sample in self.samples]
+        for sample in self.samples:
+            if link := self.links.get(sample.name):
+                _make_link(link, sample.input.absolute())
         path = self.directory / CONFIG
         if not path.exists() or read_config(path) != self.config:
             write_config(path, self.config)
         if not self.keeps_sheet:
-            write_sheet(self.directory / SHEET, self.samples)
+            write_sheet(self.directory / SHEET, samples)
 
     @contextmanager
     def written_for_now(self) -> Iterator[None]:
@@ -114,7 +120,24 @@ def plan_folder(
     if samples is None:
         samples = read_sheet(directory / SHEET)
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
-    return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet)
+    links = {} if keeps_sheet else _links(directory, samples)
+    return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet, links)
+
+
+def _make_link(link: Path, target: Path) -> None:
+    if not link.is_symlink() or link.readlink() != target:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def _links(directory: Path, samples: Iterable[Sample]) -> dict[str, Path]:
+    """Return a link for each sample whose input has braces, which Snakemake takes for wildcards, or odd blanks."""
+    return {
+        sample.name: directory.absolute() / "work" / "inputs" / sample.name
+        for sample in samples
+        if misread(str(sample.input.absolute()))
+    }
 
 
 def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:

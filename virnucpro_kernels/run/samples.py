@@ -110,6 +110,11 @@ def problems_among(samples: Sequence[Sample]) -> list[str]:
     return problems
 
 
+def misread(path: str) -> bool:
+    """Whether Snakemake (braces) or the reader of a sheet (blanks at the ends, line breaks) would misread a path."""
+    return not {"{", "}"}.isdisjoint(path) or path != path.strip() or len(path.splitlines()) > 1
+
+
 def name_samples(inputs: Sequence[Path]) -> list[Sample]:
     """Name samples after their files: without directory, format and compression suffix, odd characters as `_`.
 

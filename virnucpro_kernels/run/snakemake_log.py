@@ -7,13 +7,14 @@ _ERROR = re.compile(r"(?:snakemake: )?error\b|[\w.]*(?:Error|Exception)\b|\s*mes
 #: Lines that say nothing of the reason.
 _OTHER = re.compile(
     r"\s*$|Error in rule |Using |Building DAG|Shutting down|Exiting because|Complete log|Elapsed time|Removing output"
-    r"|usage:|At least one job did not complete|Finished job|\[\w{3} \w{3} "
+    r"|usage:|Finished job|\[\w{3} \w{3} "
 )
 _LINES = 6
 
 
 def last_error(text: str) -> str:
     """Return the last error in the output of Snakemake, in a few lines; its last lines where no error is recognised."""
+    text = re.sub(r"WorkflowError:\s*\n\s*At least one job did not complete.*", "", text)
     lines = [line.rstrip() for line in text.splitlines() if not _OTHER.match(line)]
     first = max((number for number, line in enumerate(lines) if _ERROR.match(line)), default=len(lines) - _LINES)
     if lines and lines[first].lstrip().startswith("message: "):

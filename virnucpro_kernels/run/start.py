@@ -1,7 +1,6 @@
 """What one start of the workflow will do: every option, the samples and the configuration are read here, once."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from virnucpro_kernels.embed.gpu import list_gpus, visible_units
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.precisions import check_precision, no_original
+from virnucpro_kernels.run.environment import snakemake_environment
 from virnucpro_kernels.run.folder import FolderPlan, plan_folder
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.run.launch import snakemake
@@ -55,7 +55,8 @@ def plan_start(options: PredictOptions) -> Start:
     folder = plan_folder(options.directory, options.inputs, options.sheet, options.config, options.settings)
     run = make_run(folder.complete, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
     _check_precision(run, options.directory, on_cluster)
-    gpus, environment = _choose_gpus(options.gpus, "elsewhere" if profile else run.device)
+    environment = snakemake_environment(options.directory)
+    gpus = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
     log = options.log or options.directory / "logs" / "snakemake.log"
     return Start(options, folder, run, gpus, environment, _command(options, profile, gpus), log)
 
@@ -70,17 +71,16 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
         check_precision(run.precision, run.device, run.model.protein.layers)
 
 
-def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
-    """Return the number of GPUs to use at once, and the environment in which only they are visible.
+def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
+    """Return the number of GPUs to use at once, and have `environment` show no others.
 
     Raises:
         UsageError: there are not so many GPUs, or none of that number or UUID.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     if device == "cpu" and wanted != "auto":
         raise UsageError(f"--gpus {wanted}: this run computes on the CPU, by its configuration or for want of a GPU")
     if device != "cuda":
-        return 0, environment
+        return 0
     if "," in wanted:
         environment["CUDA_VISIBLE_DEVICES"] = wanted
     elif wanted != "auto" and not wanted.isdigit():
@@ -89,12 +89,14 @@ def _choose_gpus(wanted: str, device: str) -> tuple[int, dict[str, str]]:
     count = int(wanted) if wanted.isdigit() else visible
     if count > visible or count == 0:
         raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; --device cpu does without")
-    return count, environment
+    return count
 
 
 def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> list[str]:
     """Return the command line of Snakemake."""
     arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
+    # Else Snakemake takes the profiles/default of whatever workflow lies in the working directory.
+    arguments += ["--workflow-profile", workflow_root() / "profiles" / "default"]
     if options.threads or not (profile and profile.limits_cores):
         arguments += ["--cores", str(options.threads or len(os.sched_getaffinity(0)))]
     if profile:

@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -11,10 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from platformdirs import user_cache_path
-
 from virnucpro_kernels.embed.gpu import driver_version, list_gpus, visible_units
 from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.run.environment import has_writable_cache
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.score.run_record import describe_software
 from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, default_models_dir, model_directories, read_model
@@ -106,14 +104,12 @@ def _torch() -> Iterator[Finding]:
 
 def _workflow() -> Iterator[Finding]:
     yield Finding("ok", "workflow", f"{workflow_root()}, Snakemake {metadata.version('snakemake')}")
-    cache = user_cache_path("snakemake")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            pass
-    except OSError as error:
+    if not has_writable_cache():
         yield Finding(
-            "error", "cache", f"Snakemake cannot write {cache} ({error}): set XDG_CACHE_HOME to another folder"
+            "warning",
+            "cache",
+            "Snakemake cannot write its cache in the home directory: `predict` keeps it in the run's folder; for plain"
+            " snakemake, set XDG_CACHE_HOME to another folder",
         )
     if shutil.which("sbatch"):
         plugin = "snakemake-executor-plugin-slurm"

@@ -150,7 +150,7 @@ def _short_hash(*parts: str) -> str:
 
 def default_models_dir() -> Path:
     """Folder of the models unless the configuration names another: in the user's data directory."""
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 there may be no home
     return Path(data) / "virnucpro" / "models"
 
 

@@ -52,6 +52,7 @@ def find_run():
 STARTED = time.time()
 RUN = find_run()
 POOLED = RUN.pools
+SAMPLES = {sample.name: sample for sample in RUN.samples}
 POOL_OF = {sample.name: pool for pool, samples in POOLED.items() for sample in samples}
 
 
@@ -78,9 +79,19 @@ def result_files():
     return expand("results/{sample}/{name}", sample=POOL_OF, name=RUN.result_names)
 
 
+def sequence_inputs(samples):
+    """The sequence files of samples. `local` keeps a module's prefix away from them. Snakemake refuses outputs that are
+    older than an input, so a file whose time lies ahead of the clock is no input until the clock has passed it."""
+
+    def is_ahead(path):
+        return max(path.stat().st_mtime, path.lstat().st_mtime) > time.time()
+
+    return [local(str(sample.input)) for sample in samples if not is_ahead(sample.input)]
+
+
 def pool_sequences(wildcards):
-    """The sequence files of a pool. `local` keeps a module's prefix away from them."""
-    return [local(str(sample.input)) for sample in POOLED[wildcards.pool]]
+    """The sequence files of a pool."""
+    return sequence_inputs(POOLED[wildcards.pool])
 
 
 def pool_samples(wildcards):
@@ -114,9 +125,14 @@ def original_files():
     return [f"results/{{sample}}/{name}" for name in ORIGINAL_FILES if name in RUN.result_names]
 
 
-def sample_input(wildcards):
-    """The sequence file of a sample."""
-    return next(local(str(sample.input)) for sample in RUN.samples if sample.name == wildcards.sample)
+def sample_sequences(wildcards):
+    """The sequence file of a sample, in a list."""
+    return sequence_inputs([SAMPLES[wildcards.sample]])
+
+
+def sample_path(wildcards):
+    """The path of a sample's sequence file, as `collect` takes it."""
+    return str(SAMPLES[wildcards.sample].input)
 
 
 def chunks_of(manifest):
@@ -144,7 +160,7 @@ FINISH_FIRST = 10**12
 
 
 def split_needs(wildcards, input):
-    return requirements.for_split(input.sequences)
+    return requirements.for_split(sample.input for sample in POOLED[wildcards.pool])
 
 
 def embed_needs(wildcards, input):

@@ -76,4 +76,4 @@ rule gather:
     shell:
         "(tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/.parquet/' &&"
         " printf '../../%s\n' chunks.tsv contigs.parquet windows.parquet)"
-        " | (cd {params.folder:q} && xargs sha256sum) > {output.checksums:q} 2> {log:q}"
+        " | (CDPATH= cd {params.folder:q} && xargs sha256sum) > {output.checksums:q} 2> {log:q}"

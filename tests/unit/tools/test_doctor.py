@@ -43,10 +43,10 @@ def test_a_damaged_model_is_an_error_and_a_complete_one_is_not(
     assert "classifier.safetensors is missing" in found
 
 
-def test_a_cache_that_snakemake_cannot_write_is_an_error(
+def test_a_cache_that_snakemake_cannot_write_is_told(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert doctor(tmp_path) == 1
+    assert doctor(tmp_path) == 0
     assert "XDG_CACHE_HOME" in lines(capsys.readouterr().out)["cache"]
