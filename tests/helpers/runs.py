@@ -63,9 +63,11 @@ def snakemake_command(snakefile: Path = ROOT / "Snakefile") -> list[str | Path]:
     return [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", snakefile]
 
 
-def virnucpro(*arguments: str | Path, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
+def virnucpro(
+    *arguments: str | Path, directory: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line of this package."""
-    return call([sys.executable, "-P", "-m", "virnucpro_kernels", *arguments], directory)
+    return call([sys.executable, "-P", "-m", "virnucpro_kernels", *arguments], directory, **environment)
 
 
 def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Snakefile") -> dict[str, int]:

@@ -1,0 +1,69 @@
+"""Nothing around `virnucpro predict` changes its run: environment, working directory, names and times of files."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from tests.helpers.runs import MODEL, call, checksums, contigs, virnucpro
+
+
+def predict(
+    *inputs: Path, output: Path, profile: Path | None = None, directory: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `virnucpro predict` with the built-in model."""
+    options: list[str | Path] = ["--output-dir", output, "--model", MODEL, "--device", "cpu", "--threads", "2"]
+    options += ["--profile", profile] if profile else []
+    return virnucpro("predict", *inputs, *options, directory=directory, **environment)
+
+
+def test_odd_names_times_and_surroundings_give_the_same_results(tmp_path: Path) -> None:
+    plain, odd = tmp_path / "plain", tmp_path / "odd"
+    names = {"braces_x_": "braces{x}.fa", "blank.fa_": "blank.fa ", "line_break": "line\nbreak.fa", "ahead": "ahead.fa"}
+    for folder in (plain, odd):
+        folder.mkdir()
+    for number, (sample, name) in enumerate(names.items()):
+        text = contigs(2 * number, 2 * number + 2)
+        (plain / f"{sample}.fa").write_text(text)
+        (odd / name).write_text(text)
+    ahead = time.time() + 3600
+    os.utime(odd / "ahead.fa", (ahead, ahead))
+    # The working directory holds another workflow's profile, and a module that looks like one of the standard library.
+    (odd / "profiles" / "default").mkdir(parents=True)
+    (odd / "profiles" / "default" / "config.yaml").write_text("software-deployment-method: conda\n")
+    (odd / "json.py").write_text("raise SystemExit('not the one of the standard library')\n")
+    (tmp_path / "file").write_text("")
+
+    expected = predict(*(plain / f"{sample}.fa" for sample in names), output=tmp_path / "expected")
+    found = predict(
+        *(odd / name for name in names.values()),
+        output=tmp_path / "found",
+        directory=odd,
+        SNAKEMAKE_PROFILE="no_such_profile",
+        CDPATH=str(tmp_path / "expected"),
+        XDG_CACHE_HOME=str(tmp_path / "file"),
+    )
+    assert expected.returncode == 0, expected.stderr
+    assert found.returncode == 0, found.stderr
+    assert checksums(tmp_path / "found") == checksums(tmp_path / "expected")
+    for listing in (tmp_path / "found").glob("work/*/*/*/*/gathered.sha256"):
+        checked = call(["sha256sum", "--check", listing.name], listing.parent)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_an_error_of_snakemake_itself_reaches_the_user(tmp_path: Path) -> None:
+    profile, good, bad = tmp_path / "profile", tmp_path / "good.fa", tmp_path / "bad.fa"
+    profile.mkdir()
+    (profile / "config.yaml").write_text("no-such-option: 1\n")
+    good.write_text(contigs(0, 1))
+    bad.write_text(">a\nACGTJACGT\n")
+    output = tmp_path / "out"
+    earlier = predict(good, bad, output=output)
+    assert earlier.returncode == 2, earlier.stderr
+    assert "sample bad: split" in earlier.stderr
+
+    failed = predict(good, bad, output=output, profile=profile)
+    assert failed.returncode == 1
+    assert "no-such-option" in failed.stderr
+    assert str(output / "logs" / "snakemake.log") in failed.stderr
+    assert "sample bad" not in failed.stderr, "that failure is of the earlier start"
