@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.reference import compare_vectors, vectors
+from tests.helpers.blocks import dnabert_blocks, esm2_blocks
 from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
@@ -37,7 +38,7 @@ def encoder_of(name: str, precision: str, attention: str) -> Encoder:
     prepare(GPU)
     encoder = make_encoder(name, GPU)
     convert(encoder, precision)
-    for block in encoder.blocks:
+    for block in dnabert_blocks(encoder) if isinstance(encoder, DnabertS) else esm2_blocks(encoder):
         block.attention.backend = attention
     return encoder
 

@@ -151,6 +151,7 @@ def compile_longest(capability: int, head_dim: int, tiles: int, element: str) ->
 def compile_linear_gelu(capability: int, element: str) -> None:
     """The product with GELU inside, launched as in a run."""
     launch = HOPPER.linear_gelu
+    assert launch is not None
     constants = {
         "inputs": 2560, "width": 10240, "tile_rows": launch.rows, "tile_columns": launch.columns, "depth": launch.depth,
         "group": launch.group,

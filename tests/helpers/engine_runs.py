@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tests.helpers import tiny
+from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
 from virnucpro_kernels.embed.resume import open_partial
@@ -33,7 +34,7 @@ def with_outliers(factor: float) -> Esm2:
     Both are needed: of what is far below zero GELU may make zeros before it is rounded.
     """
     encoder = tiny.protein_encoder()
-    block = encoder.blocks[0]
+    block = esm2_blocks(encoder)[0]
     block.feed_forward.up.weight[3] *= factor
     block.feed_forward.up.weight[4] = -block.feed_forward.up.weight[3]
     block.feed_forward.down.weight[:, 3:5] /= factor / 100  # not less, or fp16 has few digits for them

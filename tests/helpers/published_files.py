@@ -144,8 +144,11 @@ def classifier(config: ClassifierConfig) -> MLPClassifier:
     """A classifier with statistics as after training."""
     torch.manual_seed(3)
     model = MLPClassifier(config).eval()
-    model.bn1.running_mean.normal_()
-    model.bn1.running_var.uniform_(0.5, 2)
+    mean, variance = model.bn1.running_mean, model.bn1.running_var
+    assert mean is not None
+    assert variance is not None
+    mean.normal_()
+    variance.uniform_(0.5, 2)
     model.bn1.weight.data.uniform_(0.5, 2)
     model.bn1.bias.data.normal_()
     return model
@@ -155,9 +158,9 @@ def write_pickled_classifier(path: Path, model: MLPClassifier) -> Path:
     """Save the whole module as a script does that defines its class itself."""
     main = sys.modules["__main__"]
     MLPClassifier.__module__ = "__main__"
-    main.MLPClassifier = MLPClassifier  # type: ignore[attr-defined]
+    vars(main)["MLPClassifier"] = MLPClassifier
     try:
         torch.save(model, path)
     finally:
-        del main.MLPClassifier
+        del vars(main)["MLPClassifier"]
     return path

@@ -65,7 +65,12 @@ def snakemake_command(snakefile: Path = ROOT / "Snakefile") -> list[str | Path]:
 
 def virnucpro(*arguments: str | Path, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line of this package."""
-    return call([sys.executable, "-P", "-m", "virnucpro_kernels", *arguments], directory)
+    return call(virnucpro_command(*arguments), directory)
+
+
+def virnucpro_command(*arguments: str | Path) -> list[str | Path]:
+    """The command line of this package, without what the current folder holds in its way."""
+    return [sys.executable, "-P", "-m", "virnucpro_kernels", *arguments]
 
 
 def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Snakefile") -> dict[str, int]:

@@ -39,6 +39,18 @@ class Pool:
     inputs: dict[str, Path] = field(default_factory=dict)
 
     @property
+    def contigs(self) -> Path:
+        return self.directory / "contigs.parquet"
+
+    @property
+    def windows(self) -> Path:
+        return self.directory / "windows.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        return self.directory / "chunks.tsv"
+
+    @property
     def scores(self) -> Path:
         return self.directory / "encoders" / self.model.model_id
 
@@ -49,10 +61,13 @@ def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 
     for file in ("nucleotide", "tokenizer", "protein", "classifier"):
         (directory / file).write_bytes(b"x")
 
-    def info(file: str) -> dict[str, str | int]:
-        return {"file": file, "sha256": "0" * 64, "bytes": 1, "source": "made up", "source_sha256": ""}
+    facts = "0" * 64, 1, "made up", ""
 
-    sizes = {"architecture": "esm2", "layers": 1, "hidden": 64, "heads": 1, "feed_forward": 1, "vocabulary": 1}
+    def encoder(file: str, name: str) -> EncoderInfo:
+        return EncoderInfo(
+            file, *facts, name, architecture="esm2", layers=1, hidden=64, heads=1, feed_forward=1, vocabulary=1
+        )
+
     write_model(
         Model(
             name=name,
@@ -62,10 +77,10 @@ def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 
             source="made up",
             licence="MIT",
             notes="",
-            nucleotide=EncoderInfo(**info("nucleotide"), name="n", **sizes),
-            tokenizer=FileInfo(**info("tokenizer")),
-            protein=EncoderInfo(**info("protein"), name="p", **sizes),
-            classifier=ClassifierInfo(**info("classifier"), dimension=2, hidden=2),
+            nucleotide=encoder("nucleotide", "n"),
+            tokenizer=FileInfo("tokenizer", *facts),
+            protein=encoder("protein", "p"),
+            classifier=ClassifierInfo("classifier", *facts, dimension=2, hidden=2),
         )
     )
     return read_model(directory)
@@ -125,7 +140,7 @@ def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chun
         rows = np.flatnonzero(chunk_of_row == number)
         if len(rows):
             name = f"{number:05d}"
-            write_scores(pool.scores / f"{name}.parquet", rows, logits[rows], model.model_id)
+            write_scores(pool.scores / f"{name}.parquet", rows.tolist(), logits[rows].tolist(), model.model_id)
             manifest.append(Chunk(name, len(rows), 10, 10, 5, 9, "a" * 64, "b" * 64, "300-original"))
     write_manifest(directory / "chunks.tsv", manifest)
     bases = np.random.default_rng(1).choice(list("ACGTacgtN"), 5000)
