@@ -49,7 +49,7 @@ COMPILING_PROCESSES = 12
 
 @dataclass(frozen=True)
 class Job:
-    """A kernel and its tensors: a call, and what brings its inputs back to where they were."""
+    """A kernel with its tensors: a function that launches it, and one that restores its inputs."""
 
     call: Callable[[KernelConfig], Any]
     reset: Callable[[], object] = lambda: None
@@ -57,13 +57,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """One kernel on one kind of batch: what to call, and what to move."""
+    """One kernel on one kind of batch: its candidates, and the least work that it has to do."""
 
     name: str
     make: Callable[[int], Job]
     candidates: tuple[KernelConfig, ...]
     gigabytes: Callable[[int], float]
-    #: Of matrix products, a token.
+    #: Floating-point operations of matrix products per token, in 10^12.
     teraflop: float = 0.0
 
 
@@ -241,7 +241,7 @@ def as_tensor(result: torch.Tensor | RowScaled) -> torch.Tensor:
 
 
 class Timing(TypedDict):
-    """One candidate: what distinguishes it, why it is out, its time (ms)."""
+    """Result of one candidate: its name, the reason why it cannot be used, or its time in ms."""
 
     config: str
     problem: str | None

@@ -1,4 +1,4 @@
-"""Running the engine on tiny encoders: what the tests on the CPU and on a GPU share."""
+"""Runs of the engine on tiny encoders, for the tests on a CPU and on a GPU."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,9 +29,9 @@ def proteins_by(module: Embeds) -> Encoder:
 
 
 def with_outliers(factor: float) -> Esm2:
-    """An encoder two channels of which grow so large within a layer that fp16 cannot hold them, one of them upwards.
+    """Return an encoder in which two channels leave the range of fp16 within a layer, one upwards, one downwards.
 
-    Both are needed: of what is far below zero GELU may make zeros before it is rounded.
+    Both are needed: GELU may turn values far below zero into zeros before they are rounded.
     """
     encoder = tiny.protein_encoder()
     block = esm2_blocks(encoder)[0]
@@ -72,6 +72,6 @@ def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
 
 
 def stop_after(batches: int) -> Callable[[], bool]:
-    """A question that is answered no for so many batches, and yes from then on."""
+    """Return a function that answers False for so many batches, and True from then on."""
     checks = count()
     return lambda: next(checks) >= batches

@@ -143,7 +143,7 @@ def check_attention(
 
 
 def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
-    """Against what the kernel itself returns in `dtype`, rounded afterwards."""
+    """Compare with the kernel's own result in `dtype`, quantised afterwards."""
     arguments, qkv = case.arguments(), case.qkv(dtype)
     factors = random(case.heads * case.head_dim, seed=5).abs().mul(40).add(1)
     tokens = sum(case.lengths)
@@ -165,7 +165,7 @@ class LayerNormInputs(NamedTuple):
 def layernorm_inputs(
     rows: int, width: int, dtype: torch.dtype, *, branch: torch.dtype | None, bias: bool = True
 ) -> LayerNormInputs:
-    """One channel is an outlier, as trained models have them."""
+    """Random inputs in which one channel is an outlier, as trained models have them."""
     residual = random(rows, width, seed=width)
     residual[:, width // 3] += 40
     return LayerNormInputs(
@@ -220,7 +220,7 @@ def check_bias_gelu(
 def check_linear_gelu(
     rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
 ) -> None:
-    """One kernel does it, and all in fp32: only the result is rounded."""
+    """Check that one kernel computes everything in fp32 and rounds only the result."""
     x = random(rows, inputs, seed=1).to(dtype)
     weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
     exact = linear_gelu_reference(x.float(), weight.float(), bias.float())

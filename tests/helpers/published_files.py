@@ -127,7 +127,7 @@ def write_tokenizer(path: Path, vocabulary: int) -> Path:
 
 
 class MLPClassifier(nn.Module):
-    """The structure of the released classifiers. Pickled, it says it is `__main__.MLPClassifier`, as theirs do."""
+    """The structure of the released classifiers. Its pickle names it `__main__.MLPClassifier`, as theirs do."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ def classifier(config: ClassifierConfig) -> MLPClassifier:
 
 
 def write_pickled_classifier(path: Path, model: MLPClassifier) -> Path:
-    """Save the whole module as a script does that defines its class itself."""
+    """Save the whole module, as a script that defines the class itself does."""
     main = sys.modules["__main__"]
     MLPClassifier.__module__ = "__main__"
     vars(main)["MLPClassifier"] = MLPClassifier

@@ -15,7 +15,7 @@ from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, File
 
 @dataclass(frozen=True)
 class Contig:
-    """An input record: for each of its windows, start, end, and the logit of each frame by its number 0 to 5."""
+    """An input record. Each of its windows is a start, an end, and the logits of its frames by their numbers 0 to 5."""
 
     name: str
     length: int
@@ -32,7 +32,7 @@ class Contig:
 
 @dataclass(frozen=True)
 class Pool:
-    """Where the files are."""
+    """Paths of a pool's files, and the model of its scores."""
 
     directory: Path
     model: Model
@@ -56,7 +56,7 @@ class Pool:
 
 
 def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 300, purpose: str = "trial") -> Model:
-    """A model of which only the description counts."""
+    """Write a model directory with a complete description and without real weights."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in ("nucleotide", "tokenizer", "protein", "classifier"):
         (directory / file).write_bytes(b"x")
@@ -87,13 +87,13 @@ def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 
 
 
 def softmax(logits: Sequence[float]) -> np.ndarray:
-    """float32 (n, 2), as the original computes its scores."""
+    """Scores of both classes, float32 (n, 2), computed as the original does."""
     difference = torch.tensor(logits, dtype=torch.float32)
     return torch.softmax(torch.stack([torch.zeros_like(difference), difference], dim=1), dim=1).numpy()
 
 
 def write_scores(path: Path, rows: Sequence[int], logits: Sequence[float], model_id: str) -> None:
-    """A score file, of row groups so small that reading it takes several."""
+    """Write a score file in row groups so small that a reader needs several."""
     scores = softmax(logits)
     table = pa.table(
         {

@@ -21,7 +21,7 @@ from virnucpro_kernels.weights.directory import tensors_of
 from virnucpro_kernels.weights.load import load_classifier, load_nucleotide_encoder, load_protein_encoder, verify
 from virnucpro_kernels.weights.registry import Model, find_model
 
-DEMO = Path(__file__).parents[3] / ".test" / "data" / "demo.fna.gz"
+DEMO = Path(__file__).parents[2] / ".test" / "data" / "demo.fna.gz"
 NAMES = ("builtin-300", "builtin-500")
 
 
