@@ -35,11 +35,11 @@ _WINDOW_LENGTH = 500
 _FRAMES_AT_ONCE = 10_000
 _READ_LENGTH = 150
 _READS_AT_ONCE = 100_000
-#: Leaves 0.8 stop-free frames a read, as real samples do.
+#: Fraction of G and C with which reads have 0.8 stop-free frames on average, as real samples do.
 _GC = 0.545
 
 _POLL_SECONDS = 0.5
-#: How long a command may take to end once it is told so; `predict` has its own jobs to end first.
+#: Seconds that a command has to end after a signal; `predict` has its own jobs to end first.
 _GRACE_SECONDS = 60.0
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, make_batches, make_encoder
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.bench.timing import calls_per_second, measure_memory
+from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.models.esm2 import Block, Esm2
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 
@@ -97,7 +98,7 @@ class Accuracy:
     mean: float
 
 
-def vectors(encoder: Encoder, batches: Batches) -> torch.Tensor:
+def vectors(encoder: Embeds, batches: Batches) -> torch.Tensor:
     """Return fp32 vectors (sequences, d) on the CPU; sequences without residues are left out."""
     found = []
     for batch in batches.batches:

@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ COMPILING_PROCESSES = 12
 
 @dataclass(frozen=True)
 class Job:
-    """A kernel and its tensors: a call, and what brings its inputs back to where they were."""
+    """A kernel with its tensors: a function that launches it, and one that restores its inputs."""
 
     call: Callable[[KernelConfig], Any]
     reset: Callable[[], object] = lambda: None
@@ -56,13 +57,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """One kernel on one kind of batch: what to call, and what to move."""
+    """One kernel on one kind of batch: its candidates, and the least work that it has to do."""
 
     name: str
     make: Callable[[int], Job]
     candidates: tuple[KernelConfig, ...]
     gigabytes: Callable[[int], float]
-    #: Of matrix products, a token.
+    #: Floating-point operations of matrix products per token, in 10^12.
     teraflop: float = 0.0
 
 
@@ -239,29 +240,38 @@ def as_tensor(result: torch.Tensor | RowScaled) -> torch.Tensor:
     return result.dequantize() if isinstance(result, RowScaled) else result.float()
 
 
-def tune(task: Task, errors: list[str | None], bandwidth: float) -> list[dict[str, Any]]:
+class Timing(TypedDict):
+    """Result of one candidate: its name, the reason why it cannot be used, or its time in ms."""
+
+    config: str
+    problem: str | None
+    ms: float | None
+
+
+def tune(task: Task, errors: list[str | None], bandwidth: float) -> list[Timing]:
     """Check and time all candidates of a kernel that could be compiled, and print the best."""
     job = task.make(TOKENS)
-    expected, rows = None, []
-    for config, problem in zip(task.candidates, errors, strict=True):
+    expected: torch.Tensor | None = None
+    rows: list[Timing] = []
+    for candidate, problem in zip(task.candidates, errors, strict=True):
         if problem is None:
             job.reset()
-            result = as_tensor(job.call(config))
+            result = as_tensor(job.call(candidate))
             if expected is None:
                 expected = result.clone()
             off = float((result - expected).norm() / expected.norm())
             problem = None if off < 2e-2 else f"differs from the first by {off:.3g}"
-        time_taken = None if problem else milliseconds(lambda config=config: job.call(config), DEVICE)
-        rows.append({"config": changes(config), "problem": problem, "ms": time_taken})
+        time_taken = None if problem else milliseconds(partial(job.call, candidate), DEVICE)
+        rows.append({"config": changes(candidate), "problem": problem, "ms": time_taken})
     floor = 1000 * task.gigabytes(TOKENS) * 1e9 / bandwidth
     print(f"\n{task.name}: floor {floor:.3f} ms by its bytes", flush=True)
-    good = sorted((row for row in rows if row["ms"]), key=lambda row: row["ms"])
-    for row in good[:6]:
-        rate = f"  {1000 * TOKENS * task.teraflop / row['ms']:.0f} TFLOP/s" if task.teraflop else ""
-        print(f"  {row['ms']:.3f} ms{rate}  {row['config']}")
-    for rank, row in enumerate(good, 1):
-        if row["config"] == "in use":
-            print(f"  {row['ms']:.3f} ms  in use, {rank} of {len(good)}")
+    good = sorted((row["ms"], row["config"]) for row in rows if row["ms"] is not None)
+    for ms, config in good[:6]:
+        rate = f"  {1000 * TOKENS * task.teraflop / ms:.0f} TFLOP/s" if task.teraflop else ""
+        print(f"  {ms:.3f} ms{rate}  {config}")
+    for rank, (ms, config) in enumerate(good, 1):
+        if config == "in use":
+            print(f"  {ms:.3f} ms  in use, {rank} of {len(good)}")
     for row in rows:
         if row["problem"]:
             print(f"  failed: {row['config']}: {row['problem']}")
@@ -284,13 +294,13 @@ def time_products() -> dict[str, float]:
             x, weight = random(tokens, inputs), random(outputs, inputs) * 0.02
             bias, place = random(outputs), random(tokens, outputs)
             forms: dict[str, Callable[[], Any]] = {
-                "fp16 mm": lambda x=x, weight=weight, place=place: torch.mm(x, weight.t(), out=place),
-                "fp16 + bias": lambda x=x, weight=weight, bias=bias: torch.addmm(bias, x, weight.t()),
-                "fp16 + itself": lambda x=x, weight=weight, place=place: torch.addmm(place, x, weight.t(), out=place),
+                "fp16 mm": partial(torch.mm, x, weight.t(), out=place),
+                "fp16 + bias": partial(torch.addmm, bias, x, weight.t()),
+                "fp16 + itself": partial(torch.addmm, place, x, weight.t(), out=place),
             }
             rows, columns, short_bias = quantize_rows(x), quantize_rows(weight), bias.bfloat16()
-            forms["fp8"] = lambda rows=rows, columns=columns: linear(rows, columns)
-            forms["fp8 + bias"] = lambda rows=rows, columns=columns, bias=short_bias: linear(rows, columns, bias)
+            forms["fp8"] = partial(linear, rows, columns)
+            forms["fp8 + bias"] = partial(linear, rows, columns, short_bias)
             for form, call in forms.items():
                 ms = milliseconds(call, DEVICE)
                 found[f"{tokens} {name} {form}"] = ms
@@ -317,12 +327,8 @@ def time_flash() -> dict[str, float]:
     for workload in ("168", "52"):
         lengths = Workload.parse(workload).lengths(TOKENS // int(workload))
         qkv, batch = random(int(lengths.sum()), 3, 40, 64), batch_of(lengths, DEVICE)
-        found[workload] = milliseconds(
-            lambda qkv=qkv, batch=batch: varlen_attention(
-                qkv, batch, rope=None, alibi_slopes=None, scale=0.125, backend="flash"
-            ),
-            DEVICE,
-        )
+        attend = partial(varlen_attention, rope=None, alibi_slopes=None, scale=0.125, backend="flash")
+        found[workload] = milliseconds(partial(attend, qkv, batch), DEVICE)
         print(f"  FlashAttention-2 without rotation, {workload} tokens: {found[workload]:.3f} ms")
     return found
 

@@ -37,7 +37,7 @@ def test_its_command_ends_with_it(tmp_path: Path, number: signal.Signals, code: 
     command_of_it = embedding(bench)
     try:
         bench.send_signal(number)
-        bench.wait(timeout=90)
+        bench.wait(timeout=300)
         assert not Path("/proc", str(command_of_it)).exists()
     finally:
         if Path("/proc", str(command_of_it)).exists():

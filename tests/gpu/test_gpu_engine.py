@@ -13,6 +13,7 @@ import torch
 
 from tests.helpers import tiny
 from tests.helpers.engine_runs import embed, proteins_by, read, stop_after, with_outliers
+from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.engine import Encoder, Engine
@@ -198,8 +199,6 @@ def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.helpers.pool_files import write_pool
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     model = tiny.write_model(tmp_path / "tiny-500")
     manifest = write_pool(tmp_path / "pool", tiny.frames(200, distinct=200))
@@ -220,15 +219,13 @@ def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeyp
 
 
 def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.helpers.pool_files import write_pool
-
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     model = tiny.write_model(tmp_path / "tiny-500")
     manifest = write_pool(tmp_path / "pool", tiny.frames(5, distinct=5))
     (manifest.parent / "chunks" / "00000.faa").unlink()
     words = ["embed", str(manifest), "--chunk", "00000", "--model", str(model.directory)]
-    for kind in ("nucleotide", "protein"):
-        words += [f"--{kind}", str(tmp_path / "e" / f"00000.{kind}.h5")]
+    for alphabet in ("nucleotide", "protein"):
+        words += [f"--{alphabet}", str(tmp_path / "e" / f"00000.{alphabet}.h5")]
     with pytest.raises(DamagedFileError):
         app(words, standalone_mode=False)
     record = read_job(tmp_path / "e" / "00000.embed.json")

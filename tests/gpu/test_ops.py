@@ -19,6 +19,7 @@ from tests.helpers.kernel_checks import (
     check_linear_gelu,
     check_token_mean,
     error,
+    plain,
     random,
 )
 from virnucpro_kernels.errors import UsageError
@@ -40,8 +41,8 @@ BORDERS = (1, 2, 31, 32, 33, 0, 63, 64, 65, 127, 128, 129, 168, 191, 192, 193, 0
 LONG = (256, 257, 320, 321, 384, 385, 1023, 1024, 1025, 1400, 5)
 
 
-def stream(block: int, **sizes: int) -> KernelConfig:
-    return replace(HOPPER, attention=AttentionLaunch(block=block, **sizes))
+def stream(block: int, *, stages: int, warps: int = 4, registers: int | None = None) -> KernelConfig:
+    return replace(HOPPER, attention=AttentionLaunch(block=block, warps=warps, stages=stages, registers=registers))
 
 
 def resident(block: int, *launches: ResidentLaunch) -> KernelConfig:
@@ -94,15 +95,15 @@ def test_attention_behind_two_thousand_million_numbers() -> None:
     last = AttentionCase((168,), heads=40, padding_tokens=0)
     qkv[-168:] = last.qkv(torch.float16)
     assert qkv.numel() > 2**31
-    result = varlen_attention(qkv, **case.arguments(), backend="triton")
-    alone = varlen_attention(last.qkv(torch.float16), **last.arguments(), backend="triton")
+    result = plain(varlen_attention(qkv, **case.arguments(), backend="triton"))
+    alone = plain(varlen_attention(last.qkv(torch.float16), **last.arguments(), backend="triton"))
     assert torch.equal(result[-168:], alone)
 
 
 def test_attention_repeats_itself() -> None:
     case = AttentionCase((168, 52, 300, 1100), heads=40)
     first, *others = (
-        varlen_attention(case.qkv(torch.float16), **case.arguments(), backend="triton")[: sum(case.lengths)]
+        plain(varlen_attention(case.qkv(torch.float16), **case.arguments(), backend="triton"))[: sum(case.lengths)]
         for _ in range(20)
     )
     assert all(torch.equal(first, other) for other in others)
@@ -172,15 +173,15 @@ def test_linear_gelu_of_what_fp16_cannot_hold() -> None:
     """GELU makes zeros of products far below zero, and infinities of those far above stay so, for the engine to see."""
     x, bias = torch.full((3, 64), 200.0, dtype=torch.float16, device=DEVICE), torch.zeros(64, device=DEVICE)
     weight = torch.full((64, 64), -100.0, dtype=torch.float16, device=DEVICE)
-    assert (linear_gelu(x, weight, bias) == 0).all()
-    assert (linear_gelu(x, -weight, bias) == torch.inf).all()
+    assert (plain(linear_gelu(x, weight, bias)) == 0).all()
+    assert (plain(linear_gelu(x, -weight, bias)) == torch.inf).all()
 
 
 @ONE_KERNEL
 def test_linear_gelu_repeats_itself() -> None:
     x, weight = random(16_896, 2560, seed=1).half(), random(10_240, 2560, seed=2, scale=0.03).half()
     bias = random(10_240, seed=3).half()
-    first, *others = (linear_gelu(x, weight, bias) for _ in range(10))
+    first, *others = (plain(linear_gelu(x, weight, bias)) for _ in range(10))
     assert all(torch.equal(first, other) for other in others)
 
 
@@ -209,10 +210,12 @@ def test_fp8_product(with_bias: bool) -> None:
 
 def test_reference_on_a_gpu_is_the_reference_on_a_cpu() -> None:
     case = AttentionCase((1, 64, 65, 0, 168), heads=3)
-    arguments = case.arguments()
-    host = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in arguments.items()}
-    host["rope"] = tuple(table.cpu() for table in arguments["rope"])
-    host["batch"] = arguments["batch"].to("cpu")
+    arguments, host = case.arguments(), case.arguments()
+    assert host["rope"] is not None
+    cos, sin = host["rope"]
+    host["rope"] = cos.cpu(), sin.cpu()
+    host["batch"] = host["batch"].to("cpu")
     qkv = case.qkv(torch.float32)
-    ours, theirs = varlen_attention_reference(qkv, **arguments), varlen_attention_reference(qkv.cpu(), **host)
+    ours = plain(varlen_attention_reference(qkv, **arguments))
+    theirs = plain(varlen_attention_reference(qkv.cpu(), **host))
     assert error(ours.cpu(), theirs) < 1e-5

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.reference import compare_vectors, vectors
+from tests.helpers.blocks import dnabert_blocks, esm2_blocks
 from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
@@ -37,7 +38,7 @@ def encoder_of(name: str, precision: str, attention: str) -> Encoder:
     prepare(GPU)
     encoder = make_encoder(name, GPU)
     convert(encoder, precision)
-    for block in encoder.blocks:
+    for block in dnabert_blocks(encoder) if isinstance(encoder, DnabertS) else esm2_blocks(encoder):
         block.attention.backend = attention
     return encoder
 
@@ -63,15 +64,19 @@ def exact() -> Callable[[str], torch.Tensor]:
         ("esm2-650m", "fp32", "triton"),
         ("esm2-650m", "fp32", "sdpa"),
         *(
-            ("esm2-650m", kind, attention)
-            for kind in ("fp16", "bf16", "fp8")
+            ("esm2-650m", precision, attention)
+            for precision in ("fp16", "bf16", "fp8")
             for attention in ("triton", "flash", "sdpa")
         ),
         *(("esm2-3b", "fp16", attention) for attention in ("triton", "flash", "sdpa")),
         ("esm2-3b", "bf16", "triton"),
         ("esm2-3b", "fp8", "triton"),
-        *(("dnabert-s", kind, attention) for kind in ("fp32", "fp16", "bf16") for attention in ("triton", "sdpa")),
-        *((name, kind, "flash-attn") for name in ("esm2-650m", "dnabert-s") for kind in ("fp16", "bf16")),
+        *(
+            ("dnabert-s", precision, attention)
+            for precision in ("fp32", "fp16", "bf16")
+            for attention in ("triton", "sdpa")
+        ),
+        *((name, precision, "flash-attn") for name in ("esm2-650m", "dnabert-s") for precision in ("fp16", "bf16")),
     ],
 )
 def test_vectors_are_those_of_the_reference(

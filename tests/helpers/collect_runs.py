@@ -41,8 +41,7 @@ def plain(number: int) -> list[Contig]:
 
 
 def sources(pool: Pool, sample: str) -> Sources:
-    names = ("contigs.parquet", "windows.parquet", "chunks.tsv")
-    return Sources(*(pool.directory / name for name in names), pool.scores, (pool.inputs[sample],))
+    return Sources(pool.contigs, pool.windows, pool.manifest, pool.scores, (pool.inputs[sample],))
 
 
 def run(pool: Pool, sample: str, output: Path, **options: Any) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""Compiles every kernel for an NVIDIA GPU, none needed: python tests/compile_kernels.py COMPUTE_CAPABILITY, as in 90;
-or only one of them: python tests/compile_kernels.py 90 layernorm_kernel.
+"""Compiles every kernel for an NVIDIA GPU of a compute capability, without such a GPU.
 
-Not under Triton's interpreter, which forgives what the compiler does not: hence a program of its own.
+    python tests/helpers/compile_kernels.py 90                      all kernels
+    python tests/helpers/compile_kernels.py 90 layernorm_kernel     one of them
+
+This is a program of its own because tests run in Triton's interpreter, which accepts what the compiler refuses.
 """
 
 import sys
@@ -39,7 +41,7 @@ FP32_ATTENTION = {"block": 32, "stages": 1}
 LAYERNORM = {**row_blocks(2560), "rows_a_program": 4, "stages": 2}
 TOKEN_MEAN = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
 
-#: Kernels with their constants: for every GPU, and those that write fp8.
+#: Kernels with their constants: PLAIN for every GPU, QUANTIZING for those that have fp8.
 PLAIN: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "out_scale_ptr": None, "tiles": 3, "queries": None}),
     (resident_kernel, {**ALIBI, "out_scale_ptr": None, "tiles": 2, "queries": 128}),
@@ -62,9 +64,9 @@ QUANTIZING: list[tuple[Any, dict[str, Any]]] = [
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
     (activation_fp8_kernel, {**row_blocks(10240), "rows_a_program": 4, "stages": 1}),
 ]
-#: Pointers to different types, as a run has them: where the residual stream, of the type that is named first, meets
-#: what an fp8 product returns; where the first block of an fp8 run has no branch yet; where a batch is computed again
-#: in fp32.
+#: Kernels whose pointers are of different types, as in a run: the residual stream is of the type that is named first.
+#: The branch is what an fp8 product returns, or None before the first block; where a batch is computed again in fp32,
+#: the parameters stay fp16.
 FIRST_FP8 = {**LAYERNORM, "branch_ptr": None, "update_residual": False}
 FP16_NORM = {"weight_ptr": "fp16", "ln_bias_ptr": "fp16"}
 MIXED: list[tuple[Any, dict[str, Any], str, dict[str, str]]] = [
@@ -95,9 +97,11 @@ def compile_for(
     given: dict[str, str] | None = None,
     **options: Any,
 ) -> None:
-    """Compile `kernel` to machine code; what is not in `constants` is an argument, a matrix in `tiles` of this size.
+    """Compile `kernel` to machine code.
 
-    Pointers are to `element`, but for those that `given` has another type for.
+    Its parameters are arguments unless `constants` has them. `tiles` has the sizes of matrix tiles.
+
+    Pointers are to `element`, except those for which `given` has another type.
     """
     if "overlapped" in kernel.arg_names:
         constants = constants | {"overlapped": capability >= OVERLAPPED_SINCE}
@@ -132,7 +136,7 @@ def compile_for(
 
 
 def compile_longest(capability: int, head_dim: int, tiles: int, element: str) -> None:
-    """Compile what holds the most in shared memory: the longest resident sequences, launched as in a run."""
+    """Compile attention over the longest resident sequences, launched as in a run: it needs the most shared memory."""
     launch = HOPPER.attention.resident[tiles - 1]
     padded = 1 << (head_dim - 1).bit_length()
     sizes = {"head_dim": head_dim, "block_half": max(16, padded // 2), "block_dim": padded}
@@ -149,8 +153,9 @@ def compile_longest(capability: int, head_dim: int, tiles: int, element: str) ->
 
 
 def compile_linear_gelu(capability: int, element: str) -> None:
-    """The product with GELU inside, launched as in a run."""
+    """Compile the product with GELU inside, launched as in a run."""
     launch = HOPPER.linear_gelu
+    assert launch is not None
     constants = {
         "inputs": 2560, "width": 10240, "tile_rows": launch.rows, "tile_columns": launch.columns, "depth": launch.depth,
         "group": launch.group,

@@ -1,4 +1,4 @@
-"""Running the engine on tiny encoders: what the tests on the CPU and on a GPU share."""
+"""Runs of the engine on tiny encoders, for the tests on a CPU and on a GPU."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from tests.helpers import tiny
+from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
 from virnucpro_kernels.embed.resume import open_partial
@@ -28,12 +29,12 @@ def proteins_by(module: Embeds) -> Encoder:
 
 
 def with_outliers(factor: float) -> Esm2:
-    """An encoder two channels of which grow so large within a layer that fp16 cannot hold them, one of them upwards.
+    """Return an encoder in which two channels leave the range of fp16 within a layer, one upwards, one downwards.
 
-    Both are needed: of what is far below zero GELU may make zeros before it is rounded.
+    Both are needed: GELU may turn values far below zero into zeros before they are rounded.
     """
     encoder = tiny.protein_encoder()
-    block = encoder.blocks[0]
+    block = esm2_blocks(encoder)[0]
     block.feed_forward.up.weight[3] *= factor
     block.feed_forward.up.weight[4] = -block.feed_forward.up.weight[3]
     block.feed_forward.down.weight[:, 3:5] /= factor / 100  # not less, or fp16 has few digits for them
@@ -71,6 +72,6 @@ def read(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
 
 
 def stop_after(batches: int) -> Callable[[], bool]:
-    """A question that is answered no for so many batches, and yes from then on."""
+    """Return a function that answers False for so many batches, and True from then on."""
     checks = count()
     return lambda: next(checks) >= batches

@@ -5,12 +5,12 @@ measured against fp32: at most twice that. An fp32 result may differ by a few ro
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 import torch
 
 from virnucpro_kernels.bench.encoders import batch_of
-from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
+from virnucpro_kernels.ops.attention import Rope, varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import (
@@ -21,7 +21,8 @@ from virnucpro_kernels.ops.layernorm import (
     residual_layernorm_reference,
 )
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
-from virnucpro_kernels.ops.quantize import RowScaled, quantize_columns
+from virnucpro_kernels.ops.packing import PackedBatch
+from virnucpro_kernels.ops.quantize import Operand, RowScaled, quantize_columns
 from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layernorm_mean_reference
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -36,6 +37,18 @@ def random(*shape: int, seed: int, scale: float = 1.0) -> torch.Tensor:
 def poison(like: torch.Tensor) -> None:
     """Leave NaN in the memory that the next tensor of this size gets, so that an element never written is noticed."""
     torch.full_like(like, float("nan"))
+
+
+def plain(operand: Operand) -> torch.Tensor:
+    """A result that is not fp8."""
+    assert isinstance(operand, torch.Tensor)
+    return operand
+
+
+def row_scaled(operand: Operand) -> RowScaled:
+    """A result that is fp8."""
+    assert isinstance(operand, RowScaled)
+    return operand
 
 
 def error(result: torch.Tensor, exact: torch.Tensor) -> float:
@@ -78,6 +91,15 @@ def assert_within_one_code(result: RowScaled, reference: RowScaled) -> None:
     assert near.all()
 
 
+class AttentionArguments(TypedDict):
+    """What `varlen_attention` takes besides queries, keys and values."""
+
+    batch: PackedBatch
+    rope: Rope | None
+    alibi_slopes: torch.Tensor | None
+    scale: float
+
+
 @dataclass(frozen=True)
 class AttentionCase:
     """Lengths of the sequences of a batch, and the sizes of the model."""
@@ -88,7 +110,7 @@ class AttentionCase:
     alibi: bool = False
     padding_tokens: int = 3
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> AttentionArguments:
         rope = slopes = None
         if self.alibi:
             slopes = torch.exp2(-torch.arange(1.0, self.heads + 1)).to(DEVICE)
@@ -113,65 +135,74 @@ def check_attention(
 ) -> None:
     arguments, qkv = case.arguments(), case.qkv(dtype)
     tokens = sum(case.lengths)
-    exact = varlen_attention_reference(qkv.float(), **arguments)[:tokens]
-    reference = varlen_attention_reference(qkv, **arguments)[:tokens]
+    exact = plain(varlen_attention_reference(qkv.float(), **arguments))
+    reference = plain(varlen_attention_reference(qkv, **arguments))
     poison(qkv[:, 0])
-    result = varlen_attention(qkv.clone(), **arguments, backend=backend, config=config)[:tokens]
-    assert_as_good(result, reference, exact)
+    result = plain(varlen_attention(qkv.clone(), **arguments, backend=backend, config=config))
+    assert_as_good(result[:tokens], reference[:tokens], exact[:tokens])
 
 
 def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
-    """Against what the kernel itself returns in `dtype`, rounded afterwards."""
-    arguments, qkv = case.arguments() | {"backend": "triton", "config": config}, case.qkv(dtype)
+    """Compare with the kernel's own result in `dtype`, quantised afterwards."""
+    arguments, qkv = case.arguments(), case.qkv(dtype)
     factors = random(case.heads * case.head_dim, seed=5).abs().mul(40).add(1)
     tokens = sum(case.lengths)
-    unrounded = varlen_attention(qkv.clone(), **arguments)[:tokens]
-    result = varlen_attention(qkv.clone(), **arguments, fp8_scale=factors)
+    unrounded = plain(varlen_attention(qkv.clone(), **arguments, backend="triton", config=config))
+    result = row_scaled(varlen_attention(qkv.clone(), **arguments, fp8_scale=factors, backend="triton", config=config))
     assert_within_one_code(
-        RowScaled(result.values[:tokens], result.scale[:tokens]), quantize_columns(unrounded, factors)
+        RowScaled(result.values[:tokens], result.scale[:tokens]), quantize_columns(unrounded[:tokens], factors)
     )
 
 
-def layernorm_inputs(rows: int, width: int, dtype: torch.dtype) -> dict[str, Any]:
-    """One channel is an outlier, as trained models have them."""
+class LayerNormInputs(NamedTuple):
+    """What a LayerNorm of the residual stream takes."""
+
+    residual: torch.Tensor
+    branch: torch.Tensor | None
+    norm: NormParameters
+
+
+def layernorm_inputs(
+    rows: int, width: int, dtype: torch.dtype, *, branch: torch.dtype | None, bias: bool = True
+) -> LayerNormInputs:
+    """Random inputs in which one channel is an outlier, as trained models have them."""
     residual = random(rows, width, seed=width)
     residual[:, width // 3] += 40
-    return {
-        "residual": residual.to(dtype),
-        "branch": random(rows, width, seed=1).to(dtype),
-        "norm": NormParameters(
+    return LayerNormInputs(
+        residual.to(dtype),
+        None if branch is None else random(rows, width, seed=1).to(branch),
+        NormParameters(
             weight=random(width, seed=3, scale=0.2).add(1).to(dtype),
             bias=random(width, seed=4, scale=0.2).to(dtype),
             eps=1e-5,
-            deferred_bias=random(width, seed=2, scale=0.3),
+            deferred_bias=random(width, seed=2, scale=0.3) if bias else None,
         ),
-    }
+    )
 
 
 def check_layernorm(
     rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig | None = None
 ) -> None:
-    inputs = layernorm_inputs(rows, width, dtype)
-    inputs |= {} if branch else {"branch": None}
-    inputs |= {} if bias else {"norm": inputs["norm"]._replace(deferred_bias=None)}
-    exact_inputs = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
-    ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
-    poison(inputs["residual"])
-    result = residual_layernorm(**ours, update_residual=branch, kernels="triton", config=config)
-    reference = residual_layernorm_reference(**theirs, update_residual=branch)
-    exact = residual_layernorm_reference(**exact_inputs, update_residual=branch)
+    residual, added, norm = layernorm_inputs(rows, width, dtype, branch=dtype if branch else None, bias=bias)
+    ours, theirs, exactly = residual.clone(), residual.clone(), residual.float().clone()
+    poison(residual)
+    result = residual_layernorm(ours, added, norm, update_residual=branch, kernels="triton", config=config)
+    reference = residual_layernorm_reference(theirs, added, norm, update_residual=branch)
+    exact = residual_layernorm_reference(
+        exactly, None if added is None else added.float(), norm, update_residual=branch
+    )
     assert_as_good(result, reference, exact)
-    assert_as_good(ours["residual"], theirs["residual"], exact_inputs["residual"])
+    assert_as_good(ours, theirs, exactly)
 
 
 def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
-    inputs = layernorm_inputs(rows, width, dtype)
-    inputs["branch"] = inputs["branch"].bfloat16()  # what an fp8 product returns, whatever the residual stream is
-    ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
-    result = residual_layernorm_fp8(**ours, update_residual=True, kernels="triton", config=config)
-    reference = residual_layernorm_fp8_reference(**theirs, update_residual=True)
+    # An fp8 product returns a bf16 branch, whatever the residual stream is.
+    ours, branch, norm = layernorm_inputs(rows, width, dtype, branch=torch.bfloat16)
+    theirs = ours.clone()
+    result = residual_layernorm_fp8(ours, branch, norm, update_residual=True, kernels="triton", config=config)
+    reference = residual_layernorm_fp8_reference(theirs, branch, norm, update_residual=True)
     assert_within_one_code(result, reference)
-    assert torch.equal(ours["residual"], theirs["residual"])
+    assert torch.equal(ours, theirs)
 
 
 def check_bias_gelu(
@@ -180,23 +211,23 @@ def check_bias_gelu(
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
     given = x.clone()
     poison(x)
-    result = bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config)
+    result = plain(bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config))
     assert (result.data_ptr() == given.data_ptr()) == in_place
-    assert_as_good(result, bias_gelu_reference(x, bias), bias_gelu_reference(x.float(), bias.float()))
+    exact = plain(bias_gelu_reference(x.float(), bias.float()))
+    assert_as_good(result, plain(bias_gelu_reference(x, bias)), exact)
 
 
 def check_linear_gelu(
     rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
 ) -> None:
-    """One kernel does it, and all in fp32: only the result is rounded."""
+    """Check that one kernel computes everything in fp32 and rounds only the result."""
     x = random(rows, inputs, seed=1).to(dtype)
     weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
     exact = linear_gelu_reference(x.float(), weight.float(), bias.float())
     rounded = exact.to(dtype)
     assert one_kernel(x, weight, kernels="triton", config=config)
     poison(rounded)
-    result = linear_gelu(x, weight, bias, kernels="triton", config=config)
-    assert isinstance(result, torch.Tensor)
+    result = plain(linear_gelu(x, weight, bias, kernels="triton", config=config))
     assert result.dtype == dtype
     # The last digits of a sum depend on its order, and may take a result over the border between two 16-bit numbers.
     assert error(result, exact) < 1.05 * error(rounded, exact) + 2e-6
@@ -210,8 +241,8 @@ def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig
 
 def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
-    result = bias_gelu(x, bias, quantize=True, kernels="triton", config=config)
-    assert_within_one_code(result, bias_gelu_reference(x, bias, quantize=True))
+    result = row_scaled(bias_gelu(x, bias, quantize=True, kernels="triton", config=config))
+    assert_within_one_code(result, row_scaled(bias_gelu_reference(x, bias, quantize=True)))
 
 
 def check_token_mean(
@@ -225,12 +256,11 @@ def check_token_mean(
     config: KernelConfig | None = None,
 ) -> None:
     tokens = sum(lengths) + 3
-    inputs = layernorm_inputs(tokens, width, dtype)
-    inputs |= {} if branch else {"branch": None}
+    inputs = layernorm_inputs(tokens, width, dtype, branch=dtype if branch else None)
     cu_seqlens = batch_of(lengths, DEVICE).cu_seqlens
     chosen = TokenRange(skip, skip, max_tokens)
-    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, chosen=chosen, kernels="triton", config=config)
-    exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, chosen=chosen)
+    result = layernorm_mean(*inputs, cu_seqlens=cu_seqlens, chosen=chosen, kernels="triton", config=config)
+    exact = layernorm_mean_reference(*inputs, cu_seqlens=cu_seqlens, chosen=chosen)
     assert result.dtype == torch.float32
     assert error(result, exact) < FP32_ERROR
     for index, length in enumerate(lengths):

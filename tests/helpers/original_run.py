@@ -10,7 +10,7 @@ from tests.helpers.stages import run
 
 
 def write_original(folder: Path, contigs: list[bytes], *, files: int = 2) -> tuple[Path, dict[str, Any]]:
-    """A finished run of the original on `contigs` of under 300 bases, its vectors random; returns it and those."""
+    """Write a finished run of the original on `contigs` of under 300 bases; return it and its random vectors."""
     folder.mkdir()
     fasta = folder / "reads.fasta"
     fasta.write_bytes(b"".join(b">r%d some text\n%s\n" % (i, contig) for i, contig in enumerate(contigs)))

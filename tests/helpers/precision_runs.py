@@ -13,7 +13,7 @@ from virnucpro_kernels.pool.embedding_file import verify
 log = logging.getLogger(__name__)
 
 DEMO = Path(__file__).parents[2] / ".test" / "data" / "demo.fna.gz"
-#: How far p_virus may be from that of the reference, at most and in the mean. In the 128 channels of the built-in model
+#: Largest and mean difference of p_virus from that of the reference. In the 128 channels of the built-in model
 #: errors average out less than in the 2,560 of ESM-2 3B, which shows in fp8.
 BOUNDS = {"fp32": (1e-5, 2e-6), "fp16": (5e-3, 1e-3), "bf16": (0.05, 0.02), "fp8": (0.45, 0.1)}
 
@@ -28,7 +28,7 @@ class PrecisionRuns:
         run("split", f"demo={DEMO}", "--window-length", 500, "--output-dir", folder)
 
     def scores(self, precision: str, attention: str) -> tuple[Scores, str]:
-        """p_virus of each frame, and which backends the file says it was: nucleotide encoder's, protein encoder's."""
+        """Return p_virus of each frame, and the attention backends on record (nucleotide,protein)."""
         of_run = self._folder / f"{precision}-{attention}"
         score_chunk(
             *(self._folder / "chunks.tsv", "00000", "builtin-500"),
@@ -44,7 +44,7 @@ class PrecisionRuns:
 
 
 def check_scores(precision: str, found: Scores, exact: Scores) -> None:
-    """Near the reference's, and no label another but where the reference is undecided itself."""
+    """Check that scores are near the reference's, and labels the same unless the reference itself is undecided."""
     assert len(found) > 300
     difference = np.abs(found - exact)
     log.info("%s: p_virus differs by %.2e at most, %.2e in the mean", precision, difference.max(), difference.mean())

@@ -127,7 +127,7 @@ def write_tokenizer(path: Path, vocabulary: int) -> Path:
 
 
 class MLPClassifier(nn.Module):
-    """The structure of the released classifiers. Pickled, it says it is `__main__.MLPClassifier`, as theirs do."""
+    """The structure of the released classifiers. Its pickle names it `__main__.MLPClassifier`, as theirs do."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
@@ -144,20 +144,23 @@ def classifier(config: ClassifierConfig) -> MLPClassifier:
     """A classifier with statistics as after training."""
     torch.manual_seed(3)
     model = MLPClassifier(config).eval()
-    model.bn1.running_mean.normal_()
-    model.bn1.running_var.uniform_(0.5, 2)
+    mean, variance = model.bn1.running_mean, model.bn1.running_var
+    assert mean is not None
+    assert variance is not None
+    mean.normal_()
+    variance.uniform_(0.5, 2)
     model.bn1.weight.data.uniform_(0.5, 2)
     model.bn1.bias.data.normal_()
     return model
 
 
 def write_pickled_classifier(path: Path, model: MLPClassifier) -> Path:
-    """Save the whole module as a script does that defines its class itself."""
+    """Save the whole module, as a script that defines the class itself does."""
     main = sys.modules["__main__"]
     MLPClassifier.__module__ = "__main__"
-    main.MLPClassifier = MLPClassifier  # type: ignore[attr-defined]
+    vars(main)["MLPClassifier"] = MLPClassifier
     try:
         torch.save(model, path)
     finally:
-        del main.MLPClassifier
+        del vars(main)["MLPClassifier"]
     return path

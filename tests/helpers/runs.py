@@ -59,7 +59,7 @@ def snakemake(
 
 
 def snakemake_command(snakefile: Path = ROOT / "Snakefile") -> list[str | Path]:
-    """The command line of Snakemake, for this workflow."""
+    """Return the command line of Snakemake for this workflow."""
     return [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", snakefile]
 
 
@@ -67,11 +67,16 @@ def virnucpro(
     *arguments: str | Path, directory: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line of this package."""
-    return call([sys.executable, "-P", "-m", "virnucpro_kernels", *arguments], directory, **environment)
+    return call(virnucpro_command(*arguments), directory, **environment)
+
+
+def virnucpro_command(*arguments: str | Path) -> list[str | Path]:
+    """Return a command line of this package that imports nothing from the current folder."""
+    return [sys.executable, "-P", "-m", "virnucpro_kernels", *arguments]
 
 
 def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Snakefile") -> dict[str, int]:
-    """How many jobs of each rule a dry run plans; the default targets left out."""
+    """Return the number of jobs of each rule in a dry run, without the default targets."""
     ended = snakemake(directory, "--dry-run", "--quiet", "rules", *options, snakefile=snakefile)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     jobs = {}
@@ -84,7 +89,7 @@ def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Sna
 
 
 def checksums(directory: Path, *, without: Sequence[str] = ("run.json", "collect.json")) -> dict[str, str]:
-    """SHA-256 of every result file by its path, those that carry dates left out."""
+    """Return the SHA-256 of every result file by its path, without the files that hold dates."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((directory / "results").rglob("*"))

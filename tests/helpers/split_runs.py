@@ -5,6 +5,7 @@ import io
 import random
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from typer.testing import CliRunner
 
@@ -35,9 +36,10 @@ def write_fasta(path: Path, contigs: list[Contig]) -> Path:
     return path
 
 
-def split(folder: Path, *inputs: Path, **options: object) -> PoolSummary:
+def split(folder: Path, *inputs: Path, **options: Any) -> PoolSummary:
     samples = [(path.name.split(".")[0], path) for path in inputs]
-    chosen = split_options(**{"geometry": GEOMETRY, "chunk_tokens": 3000, **options})  # type: ignore[arg-type]
+    geometry = options.pop("geometry", GEOMETRY)
+    chosen = split_options(geometry, **{"chunk_tokens": 3000} | options)
     return split_pool(samples, folder, chosen, lambda done, total: None)
 
 

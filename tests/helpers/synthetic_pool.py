@@ -15,7 +15,7 @@ from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, File
 
 @dataclass(frozen=True)
 class Contig:
-    """An input record: for each of its windows, start, end, and the logit of each frame by its number 0 to 5."""
+    """An input record. Each of its windows is a start, an end, and the logits of its frames by their numbers 0 to 5."""
 
     name: str
     length: int
@@ -32,11 +32,23 @@ class Contig:
 
 @dataclass(frozen=True)
 class Pool:
-    """Where the files are."""
+    """Paths of a pool's files, and the model of its scores."""
 
     directory: Path
     model: Model
     inputs: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def contigs(self) -> Path:
+        return self.directory / "contigs.parquet"
+
+    @property
+    def windows(self) -> Path:
+        return self.directory / "windows.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        return self.directory / "chunks.tsv"
 
     @property
     def scores(self) -> Path:
@@ -44,15 +56,18 @@ class Pool:
 
 
 def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 300, purpose: str = "trial") -> Model:
-    """A model of which only the description counts."""
+    """Write a model directory with a complete description and without real weights."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in ("nucleotide", "tokenizer", "protein", "classifier"):
         (directory / file).write_bytes(b"x")
 
-    def info(file: str) -> dict[str, str | int]:
-        return {"file": file, "sha256": "0" * 64, "bytes": 1, "source": "made up", "source_sha256": ""}
+    facts = "0" * 64, 1, "made up", ""
 
-    sizes = {"architecture": "esm2", "layers": 1, "hidden": 64, "heads": 1, "feed_forward": 1, "vocabulary": 1}
+    def encoder(file: str, name: str) -> EncoderInfo:
+        return EncoderInfo(
+            file, *facts, name, architecture="esm2", layers=1, hidden=64, heads=1, feed_forward=1, vocabulary=1
+        )
+
     write_model(
         Model(
             name=name,
@@ -62,23 +77,23 @@ def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 
             source="made up",
             licence="MIT",
             notes="",
-            nucleotide=EncoderInfo(**info("nucleotide"), name="n", **sizes),
-            tokenizer=FileInfo(**info("tokenizer")),
-            protein=EncoderInfo(**info("protein"), name="p", **sizes),
-            classifier=ClassifierInfo(**info("classifier"), dimension=2, hidden=2),
+            nucleotide=encoder("nucleotide", "n"),
+            tokenizer=FileInfo("tokenizer", *facts),
+            protein=encoder("protein", "p"),
+            classifier=ClassifierInfo("classifier", *facts, dimension=2, hidden=2),
         )
     )
     return read_model(directory)
 
 
 def softmax(logits: Sequence[float]) -> np.ndarray:
-    """float32 (n, 2), as the original computes its scores."""
+    """Scores of both classes, float32 (n, 2), computed as the original does."""
     difference = torch.tensor(logits, dtype=torch.float32)
     return torch.softmax(torch.stack([torch.zeros_like(difference), difference], dim=1), dim=1).numpy()
 
 
 def write_scores(path: Path, rows: Sequence[int], logits: Sequence[float], model_id: str) -> None:
-    """A score file, of row groups so small that reading it takes several."""
+    """Write a score file in row groups so small that a reader needs several."""
     scores = softmax(logits)
     table = pa.table(
         {
@@ -125,7 +140,7 @@ def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chun
         rows = np.flatnonzero(chunk_of_row == number)
         if len(rows):
             name = f"{number:05d}"
-            write_scores(pool.scores / f"{name}.parquet", rows, logits[rows], model.model_id)
+            write_scores(pool.scores / f"{name}.parquet", rows.tolist(), logits[rows].tolist(), model.model_id)
             manifest.append(Chunk(name, len(rows), 10, 10, 5, 9, "a" * 64, "b" * 64, "300-original"))
     write_manifest(directory / "chunks.tsv", manifest)
     bases = np.random.default_rng(1).choice(list("ACGTacgtN"), 5000)

@@ -7,6 +7,7 @@ import tokenizers
 import torch
 from tokenizers import models, processors, trainers
 
+from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
@@ -58,7 +59,7 @@ def random_weights(module: torch.nn.Module, seed: int = 0) -> None:
 def protein_encoder(seed: int = 0) -> Esm2:
     encoder = Esm2(Esm2Config(layers=2, hidden=PROTEIN_DIMENSION, heads=2, feed_forward=128))
     random_weights(encoder, seed)
-    encoder.blocks[0].attention_norm.carried_bias.zero_()  # there is no projection before the first block
+    esm2_blocks(encoder)[0].attention_norm.carried_bias.zero_()  # there is no projection before the first block
     return encoder.eval().requires_grad_(False)
 
 
@@ -85,6 +86,7 @@ def write_tokenizer(path: Path) -> None:
 def classifier(dimension: int = NUCLEOTIDE_DIMENSION + PROTEIN_DIMENSION, seed: int = 2) -> Classifier:
     module = Classifier(ClassifierConfig(dimension, 24))
     random_weights(module, seed)
+    assert module.norm.running_var is not None
     module.norm.running_var.abs_().add_(0.1)
     return module.eval().requires_grad_(False)
 

@@ -29,7 +29,9 @@ def test_demo_is_what_its_readme_says() -> None:
             table[accessions] = (int(count), int(bases.replace(",", "")))
     found = dict.fromkeys(table, (0, 0))
     for contig, sequence in contigs.items():
-        accession, first, last = re.fullmatch(r"([^:]+):(?:c?)(\d+)-(\d+)", contig).groups()  # type: ignore[union-attr]
+        place = re.fullmatch(r"([^:]+):(?:c?)(\d+)-(\d+)", contig)
+        assert place is not None, contig
+        accession, first, last = place.groups()
         assert len(sequence) == abs(int(last) - int(first)) + 1
         row = next(key for key in table if accession in key.split(", "))
         found[row] = (found[row][0] + 1, found[row][1] + len(sequence))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from virnucpro_kernels import __version__, errors
@@ -76,11 +77,14 @@ def test_modules_that_a_page_names_are_there(page: Path) -> None:
 
 def test_usage_and_switching_name_commands_codes_and_old_options() -> None:
     usage, switching = ((ROOT / "docs" / name).read_text() for name in ("usage.md", "switching.md"))
-    for command in get_command(app).commands:  # type: ignore[attr-defined]
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for command in group.commands:
         assert f"virnucpro {command}" in usage or f"virnucpro {command}" in switching, command
-    classes = [error for error in vars(errors).values() if isinstance(error, type) and "exit_code" in vars(error)]
+    classes = [error for error in vars(errors).values() if isinstance(error, type)]
+    exit_codes = {int(vars(error)["exit_code"]) for error in classes if "exit_code" in vars(error)}
     interrupted = 130
-    codes = {0, interrupted, errors.EXIT_PARTIAL, *(error.exit_code for error in classes)}
+    codes = {0, interrupted, errors.EXIT_PARTIAL} | exit_codes
     for page in (usage, switching):
         table = page.split("## Exit codes")[1].split("\n## ")[0]
         assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes

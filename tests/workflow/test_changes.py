@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake
+from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.weights.registry import find_model, write_model
@@ -39,9 +37,9 @@ def test_what_changes_no_number_reruns_nothing(finished: Path, options: tuple[st
 
 
 def test_touched_inputs_rerun_nothing(copy_of_finished: Path) -> None:
-    time.sleep(0.01)
     for path in (copy_of_finished / "data").iterdir():
-        path.touch()
+        later = path.stat().st_mtime + 60
+        os.utime(path, (later, later))
     assert planned(copy_of_finished) == {}
 
 
@@ -121,24 +119,17 @@ def test_small_samples_share_a_pool_and_a_new_one_joins_the_last(tmp_path: Path)
     (run / "sheet.tsv").write_text("sample\tinput\na\tdata/a.fa\nb\tdata/b.fa\n")
     (run / "work").mkdir()
     (run / "work" / "pools.tsv").write_text("sample\tpool\tbases\nx\told\t10\n")
-    base = [sys.executable, "-m", "snakemake", "--snakefile", snakefile(), "--cores", "1", "--until", "split"]
-    options = ["--config", "samples=sheet.tsv", f"model={MODEL}"]
-    ended = call([*base, *options], run)
+    options = ["--until", "split", "--config", "samples=sheet.tsv", f"model={MODEL}"]
+    ended = snakemake(run, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert [path.parent.name for path in run.glob("work/*/*/chunks.tsv")] == ["old"]
     kept = (run / "work" / "pools.tsv").read_text()
     assert [line.split("\t")[:2] for line in kept.splitlines()[1:]] == [["x", "old"], ["a", "old"], ["b", "old"]]
     (run / "sheet.tsv").write_text("sample\tinput\tpool\na\tdata/a.fa\tmine\nb\tdata/b.fa\t\nc\tdata/c.fa\t\n")
-    ended = call([*base, *options], run)
+    ended = snakemake(run, *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (run / "work" / "pools.tsv").read_text().startswith(kept), "assignments are only ever appended to"
     assert sorted(path.parent.name for path in run.glob("work/*/*/chunks.tsv")) == ["mine", "old"]
-
-
-def snakefile() -> Path:
-    from tests.helpers.runs import ROOT
-
-    return ROOT / "Snakefile"
 
 
 def test_longest_chunks_come_first_and_requirements_follow_the_manifest(finished: Path) -> None:
@@ -157,10 +148,6 @@ def test_longest_chunks_come_first_and_requirements_follow_the_manifest(finished
 
 
 def test_the_temporary_directory_is_honoured(copy_of_finished: Path, tmp_path: Path) -> None:
-    ended = call(
-        [sys.executable, "-m", "snakemake", "--snakefile", snakefile(), "--cores", "1", "--dry-run", "--forceall"],
-        copy_of_finished,
-        TMPDIR=str(tmp_path),
-    )
+    ended = call([*snakemake_command(), "--dry-run", "--forceall"], copy_of_finished, TMPDIR=str(tmp_path))
     assert f"tmpdir={tmp_path}" in ended.stdout + ended.stderr
     assert os.environ.get("TMPDIR") != str(tmp_path)

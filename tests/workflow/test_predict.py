@@ -4,12 +4,11 @@ import gzip
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import MODEL, ROOT, call, checksums, contigs, virnucpro
+from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 
 BROKEN = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"
@@ -52,11 +51,9 @@ def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     """And: standard input, compressed; a second start has nothing to do; --force has; an empty file is no failure."""
     out = tmp_path / "out"
     (tmp_path / "empty.fa").touch()
-    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", "-", tmp_path / "empty.fa"]
-    options = ["--output-dir", out, "--model", MODEL, "--threads", "2"]
-    ended = subprocess.run(
-        [*command, *options], input=gzip.compress(contigs(0, 3).encode()), capture_output=True, check=False
-    )
+    options = ("--output-dir", out, "--model", MODEL, "--threads", "2")
+    command = virnucpro_command("predict", "-", tmp_path / "empty.fa", *options)
+    ended = subprocess.run(command, input=gzip.compress(contigs(0, 3).encode()), capture_output=True, check=False)
     text, said = ended.stdout.decode(), ended.stderr.decode()
     assert ended.returncode == 0, text + said
     assert "model builtin-500, cpu, fp32" in said
@@ -132,7 +129,7 @@ def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: lis
     (tmp_path / "commas.csv").write_text("sample,input\na,a.fa\n")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "config.yaml").write_text("executor: nowhere\n")
-    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *arguments, "--output-dir", "out"]
+    command = virnucpro_command("predict", *arguments, "--output-dir", "out")
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
@@ -153,7 +150,7 @@ def test_what_does_not_start_leaves_the_configuration_alone(tmp_path: Path, refu
     for name in ("a", "b"):
         (tmp_path / f"{name}.fa").write_text(contigs(0, 1))
     (tmp_path / "other.tsv").write_text("sample\tinput\nb\tb.fa\n")
-    command = [sys.executable, "-P", "-m", "virnucpro_kernels"]
+    command = virnucpro_command()
     assert call([*command, "init", "out", "a.fa", "--model", MODEL], tmp_path).returncode == 0
     files = [tmp_path / "out" / "config" / name for name in ("config.yaml", "samples.tsv")]
     before = [path.read_bytes() for path in files]
@@ -197,7 +194,7 @@ def test_tables_of_an_earlier_run_are_no_success_of_this_one(tmp_path: Path) -> 
 
 def test_without_a_model_the_error_names_both_ways_on(tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
-    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", "a.fa", "--output-dir", "out"]
+    command = virnucpro_command("predict", "a.fa", "--output-dir", "out")
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5
     assert "weights fetch" in ended.stderr
@@ -206,11 +203,10 @@ def test_without_a_model_the_error_names_both_ways_on(tmp_path: Path) -> None:
 
 def test_init_writes_what_snakemake_and_predict_start_from(tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
-    ended = call([sys.executable, "-P", "-m", "virnucpro_kernels", "init", "run", "a.fa", "--model", MODEL], tmp_path)
+    ended = call(virnucpro_command("init", "run", "a.fa", "--model", MODEL), tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert (tmp_path / "run" / "config" / "samples.tsv").read_text() == f"sample\tinput\na\t{tmp_path}/a.fa\n"
-    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "1", "--dry-run"]
-    planned = call([*snakemake, "--directory", "run"], tmp_path)
+    planned = snakemake(tmp_path, "--dry-run", "--directory", "run")
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "results/a/contigs.tsv" in planned.stdout + planned.stderr
     again = virnucpro("init", tmp_path / "run", tmp_path / "a.fa")
@@ -282,9 +278,7 @@ def test_damage_removed_is_mended_by_the_next_start(copy_of_finished: Path) -> N
         Path(line.removeprefix("removed ")).name for line in ended.stdout.splitlines() if line.startswith("removed ")
     ) == (sorted(removed))
     assert virnucpro("verify", copy_of_finished).returncode == 0, "what is removed is no damage any more"
-    ended = call(
-        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"], copy_of_finished
-    )
+    ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(copy_of_finished) == before
     assert json.loads((copy_of_finished / "results" / "one" / "run.json").read_text())["sample"] == "one"
@@ -297,10 +291,9 @@ def test_missing_scores_are_made_again(copy_of_finished: Path) -> None:
     (scores,) = copy_of_finished.glob("work/*/second/*/*/00000.parquet")
     scores.unlink()
     (copy_of_finished / "results" / "three" / "run.json").unlink()
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "2"]
-    assert call(command, copy_of_finished).returncode == 1
+    assert snakemake(copy_of_finished).returncode == 1
     failed = (copy_of_finished / "results" / "failed.tsv").read_text().splitlines()
     assert [line.split("\t")[:5] for line in failed[1:]] == [["three", "", "collect", "2", "3"]]
-    ended = call(command, copy_of_finished)
+    ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(copy_of_finished) == before

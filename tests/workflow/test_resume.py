@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +13,12 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from tests.helpers.runs import MODEL, checksums, contigs, virnucpro
+from tests.helpers.runs import MODEL, checksums, contigs, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.job_record import read_job
 
 SAMPLES = ("first", "second")
+#: Seconds after which a test gives up waiting for something, on a machine that may be busy.
+LIMIT = 600
 OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")
 
 
@@ -55,14 +56,9 @@ def started_by_a_script(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def start(tmp_path: Path, signals: Callable[[], None]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-P", "-m", "virnucpro_kernels", "predict", *write_inputs(tmp_path)]
+    command = virnucpro_command("predict", *write_inputs(tmp_path), "--output-dir", tmp_path / "out", *OPTIONS)
     with (tmp_path / "output.txt").open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--output-dir", tmp_path / "out", *OPTIONS],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            preexec_fn=signals,
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=signals)
     yield process
     for left in processes(tmp_path / "out"):
         left.kill()
@@ -96,7 +92,7 @@ def processes(directory: Path, *words: str) -> list[psutil.Process]:
 
 def wait_for_job(directory: Path, stage: str, *, already: int = 0) -> list[psutil.Process]:
     """Wait until a job of `stage` works, with at least `already` chunks scored; return its processes."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         scored = len(list(directory.glob("work/*/*/*/*/*.parquet")))
         jobs = [job for job in processes(directory, stage) if job in processes(directory, "virnucpro_kernels")]
@@ -123,7 +119,7 @@ def kill(targets: list[psutil.Process]) -> None:
             os.kill(target.pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    psutil.wait_procs(targets, timeout=60)
+    psutil.wait_procs(targets, timeout=LIMIT)
 
 
 def unfinished(directory: Path) -> list[str]:
@@ -153,14 +149,14 @@ def test_a_killed_run_ends_with_the_same_bytes(
     before = scored(out)
     if victim == "job":
         kill(jobs)
-        assert started.wait(120) != 0, "a killed job is a failure"
+        assert started.wait(LIMIT) != 0, "a killed job is a failure"
         assert "killed" in (out / "results" / "failed.tsv").read_text()
     elif victim == "snakemake":
         kill(processes(out, "snakemake"))
-        assert started.wait(120) != 0
+        assert started.wait(LIMIT) != 0
     else:
         kill([psutil.Process(started.pid), *processes(out)])
-        started.wait(120)
+        started.wait(LIMIT)
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(out) == checksums(uninterrupted)
@@ -178,7 +174,7 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     wait_for_job(out, "embed", already=1)
     before = scored(out)
     started.send_signal(number)
-    assert started.wait(30) == 130
+    assert started.wait(LIMIT) == 130
     assert processes(out) == [], "no job is left behind"
     last_line = (tmp_path / "output.txt").read_text().splitlines()[-1]
     assert last_line.startswith("interrupted: what was finished is kept")
@@ -189,19 +185,18 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     assert {path: after[path] for path in before} == before
 
 
-def test_a_run_in_the_background_of_a_script_is_stopped_without_delay(
+def test_a_run_in_the_background_of_a_script_is_stopped_by_the_first_signal(
     started_by_a_script: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    """Snakemake and its jobs heed the first signal, as in the foreground; they are given 15 seconds for that."""
+    """Snakemake and its jobs do not ignore SIGINT, as in the foreground: nobody has to wait for a stronger signal."""
     out = tmp_path / "out"
-    wait_for_job(out, "embed")
-    ignored = {process.pid: ignores_interrupts(process) for process in processes(out, "snakemake")}
+    jobs = wait_for_job(out, "embed")
+    ignored = {process.pid: ignores_interrupts(process) for process in (*processes(out, "snakemake"), *jobs)}
+    assert len(ignored) >= 2
     assert not any(ignored.values()), ignored
     assert ignores_interrupts(psutil.Process(started_by_a_script.pid)), "the script's own choice stays"
-    asked = time.monotonic()
     started_by_a_script.terminate()
-    assert started_by_a_script.wait(30) == 130
-    assert time.monotonic() - asked < 12
+    assert started_by_a_script.wait(LIMIT) == 130
     assert processes(out) == [], "no job is left behind"
 
 
@@ -241,7 +236,7 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
     assert ended.returncode == 1
     assert f"another `virnucpro predict` works in {out} (process {started.pid})" in ended.stderr
     kill([psutil.Process(started.pid)])
-    started.wait(60)  # until then /proc still has it
+    started.wait(LIMIT)  # until then /proc still has it
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 1
     said = re.search(
@@ -253,7 +248,7 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
     assert "snakemake" in psutil.Process(int(said[1])).cmdline()
     left = processes(out)
     assert subprocess.run(said[2], shell=True, check=False).returncode == 0
-    assert psutil.wait_procs(left, timeout=30)[1] == []
+    assert psutil.wait_procs(left, timeout=LIMIT)[1] == []
     assert virnucpro("predict", "--output-dir", out, "--dry-run").returncode == 0
 
 

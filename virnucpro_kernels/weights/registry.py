@@ -205,7 +205,9 @@ def _how_to_get(name: str | None, models_dir: Path) -> str:
 def model_directories(models_dir: Path | None = None) -> list[Path]:
     """Directories of all models, complete or not: the built-in ones, then those below `models_dir`, each by name."""
     places = (BUILTIN_DIRECTORY, models_dir or default_models_dir())
-    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if _is_model(path)]
+    found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()))
+    # A hidden directory is what an import that was killed left; the next one of the same name removes it.
+    return [path for path in found if _is_model(path) and not path.name.startswith(".")]
 
 
 def complete_models(models_dir: Path | None = None) -> Iterator[Model]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.bench.encoders import Workload, flop_a_token, make_batches, make_encoder
 from virnucpro_kernels.bench.options import precisions_of
 from virnucpro_kernels.bench.results import Rate, compare, read_rates
@@ -17,6 +18,7 @@ from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import default_budget
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models.esm2 import Esm2
 
 CPU = torch.device("cpu")
 RATE = Rate(
@@ -101,7 +103,9 @@ def test_weights_are_those_that_fair_esm_begins_with() -> None:
     torch.manual_seed(0)
     theirs = esm.ESM2(6, 320, 20)
     ours = make_encoder("esm2-8m", CPU)
-    block, layer = ours.blocks[3], theirs.layers[3]
+    assert isinstance(ours, Esm2)
+    before, block = esm2_blocks(ours)[2:4]
+    layer = theirs.layers[3]
     pairs = [
         (ours.embedding.weight / 0.88, theirs.embed_tokens.weight),
         (block.attention.qkv.weight[640:], layer.self_attn.v_proj.weight),
@@ -110,7 +114,7 @@ def test_weights_are_those_that_fair_esm_begins_with() -> None:
         (block.feed_forward.up.weight, layer.fc1.weight),
         (block.feed_forward.up.bias, layer.fc1.bias),
         (block.feed_forward.down.weight, layer.fc2.weight),
-        (block.feed_forward_norm.carried_bias - ours.blocks[2].feed_forward_norm.carried_bias, layer.fc2.bias),
+        (block.feed_forward_norm.carried_bias - before.feed_forward_norm.carried_bias, layer.fc2.bias),
     ]
     for mine, reference in pairs:
         assert float(mine.detach().std()) == pytest.approx(float(reference.detach().std()), rel=0.1)
@@ -151,11 +155,11 @@ def test_a_sweep_names_the_fastest_budget(tmp_path: Path) -> None:
     ],
 )
 def test_figures_are_compared_with_those_of_an_earlier_run(
-    tmp_path: Path, now: dict[str, float], worse: bool, line: str
+    tmp_path: Path, now: dict[str, Any], worse: bool, line: str
 ) -> None:
     old = tmp_path / "old.json"
     old.write_text(json.dumps({"rates": [asdict(RATE)]}))
-    lines, found_worse = compare([replace(RATE, **now)], read_rates(old), old)  # type: ignore[arg-type]
+    lines, found_worse = compare([replace(RATE, **now)], read_rates(old), old)
     assert found_worse == worse
     assert lines[0] == f"2 of 2 figures of {old} were measured again:"
     assert any(line in each for each in lines), lines

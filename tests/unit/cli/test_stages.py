@@ -82,8 +82,11 @@ def test_from_sequences_to_tables(tmp_path: Path, model: Model, samples: dict[st
 
     # The original's files have the frames that the table of windows has, in the same order.
     windows = pd.read_csv(results / "windows.tsv", sep="\t").dropna(subset=["frames"])
+    columns = (windows[name].astype(str) for name in ("contig", "window", "frames"))
     expected = [
-        f"{row.contig}_chunk_{row.window}{frame}" for row in windows.itertuples() for frame in row.frames.split(",")
+        f"{contig}_chunk_{window}{frame}"
+        for contig, window, frames in zip(*columns, strict=True)
+        for frame in frames.split(",")
     ]
     assert pd.read_csv(results / "prediction_results.txt", sep="\t")["Sequence_ID"].tolist() == expected
 

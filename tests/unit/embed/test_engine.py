@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.helpers import tiny
+from tests.helpers.blocks import esm2_blocks
 from tests.helpers.engine_runs import BUDGET, embed, proteins_by, provenance, read, stop_after, with_outliers
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine
@@ -94,8 +95,7 @@ def test_a_stopped_chunk_goes_on_where_it_was_and_ends_with_the_same_bytes(
     attempts = 0
     for batches in count(3):
         stop = stop_after(batches)
-        seen: list[int] = []
-        engine = Engine(CPU, torch.float32, progress=lambda _, done, __, seen=seen: seen.append(done), stopped=stop)
+        engine = Engine(CPU, torch.float32, stopped=stop)
         try:
             last = embed(resumed, frames, *encoders, engine=engine)
             break
@@ -279,7 +279,7 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
 
 def test_weights_that_never_give_a_finite_vector_are_an_error(tmp_path: Path) -> None:
     encoder = tiny.protein_encoder()
-    encoder.blocks[1].feed_forward.down.weight[2, 2] = torch.nan
+    esm2_blocks(encoder)[1].feed_forward.down.weight[2, 2] = torch.nan
     with pytest.raises(VirnucproError, match=r"sequence 0 is not finite.*weights verify"):
         embed(tmp_path, tiny.frames(10, distinct=10), proteins_by(encoder))
     assert not (tmp_path / "p.h5").exists()
@@ -287,7 +287,7 @@ def test_weights_that_never_give_a_finite_vector_are_an_error(tmp_path: Path) ->
 
 def test_a_vector_that_the_file_cannot_hold_is_an_error(tmp_path: Path) -> None:
     encoder = tiny.protein_encoder()
-    encoder.norm.weight *= 1e6
+    encoder.norm.weight.mul_(1e6)
     with pytest.raises(VirnucproError, match="not finite in float16"):
         embed(
             tmp_path, tiny.frames(40, distinct=40), proteins_by(encoder), engine=Engine(CPU, torch.float16)

@@ -153,10 +153,13 @@ def holders(tmp_path: Path) -> Iterator[list[Holder]]:
 
 
 def test_no_two_processes_have_the_same_gpu_and_a_killed_one_frees_its_own(holders: list[Holder]) -> None:
-    waiting = multiprocessing.connection.wait
-    while len(ready := waiting([holder.pipe for holder in holders])) < 2:
-        time.sleep(0.05)
-    leased = {holder: holder.unit() for holder in holders if holder.pipe in ready}
+    leased: dict[Holder, str] = {}
+    while len(leased) < 2:
+        ready = multiprocessing.connection.wait(
+            [holder.pipe for holder in holders if holder not in leased], timeout=300
+        )
+        assert ready, "nobody has another GPU"
+        leased |= {holder: holder.unit() for holder in holders if holder.pipe in ready}
     assert set(leased.values()) == {"GPU-a", "MIG-b"}
     (last,) = set(holders) - set(leased)
     assert not last.pipe.poll(0.2)

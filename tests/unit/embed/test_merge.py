@@ -60,11 +60,16 @@ def test_other_rows_are_refused(tmp_path: Path, rows: npt.NDArray[np.int64], mes
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("pool", "x"), ("chunk", "00001"), ("geometry", "300-original"), ("protein_fasta_sha256", "ff" * 32)],
+    ("field", "other"),
+    [
+        ("pool", replace(PROTEIN, pool="x")),
+        ("chunk", replace(PROTEIN, chunk="00001")),
+        ("geometry", replace(PROTEIN, geometry="300-original")),
+        ("protein_fasta_sha256", replace(PROTEIN, protein_fasta_sha256="ff" * 32)),
+    ],
 )
-def test_files_of_different_work_are_refused(tmp_path: Path, field: str, value: str) -> None:
-    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", replace(PROTEIN, **{field: value}))
+def test_files_of_different_work_are_refused(tmp_path: Path, field: str, other: Provenance) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", other)
     with pytest.raises(DamagedFileError, match=f"{field} .* differ"):
         merge(left, right, tmp_path / "f.h5")
 

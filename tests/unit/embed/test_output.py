@@ -17,6 +17,7 @@ COUNT, WIDTH = 40, 1 << 20
 def test_many_vectors_are_saved_before_it_is_time(tmp_path: Path) -> None:
     saved: list[tuple[int, int]] = []
     base = provenance()["protein"]
+    assert base.protein is not None
     wide = replace(base, protein=replace(base.protein, dimension=WIDTH))
     distinct = find_distinct(SequenceArray.from_list([b"M" * length for length in range(1, COUNT + 1)]))
     with (

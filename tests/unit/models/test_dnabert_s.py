@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tests.helpers.blocks import dnabert_blocks
 from tests.helpers.published_files import dnabert_state, write_dnabert
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS, alibi_slopes
@@ -96,7 +97,7 @@ def test_slopes_for_a_number_of_heads_that_is_no_power_of_two() -> None:
 def test_casting_the_model_does_not_round_slopes(tmp_path: Path) -> None:
     model = load(write_dnabert(tmp_path / "dnabert", SMALL)).half()
     assert model.embedding.weight.dtype == torch.float16
-    assert model.blocks[0].attention.slopes.tolist() == pytest.approx(TWELVE_SLOPES, rel=1e-7)
+    assert dnabert_blocks(model)[0].attention.slopes.tolist() == pytest.approx(TWELVE_SLOPES, rel=1e-7)
 
 
 @pytest.mark.parametrize(("dtype", "cosine"), [(torch.float16, 0.99999), (torch.bfloat16, 0.999)])

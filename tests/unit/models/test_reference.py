@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.helpers import tiny
+from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
@@ -20,7 +21,7 @@ def packed(tokens: TokenArray) -> PackedBatch:
 def test_esm2_of_fair_esm(lengths: tuple[int, int]) -> None:
     encoder = tiny.protein_encoder()
     # Training may have moved it from zero.
-    encoder.blocks[0].attention_norm.carried_bias += torch.linspace(-1, 1, tiny.PROTEIN_DIMENSION)
+    esm2_blocks(encoder)[0].attention_norm.carried_bias += torch.linspace(-1, 1, tiny.PROTEIN_DIMENSION)
     batch = packed(tokenize_proteins(SequenceArray.from_list(tiny.random_proteins(4, lengths, 1))))
     expected = ReferenceEsm2(encoder).embed(batch)
     torch.testing.assert_close(encoder.embed(batch), expected, atol=1e-5, rtol=0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.helpers.kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8
+from tests.helpers.kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8, plain
 from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import HOPPER, AttentionLaunch, KernelConfig, ResidentLaunch
@@ -64,14 +64,15 @@ def test_a_result_does_not_depend_on_the_rest_of_the_batch(config: KernelConfig)
     together = AttentionCase((7, 40, 20), heads=1, head_dim=16)
     qkv = together.qkv(torch.float16)
     qkv[7:47] = alone.qkv(torch.float16)
-    one = varlen_attention(alone.qkv(torch.float16), **alone.arguments(), backend="triton", config=config)
-    three = varlen_attention(qkv, **together.arguments(), backend="triton", config=config)
+    one = plain(varlen_attention(alone.qkv(torch.float16), **alone.arguments(), backend="triton", config=config))
+    three = plain(varlen_attention(qkv, **together.arguments(), backend="triton", config=config))
     assert torch.equal(three[7:47], one)
 
 
 def test_reference_is_softmax_attention_of_rotated_vectors() -> None:
     case = AttentionCase((9, 4), heads=2, head_dim=16, padding_tokens=0)
     arguments, qkv = case.arguments(), case.qkv(torch.float32).double()
+    assert arguments["rope"] is not None
     cos, sin = (table.double() for table in arguments["rope"])
     expected = []
     for start, length in ((0, 9), (9, 4)):
@@ -80,16 +81,15 @@ def test_reference_is_softmax_attention_of_rotated_vectors() -> None:
         query, key = (torch.complex(*x.chunk(2, dim=-1)) * turn for x in (query, key))
         scores = torch.einsum("qhc,khc->hqk", query, key.conj()).real * arguments["scale"]
         expected.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), value).flatten(1))
-    result = varlen_attention_reference(qkv.float(), **arguments)
+    result = plain(varlen_attention_reference(qkv.float(), **arguments))
     torch.testing.assert_close(result, torch.cat(expected).float(), rtol=1e-5, atol=1e-6)
 
 
 def test_reference_with_alibi_prefers_near_tokens() -> None:
     qkv = torch.zeros(5, 3, 1, 16)
     qkv[:, 2, 0, 0] = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0])
-    result = varlen_attention_reference(
-        qkv, batch_of([5], torch.device("cpu")), rope=None, alibi_slopes=torch.ones(1), scale=1.0
-    )
+    batch = batch_of([5], torch.device("cpu"))
+    result = plain(varlen_attention_reference(qkv, batch, rope=None, alibi_slopes=torch.ones(1), scale=1.0))
     weights = torch.exp(-(torch.arange(5.0).unsqueeze(1) - torch.arange(5.0)).abs())
     torch.testing.assert_close(result[:, 0], weights[:, 2] / weights.sum(1))
 
@@ -97,12 +97,16 @@ def test_reference_with_alibi_prefers_near_tokens() -> None:
 def test_tables_that_are_too_short_are_refused() -> None:
     case = AttentionCase((9,))
     arguments = case.arguments()
-    arguments["rope"] = tuple(table[:8] for table in arguments["rope"])
+    assert arguments["rope"] is not None
+    cos, sin = arguments["rope"]
+    arguments["rope"] = cos[:8], sin[:8]
     with pytest.raises(ValueError, match="8 positions for 9 tokens"):
         varlen_attention(case.qkv(torch.float32), **arguments)
 
 
 def test_rope_and_alibi_together_are_refused() -> None:
     case = AttentionCase((9,))
+    arguments = case.arguments()
+    arguments["alibi_slopes"] = torch.ones(2, device=DEVICE)
     with pytest.raises(ValueError, match="not both"):
-        varlen_attention(case.qkv(torch.float32), **(case.arguments() | {"alibi_slopes": torch.ones(2, device=DEVICE)}))
+        varlen_attention(case.qkv(torch.float32), **arguments)

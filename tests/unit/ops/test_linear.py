@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from virnucpro_kernels.ops.linear import linear, linear_add
-from virnucpro_kernels.ops.quantize import FP8_MAX, attention_factors, quantize_columns, quantize_rows
+from virnucpro_kernels.ops.quantize import FP8_MAX, Operand, attention_factors, quantize_columns, quantize_rows
 
 
 def test_linear_adds_the_bias() -> None:
@@ -33,11 +33,12 @@ def test_fp8_product_is_near_and_leaves_the_residual_alone() -> None:
 
 def test_operands_of_different_precision_are_refused() -> None:
     x, weight = torch.randn(2, 16), torch.randn(16, 16)
-    for operands in ((quantize_rows(x), weight), (x, quantize_rows(weight))):
+    pairs: list[tuple[Operand, Operand]] = [(quantize_rows(x), weight), (x, quantize_rows(weight))]
+    for left, right in pairs:
         with pytest.raises(TypeError, match="both operands"):
-            linear(*operands)
+            linear(left, right)
         with pytest.raises(TypeError, match="both operands"):
-            linear_add(*operands, torch.zeros(2, 16))
+            linear_add(left, right, torch.zeros(2, 16))
 
 
 def test_rows_use_the_whole_range_of_fp8_and_zeros_stay_zero() -> None:

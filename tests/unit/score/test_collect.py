@@ -102,9 +102,10 @@ def test_blocks_of_any_size_hold_the_same(pool: Pool) -> None:
     for limit in (1, 3, 1000):
         blocks = list(
             read_contig_batches(
-                *(pool.directory / name for name in ("contigs.parquet", "windows.parquet")),
+                pool.contigs,
+                pool.windows,
                 pool.scores,
-                read_manifest(pool.directory / "chunks.tsv"),
+                read_manifest(pool.manifest),
                 sample="first",
                 model_id=pool.model.model_id,
                 batch_windows=limit,

@@ -1,3 +1,5 @@
+"""Tables sorted in pieces on the disk: the order of one sort in memory, whatever the size of the pieces."""
+
 import random
 from pathlib import Path
 

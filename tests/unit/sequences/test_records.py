@@ -6,7 +6,7 @@ import io
 import lzma
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -73,7 +73,7 @@ def random_fasta(records: int, seed: int = 0) -> bytes:
     return b"".join(b">contig_%d\n%s\n" % (i, bytes(generator.choices(b"ACGT", k=200))) for i in range(records))
 
 
-def bam(path: Path, reads: list[tuple[str, int, str | None]], *, reference: bool = False) -> Path:
+def bam(path: Path, reads: Sequence[tuple[str, int, str | None]], *, reference: bool = False) -> Path:
     header = {"HD": {"VN": "1.6"}, **({"SQ": [{"SN": "chr1", "LN": 1000}]} if reference else {})}
     with pysam.AlignmentFile(str(path), "wb", header=header) as out:
         for name, flag, sequence in reads:

@@ -51,7 +51,9 @@ def test_a_pool_holds_what_the_rules_say(tmp_path: Path, min_length: int) -> Non
     inputs = [write_fasta(tmp_path / f"{name}.fa", contigs) for name, contigs in samples.items()]
     summary = split(tmp_path / "pool", *inputs, min_length=min_length, min_chunks=5)
 
-    expected_contigs, expected_windows, expected_frames = [], [], {}
+    expected_contigs: list[tuple[str, str, str, int, str, int]] = []
+    expected_windows: list[tuple[int, int, int, int, int]] = []
+    expected_frames: dict[int, tuple[str, str, str]] = {}
     for sample, contigs in samples.items():
         for contig, description, sequence in contigs:
             status = status_of(sequence, min_length)
@@ -243,7 +245,7 @@ def test_a_failed_split_leaves_no_manifest_and_the_next_one_cleans_up(tmp_path: 
 
 def test_input_that_changes_between_the_readings_is_refused(tmp_path: Path) -> None:
     path = write_fasta(tmp_path / "a.fa", random_contigs(8, 20))
-    calls = []
+    calls: list[tuple[int, int]] = []
 
     def change(done: int, total: int) -> None:
         if not calls:

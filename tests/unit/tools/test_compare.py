@@ -44,12 +44,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def results(directory: Path, contigs: list[Contig], flavour: Flavour = "original") -> Path:
     pool = write_pool(directory / "pool", {"s": contigs})
-    sources = Sources(
-        *(pool.directory / name for name in ("contigs.parquet", "windows.parquet", "chunks.tsv")), pool.scores
-    )
     output = directory / "results" / "s"
-    options = {"sample": "s", "model": pool.model, "output_dir": output, "thresholds": thresholds()}
-    collect(sources, **options, original_files=flavour)
+    collect(
+        Sources(pool.contigs, pool.windows, pool.manifest, pool.scores),
+        sample="s", model=pool.model, output_dir=output, thresholds=thresholds(), original_files=flavour,
+    )  # fmt: skip
     return output
 
 
@@ -84,7 +83,7 @@ def test_differences_are_counted_measured_and_listed(tmp_path: Path, run: Run) -
     frames = found[(found["level"] == "frames") & (found["kind"] == "score")].set_index("id")
     assert sorted(frames.index) == ['"q"x_chunk_1F1', '"q"x_chunk_1R1']
     expected = 1 / (1 + np.exp(1)) - 1 / (1 + np.exp(3))
-    assert float(frames.loc['"q"x_chunk_1R1', "difference"]) == pytest.approx(expected, abs=2e-6)
+    assert frames["difference"].astype(float)['"q"x_chunk_1R1'] == pytest.approx(expected, abs=2e-6)
     assert f"different: {len(found)} mismatches" in text
 
 

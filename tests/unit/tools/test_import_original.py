@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers import tiny
-from tests.helpers.original_run import run, write_original
+from tests.helpers.original_run import write_original
+from tests.helpers.stages import run
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
@@ -46,6 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     directory.mkdir()
     head = Classifier(ClassifierConfig(768 + 2560))
     tiny.random_weights(head)
+    assert head.norm.running_var is not None
     head.norm.running_var.abs_().add_(0.1)
     save_file(tensors_of(head, torch.float32), directory / "classifier.safetensors")
     facts = files_of(directory)
@@ -187,7 +189,7 @@ def test_what_is_no_finished_run_is_refused(finished: tuple[Path, dict[str, Any]
     folder = shutil.copytree(finished[0], tmp_path / "original")
     with pytest.raises(UsageError, match="no run 'other'; there are reads"):
         find_runs(folder, {"other": tmp_path})
-    moved = shutil.move(folder / "reads.fasta", tmp_path / "moved.fasta")
+    moved = (folder / "reads.fasta").rename(tmp_path / "moved.fasta")
     with pytest.raises(UsageError, match="--input reads=FILE"):
         find_runs(folder, {})
     assert find_runs(folder, {"reads": moved})[0].input == moved

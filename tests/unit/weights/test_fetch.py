@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ def server(originals: Originals) -> Iterator[Server]:
     facts = Server("", [], set())
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments, directory=str(originals.protein.parent))  # type: ignore[arg-type]
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(originals.protein.parent))
 
         def do_GET(self) -> None:
             facts.requested.append(Path(self.path).name)

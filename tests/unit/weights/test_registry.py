@@ -29,10 +29,14 @@ def make_model(directory: Path, name: str = "virnucpro-500", window_length: int 
     files = {"nucleotide.safetensors": 10, "tokenizer.json": 3, "protein.safetensors": 20, "classifier.safetensors": 5}
     for file, size in files.items():
         (directory / file).write_bytes(bytes(size))
-    sizes = {"layers": 2, "heads": 4, "feed_forward": 32, "vocabulary": 33}
 
-    def facts(file: str, digit: str) -> dict[str, str | int]:
-        return {"file": file, "sha256": digit * 64, "bytes": files[file], "source": ODD_TEXT, "source_sha256": ""}
+    def facts(file: str, digit: str) -> tuple[str, str, int, str, str]:
+        return file, digit * 64, files[file], ODD_TEXT, ""
+
+    def encoder(file: str, digit: str, *, name: str, architecture: str, hidden: int) -> EncoderInfo:
+        return EncoderInfo(
+            *facts(file, digit), name, architecture, layers=2, hidden=hidden, heads=4, feed_forward=32, vocabulary=33
+        )
 
     model = Model(
         name=name,
@@ -42,14 +46,10 @@ def make_model(directory: Path, name: str = "virnucpro-500", window_length: int 
         source=ODD_TEXT,
         licence="MIT",
         notes="",
-        nucleotide=EncoderInfo(
-            **facts("nucleotide.safetensors", "1"), name="dnabert-s", architecture="dnabert", hidden=8, **sizes
-        ),
-        tokenizer=FileInfo(**facts("tokenizer.json", "2")),
-        protein=EncoderInfo(
-            **facts("protein.safetensors", "3"), name="esm2-3b", architecture="esm2", hidden=16, **sizes
-        ),
-        classifier=ClassifierInfo(**facts("classifier.safetensors", "4"), dimension=24, hidden=512),
+        nucleotide=encoder("nucleotide.safetensors", "1", name="dnabert-s", architecture="dnabert", hidden=8),
+        tokenizer=FileInfo(*facts("tokenizer.json", "2")),
+        protein=encoder("protein.safetensors", "3", name="esm2-3b", architecture="esm2", hidden=16),
+        classifier=ClassifierInfo(*facts("classifier.safetensors", "4"), dimension=24, hidden=512),
     )
     write_model(model)
     return model

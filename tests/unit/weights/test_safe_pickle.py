@@ -71,11 +71,11 @@ def test_a_class_that_looks_like_ours_is_refused(tmp_path: Path) -> None:
     """The stand-ins are for exact names: `__main__.Other` is not `__main__.MLPClassifier`."""
     main = sys.modules["__main__"]
     other = type("Other", (torch.nn.Linear,), {"__module__": "__main__"})
-    main.Other = other  # type: ignore[attr-defined]
+    vars(main)["Other"] = other
     try:
         torch.save(other(2, 2), tmp_path / "c.pth")
     finally:
-        del main.Other
+        del vars(main)["Other"]
     with pytest.raises(DamagedFileError, match=r"__main__\.Other"):
         read_classifier(tmp_path / "c.pth")
 

@@ -21,7 +21,7 @@ from virnucpro_kernels.weights.directory import tensors_of
 from virnucpro_kernels.weights.load import load_classifier, load_nucleotide_encoder, load_protein_encoder, verify
 from virnucpro_kernels.weights.registry import Model, find_model
 
-DEMO = Path(__file__).parents[3] / ".test" / "data" / "demo.fna.gz"
+DEMO = Path(__file__).parents[2] / ".test" / "data" / "demo.fna.gz"
 NAMES = ("builtin-300", "builtin-500")
 
 
@@ -108,9 +108,7 @@ def test_training_learns_and_repeats() -> None:
     # Two classes two standard deviations apart, in features of very unlike scales.
     features = (torch.randn(3000, 8, generator=chance) + 2 * labels[:, None] / 8**0.5) * 10.0 ** torch.arange(-3, 5)
     weights = torch.ones(3000)
-    train, held_out = (
-        [part[kind] for part in (features, labels, weights)] for kind in (slice(2000), slice(2000, None))
-    )
-    one, two = (train_classifier(*train, tuple(held_out), seed=3, epochs=4) for _ in range(2))
+    train, held_out = ((features[rows], labels[rows], weights[rows]) for rows in (slice(2000), slice(2000, None)))
+    one, two = (train_classifier(*train, held_out, seed=3, epochs=4) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert roc_auc_score(held_out[1], one.logit(held_out[0])) > 0.9
