@@ -54,7 +54,7 @@ def collect(
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample."""
     from virnucpro_kernels.score.collect import collect
-    from virnucpro_kernels.score.run_record import Sources
+    from virnucpro_kernels.score.sample_reader import Sources
     from virnucpro_kernels.score.thresholds import Thresholds
     from virnucpro_kernels.weights.registry import find_model
 
