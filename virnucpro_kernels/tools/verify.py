@@ -1,7 +1,7 @@
 """Opens and checks every file of a run, and removes what is damaged so that the next start makes it again."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,13 +61,15 @@ def verify_run(directory: Path, *, quick: bool, remove: bool, say: Callable[[str
             say(f"{checked.path}: {checked.problem}")
     say(f"{len(files):,} files checked, {len({checked.path for checked in damaged}):,} damaged")
     if damaged and remove:
-        for path in remove_damaged(damaged):
-            say(f"removed {path}")
+        for path in sorted({path for checked in damaged for path in checked.remedy}):
+            if path.exists():
+                path.unlink()
+                say(f"removed {path}")
         say("start the run again to make them anew")
     return not damaged
 
 
-def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
+def check_run(directory: Path, *, quick: bool) -> Iterator[Checked]:
     """Yield every file of the run in `directory`, checked; `quick` looks at existence and sizes only.
 
     A file that is not there because its stage has not run yet is no damage, and is not yielded.
@@ -195,12 +197,3 @@ def _read_scores(path: Path, chunk: Chunk) -> None:
 def _read_record(path: Path) -> dict[str, Any]:
     files: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["files"]
     return files
-
-
-def remove_damaged(damaged: Sequence[Checked]) -> list[Path]:
-    """Remove the files that stand in the way of making `damaged` again; return those that were there."""
-    remedies = sorted({path for checked in damaged for path in checked.remedy})
-    removed = [path for path in remedies if path.exists()]
-    for path in removed:
-        path.unlink()
-    return removed
