@@ -95,7 +95,8 @@ class Turns:
         memory: Memory that the encoder takes with these batches.
         rates: Tokens per second of each measurement; padding does not count.
         seconds: Time of all measurements together.
-        tokens_per_call, sequences_per_call: Mean content of a batch.
+        tokens_per_call: Mean number of tokens of a batch.
+        rows: Tokens of a batch, padding included.
     """
 
     def __init__(
@@ -117,18 +118,13 @@ class Turns:
             batches = Batches(full, sum(int(b.lengths.sum()) for b in full) / (budget * len(full)))
         self.workload, self.batches = workload, batches
         self.tokens_per_call = batches.tokens / len(batches.batches)
-        self.sequences_per_call = batches.sequences / len(batches.batches)
+        self.rows = len(batches.batches[0].tokens)
         self.rates: list[float] = []
         self.seconds = 0.0
         self._encoder, self._device = encoder, device
         self._at_least = len(batches.batches) if sequences else 1
         self._following = itertools.cycle(batches.batches)
         self.memory = measure_memory(self._embed_all, device)
-
-    @property
-    def rows(self) -> int:
-        """Tokens of a batch, padding included."""
-        return len(self.batches.batches[0].tokens)
 
     def _embed(self) -> torch.Tensor:
         return self._encoder.embed(next(self._following))
@@ -208,7 +204,7 @@ def _measure_budget(encoder: Encoder, precision: str, budget: int, plan: Plan, d
             workload=str(each.workload),
             token_budget=budget,
             tokens_per_second=rate,
-            sequences_per_second=rate * each.sequences_per_call / each.tokens_per_call,
+            sequences_per_second=rate * each.batches.sequences / each.batches.tokens,
             packing=each.batches.utilisation,
             ceiling_tokens_per_second=statistics.median(ceiling for _, ceiling in rounds),
             of_ceiling=statistics.median(engine / ceiling for engine, ceiling in rounds),

@@ -54,9 +54,16 @@ def classify(features: Path, model: Model, output: Path) -> None:
                 f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the"
                 " model with `virnucpro weights verify`"
             )
-        schema = _SCHEMA.with_metadata(_metadata(reader.provenance, model))
+        made_by = {
+            "model_id": model.model_id,
+            "model": model.name,
+            "window_length": model.window_length,
+            "classifier_sha256": model.classifier.sha256,
+            "classify_version": __version__,
+        }
+        metadata = {name: str(value) for name, value in (reader.provenance.attributes() | made_by).items()}
         with atomic_path(output) as temporary:
-            table = pa.table([rows, found, *softmax(found).T], schema=schema)
+            table = pa.table([rows, found, *softmax(found).T], schema=_SCHEMA.with_metadata(metadata))
             pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
         job.facts |= {"device": "cpu", "model_id": model.model_id}
 
@@ -114,14 +121,3 @@ def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     difference = torch.from_numpy(logit)
     scores: npt.NDArray[np.float32] = torch.stack([torch.zeros_like(difference), difference], dim=1).softmax(1).numpy()
     return scores
-
-
-def _metadata(provenance: Provenance, model: Model) -> dict[str, str]:
-    made_by = {
-        "model_id": model.model_id,
-        "model": model.name,
-        "window_length": model.window_length,
-        "classifier_sha256": model.classifier.sha256,
-        "classify_version": __version__,
-    }
-    return {name: str(value) for name, value in (provenance.attributes() | made_by).items()}

@@ -44,12 +44,6 @@ def eaten_quotes(name: str) -> str:
     return match[1].replace('""', '"') + match[2] if match else name
 
 
-def window_names(batch: ContigBatch) -> pa.Array:
-    """Return the original's IDs of the windows of a batch, string (w,)."""
-    contig = batch.contig.take(pa.array(batch.window_contig))
-    return pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
-
-
 class OriginalFiles(ExitStack):
     """Context manager that writes the two files; they are complete after `finish`.
 
@@ -68,7 +62,8 @@ class OriginalFiles(ExitStack):
 
     def add(self, batch: ContigBatch, windows: WindowScores) -> None:
         """Append the frames of a batch and note its windows."""
-        names = window_names(batch)
+        contig = batch.contig.take(pa.array(batch.window_contig))
+        names = pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
         frames = pc.binary_join_element_wise(
             names.take(pa.array(batch.frame_window)), words(FRAME_NAMES, batch.frame), ""
         )

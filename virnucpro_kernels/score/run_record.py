@@ -5,7 +5,7 @@ import platform
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -70,7 +70,7 @@ def describe_run(
             "scores": describe_scores(sources.scores, chunks),
             **parameters,
         },
-        "inputs": describe_files(sources.inputs),
+        "inputs": [{"path": str(path), **_describe_file(path)} for path in sources.inputs],
         "counts": counts,
         "pool": {
             "directory": str(sources.manifest.parent),
@@ -79,10 +79,7 @@ def describe_run(
             "fraction": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
         },
         "stages": describe_stages(stages),
-        "files": {
-            Path(file["path"]).name: {"bytes": file["bytes"], "sha256": file["sha256"]}
-            for file in describe_files(results)
-        },
+        "files": {path.name: _describe_file(path) for path in results},
     }
 
 
@@ -148,9 +145,8 @@ def _git(clone: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return path as given, size and checksum of each file."""
-    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+def _describe_file(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[str, list[Mapping[str, Any]]]:
@@ -184,9 +180,8 @@ def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[
     """
     seconds = {stage: sum(float(job.get("seconds", 0)) for job in jobs) for stage, jobs in records.items()}
     total = sum(seconds.values())
-    stages: dict[str, Any] = {}
-    for stage, jobs in records.items():
-        stages[stage] = {
+    return {
+        stage: {
             "jobs": len(jobs),
             "attempts": sum(int(job.get("attempts", 1)) for job in jobs),
             "seconds": round(seconds[stage], 3),
@@ -195,7 +190,8 @@ def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[
             "devices": dict(Counter(str(job["device"]) for job in jobs if "device" in job)),
             "reported": {key: value for key, value in _common(jobs).items() if key not in _JOB_KEYS},
         }
-    return stages
+        for stage, jobs in records.items()
+    }
 
 
 def _common(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ window begins at row 3. The `first_row` of each window is thus known beforehand,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class ContigBatch:
         """Number of frames of each window, int64 (w,)."""
         return FRAMES_OF_MASK[self.mask]
 
-    @property
+    @cached_property
     def frame_window(self) -> Int64s:
         """Index of each frame's window in the batch, int64 (f,)."""
         return np.repeat(np.arange(len(self.mask)), self.frames)
@@ -193,11 +194,6 @@ def _pieces(windows: Int64s, limit: int) -> Iterator[slice]:
         first = last
 
 
-def _strings(column: pa.Array) -> pa.Array:
-    """Return a string column as plain strings, whatever it is encoded as."""
-    return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-
-
 class _WindowReader:
     """Reader of the windows of a sample and of their frames' scores, contig by contig.
 
@@ -279,10 +275,10 @@ def read_contig_batches(
         counts = table["windows"].to_numpy().astype(np.int64)
         for piece in _pieces(counts, batch_windows):
             batch = ContigBatch(
-                contig=_strings(table["contig"])[piece],
-                description=_strings(table["description"])[piece],
+                contig=table["contig"].cast(pa.string())[piece],
+                description=table["description"].cast(pa.string())[piece],
                 length=table["length"].to_numpy()[piece],
-                status=_strings(table["status"])[piece],
+                status=table["status"].cast(pa.string())[piece],
                 windows=counts[piece],
                 **reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece]),
             )

@@ -88,18 +88,19 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     if not manifest.exists():
         return
     samples = tuple(_records_of_pool(folder))
-    listed = _checked(manifest, _read_manifest, (manifest, *samples))
+    again = (manifest, *samples)
+    listed = _checked(manifest, _read_manifest, again)
     yield listed
     if listed.problem:
         return
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
     for table in (folder / CONTIGS, folder / WINDOWS):
-        yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
-    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, (manifest, *samples))
+        yield _checked(table, _not_empty if quick else _read_parquet, again)
+    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, again)
     for name, chunk in chunks.items():
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
-            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, (manifest, *samples))
+            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, again)
     for path in sorted(folder.glob("*/*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
     for path in sorted(folder.glob("*/*/*.parquet")):
@@ -107,7 +108,7 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
             yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
     for path in sorted(folder.glob(f"*/*/{GATHERED}")):
-        yield from _check_gathered(path, (manifest, *samples), quick)
+        yield from _check_gathered(path, again, quick)
 
 
 def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
