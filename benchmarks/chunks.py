@@ -26,7 +26,7 @@ from benchmarks import command
 from benchmarks.inputs import random_chunk, random_model, run_command
 from benchmarks.results import ChunkRate
 from virnucpro_kernels.bench.encoders import Workload, convert, make_encoder
-from virnucpro_kernels.bench.engine import Turns, count_sequences
+from virnucpro_kernels.bench.run import Turns, count_sequences
 from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Seconds
 from virnucpro_kernels.cli.main import run_app
 from virnucpro_kernels.embed.encoders import default_budget

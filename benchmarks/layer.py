@@ -9,8 +9,7 @@ import torch
 
 from benchmarks.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.bench.encoders import Encoder, Workload, make_batches
-from virnucpro_kernels.bench.engine import count_sequences
-from virnucpro_kernels.bench.run import Plan
+from virnucpro_kernels.bench.run import Plan, count_sequences
 from virnucpro_kernels.models.dnabert_s import Block as DnabertBlock
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Block as EsmBlock

@@ -116,7 +116,7 @@ def to_markdown(results: Results) -> str:
         lines += _table(
             ("encoder", "precision", "tokens a sequence", "budget", "tokens/s", "sequences/s", "ceiling tokens/s"),
             ("of ceiling", "TFLOP/s", "packing", "peak GB", "reserved GB", "times the original's way"),
-            [(*rate.cells(), _times_the_reference(rate, results.references)) for rate in results.rates],
+            [(*rate.cells().values(), _times_the_reference(rate, results.references)) for rate in results.rates],
         )
     if results.references:
         lines += ["", "The original's way, in fp32:", ""]

@@ -9,7 +9,7 @@ import numpy as np
 from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, Pool
 from virnucpro_kernels.score.collect import collect
-from virnucpro_kernels.score.run_record import Sources
+from virnucpro_kernels.score.sample_reader import Sources
 
 ODD = [
     Contig('"quoted"', 300, [(0, 300, {0: 9.0, 4: 1.0})], 'a "description", quoted'),

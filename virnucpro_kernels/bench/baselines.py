@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
@@ -30,11 +32,11 @@ def matrix_products(encoder: Encoder, tokens: int) -> Callable[[], None]:
         for layer in projections(block):
             x = _input(layer, tokens, inputs)
             if isinstance(x, RowScaled):
-                calls.append(_fp8_call(x, layer))
+                calls.append(partial(linear, x, cast(Projection, layer).operand))
             else:
                 width = layer.out_features
                 result = results.setdefault(width, torch.empty(tokens, width, dtype=x.dtype, device=x.device))
-                calls.append(_plain_call(x, layer.weight, result))
+                calls.append(partial(torch.mm, x, layer.weight.t(), out=result))
 
     @torch.inference_mode()
     def run() -> None:
@@ -53,12 +55,3 @@ def _input(layer: nn.Linear, tokens: int, made: dict[tuple[int, bool], Operand])
         x = torch.empty(tokens, layer.in_features, dtype=dtype, device=layer.weight.device).normal_(generator=generator)
         made[key] = quantize_rows(x) if fp8 else x
     return made[key]
-
-
-def _plain_call(x: torch.Tensor, weight: torch.Tensor, result: torch.Tensor) -> Callable[[], object]:
-    return lambda: torch.mm(x, weight.t(), out=result)
-
-
-def _fp8_call(x: RowScaled, layer: nn.Linear) -> Callable[[], object]:
-    operand = layer.operand if isinstance(layer, Projection) else layer.weight
-    return lambda: linear(x, operand)

@@ -22,10 +22,6 @@ from virnucpro_kernels.ops.jit import TRITON_INSTALLED
 SCHEMA = 3
 #: A figure that is worse by more than this fraction makes a comparison fail.
 WORSE = 0.05
-_HEADER = (
-    *("ENCODER", "PRECISION", "WORKLOAD", "BUDGET", "TOKENS/S", "SEQUENCES/S", "CEILING", "OF CEILING", "TFLOP/S"),
-    *("PACKING", "PEAK GB", "RESERVED GB"),
-)
 
 
 @dataclass(frozen=True)
@@ -60,22 +56,22 @@ class Rate:
     rounds: list[tuple[float, float]]
     measured_seconds: float
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row of a table, as text."""
-        return (
-            self.encoder,
-            self.precision,
-            self.workload,
-            f"{self.token_budget:,}",
-            f"{self.tokens_per_second:,.0f}",
-            f"{self.sequences_per_second:,.0f}",
-            f"{self.ceiling_tokens_per_second:,.0f}",
-            f"{self.of_ceiling:.3f}",
-            f"{self.teraflop_per_second:.4g}",
-            f"{self.packing:.2%}",
-            format_known(self.peak_gigabytes, ".1f"),
-            format_known(self.reserved_gigabytes, ".1f"),
-        )
+    def cells(self) -> dict[str, str]:
+        """Return the row of a table, as text by column."""
+        return {
+            "ENCODER": self.encoder,
+            "PRECISION": self.precision,
+            "WORKLOAD": self.workload,
+            "BUDGET": f"{self.token_budget:,}",
+            "TOKENS/S": f"{self.tokens_per_second:,.0f}",
+            "SEQUENCES/S": f"{self.sequences_per_second:,.0f}",
+            "CEILING": f"{self.ceiling_tokens_per_second:,.0f}",
+            "OF CEILING": f"{self.of_ceiling:.3f}",
+            "TFLOP/S": f"{self.teraflop_per_second:.4g}",
+            "PACKING": f"{self.packing:.2%}",
+            "PEAK GB": format_known(self.peak_gigabytes, ".1f"),
+            "RESERVED GB": format_known(self.reserved_gigabytes, ".1f"),
+        }
 
 
 def format_known(value: float | None, form: str) -> str:
@@ -105,7 +101,8 @@ class Results:
 
     def table(self) -> str:
         """Return machine and rates as a table for the terminal."""
-        rows = [_HEADER, *(rate.cells() for rate in self.rates)]
+        cells = [rate.cells() for rate in self.rates]
+        rows = [list(cells[0]), *(list(row.values()) for row in cells)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([", ".join(f"{name} {value}" for name, value in self.machine.items()), *lines])

@@ -15,7 +15,7 @@ def classify(
     models_dir: ModelsDir = None,
 ) -> None:
     """Score every frame of a chunk; refuses features of other windows or encoders than the model's."""
-    from virnucpro_kernels.score.classify import run_classify
+    from virnucpro_kernels.score.classify import classify
     from virnucpro_kernels.weights.registry import find_model
 
-    run_classify(features, find_model(model, models_dir), output)
+    classify(features, find_model(model, models_dir), output)

@@ -1,28 +1,18 @@
 """`virnucpro collect`: the scores of a sample's frames become its tables."""
 
-import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
-
-
-class OriginalFilesChoice(enum.StrEnum):
-    """Values of `--original-files`."""
-
-    ORIGINAL = "original"
-    BROAD = "broad"
-    NONE = "none"
-
 
 Inputs = Annotated[
     list[Path] | None,
     typer.Option(help="The sample's sequence file, for viral.fna.gz; without it, that file is not written."),
 ]
 OriginalFiles = Annotated[
-    OriginalFilesChoice,
+    Literal["original", "broad", "none"],
     schema_option(
         "original_files", "The original tool's two files: as it writes them, as the Broad's version, or none."
     ),
@@ -54,7 +44,7 @@ def collect(
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample."""
     from virnucpro_kernels.score.collect import collect
-    from virnucpro_kernels.score.run_record import Sources
+    from virnucpro_kernels.score.sample_reader import Sources
     from virnucpro_kernels.score.thresholds import Thresholds
     from virnucpro_kernels.weights.registry import find_model
 
@@ -64,6 +54,6 @@ def collect(
         model=find_model(model, models_dir),
         output_dir=output_dir,
         thresholds=Thresholds(viral_threshold, ambiguous_band, tier_medium, tier_high),
-        original_files=original_files.value,
+        original_files=original_files,
     )
     typer.echo(f"{sample}: {summary.describe()}\nresults in {output_dir}")

@@ -1,12 +1,11 @@
 """`virnucpro doctor`: whether this installation can work here."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from virnucpro_kernels.cli.options import ModelsDir
 
-def doctor(models_dir: Annotated[Path | None, typer.Option(help="Folder of imported models.")] = None) -> None:
+
+def doctor(models_dir: ModelsDir = None) -> None:
     """Say what is installed and found here, and what to do where a run would fail. Exit code 1 where one would."""
     from virnucpro_kernels.tools.doctor import diagnose
 

@@ -23,6 +23,6 @@ def frames(
     from virnucpro_kernels.split.frame_files import write_frames
     from virnucpro_kernels.split.windows import Geometry
 
-    geometry = Geometry(window_length, layout.value)
+    geometry = Geometry(window_length, layout)
     counts = write_frames(input_file, geometry, nucleotide=nucleotide, protein=protein, windows=windows)
     typer.echo(f"{counts.contigs:,} contigs, {counts.windows:,} windows, {counts.frames:,} frames")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from virnucpro_kernels.cli.options import ModelsDir
+
 
 def import_(
     directory: Annotated[
@@ -15,7 +17,7 @@ def import_(
     model: Annotated[
         str | None, typer.Option(help="Name or folder of the model that will score; by default the released one.")
     ] = None,
-    models_dir: Annotated[Path | None, typer.Option(help="Folder of imported models.")] = None,
+    models_dir: ModelsDir = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from typing import Annotated
 
 import typer
 
@@ -23,7 +22,7 @@ from virnucpro_kernels.cli import (
     verify,
     weights,
 )
-from virnucpro_kernels.cli.version import print_version
+from virnucpro_kernels.cli.options import Version
 from virnucpro_kernels.errors import InterruptedRunError, UsageError, VirnucproError
 
 app = typer.Typer(
@@ -43,11 +42,7 @@ _ClickException: type[Exception] = next(
 
 
 @app.callback()
-def _global_options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
+def _global_options(version: Version = False) -> None:
     pass
 
 

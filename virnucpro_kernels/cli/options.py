@@ -1,11 +1,22 @@
 """Options and defaults that several commands share."""
 
-import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from virnucpro_kernels import __version__
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"virnucpro {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
 Model = Annotated[str, typer.Option(help="Name or folder of the model.")]
 ModelsDir = Annotated[Path | None, typer.Option(help="Folder of imported models.")]
 
@@ -32,14 +43,7 @@ def schema_option(key: str, description: str, **settings: Any) -> Any:
     return typer.Option(default_factory=SchemaDefault(key), help=description, **settings)
 
 
-class LayoutChoice(enum.StrEnum):
-    """Values of `--layout`."""
-
-    ORIGINAL = "original"
-    EVEN = "even"
-
-
 Layout = Annotated[
-    LayoutChoice,
+    Literal["original", "even"],
     schema_option("layout", "Place windows as the original does, or spread them evenly, the last one at full length."),
 ]

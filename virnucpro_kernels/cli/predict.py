@@ -7,8 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from virnucpro_kernels.cli.old_flags import refuse_old_arguments, refuse_old_flags
-from virnucpro_kernels.cli.options import ModelsDir
-from virnucpro_kernels.cli.version import print_version
+from virnucpro_kernels.cli.options import ModelsDir, Version
 
 
 class PredictCommand(TyperCommand):
@@ -47,9 +46,6 @@ Keep = Annotated[
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that computes the embeddings.")]
 Gpus = Annotated[
     str, typer.Option(metavar="auto|N|0,2", help="GPUs to use: all visible ones, this many of them, or these.")
-]
-Version = Annotated[
-    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
 ]
 
 

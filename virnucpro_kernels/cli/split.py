@@ -1,21 +1,12 @@
 """`virnucpro split`: the contigs of a pool become windows, frames and length-sorted chunks."""
 
-import enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from virnucpro_kernels.cli.options import Layout, schema_option
-
-
-class DuplicateChoice(enum.StrEnum):
-    """Values of `--duplicate-ids`."""
-
-    ERROR = "error"
-    SUFFIX = "suffix"
-
 
 Inputs = Annotated[
     list[str],
@@ -27,7 +18,8 @@ Inputs = Annotated[
 ]
 MinLength = Annotated[int, schema_option("min_length", "Contigs with fewer bases are not scored.", min=0)]
 DuplicateIds = Annotated[
-    DuplicateChoice, schema_option("duplicate_ids", "Stop where an ID occurs twice in a sample, or number the repeats.")
+    Literal["error", "suffix"],
+    schema_option("duplicate_ids", "Stop where an ID occurs twice in a sample, or number the repeats."),
 ]
 ChunkTokens = Annotated[int, schema_option("chunk_tokens", "Protein tokens of a chunk.", min=1)]
 MinChunks = Annotated[int, schema_option("min_chunks", "Smallest number of chunks of the pool.", min=1)]
@@ -54,6 +46,6 @@ def split(
     from virnucpro_kernels.split.windows import Geometry
 
     options = SplitOptions(
-        Geometry(window_length, layout.value), min_length, duplicate_ids.value, chunk_tokens, min_chunks, threads
+        Geometry(window_length, layout), min_length, duplicate_ids, chunk_tokens, min_chunks, threads
     )
     run_split(parse_samples(inputs), output_dir, options, say=typer.echo, warn=partial(typer.echo, err=True))

@@ -116,11 +116,9 @@ def verify(
     problems: list[str] = []
     for directory in directories:
         try:
-            model = read_model(directory)
+            found = find_problems(read_model(directory))
         except DamagedFileError as error:
             found = [str(error)]
-        else:
-            found = find_problems(model)
         typer.echo(f"{directory}: {'damaged' if found else 'complete, all checksums right'}")
         problems += found
     if problems:

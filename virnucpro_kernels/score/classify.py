@@ -1,6 +1,5 @@
 """The classify stage: one logit and its two probabilities for each frame, from its features."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,11 @@ from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.models.classifier import Classifier
-from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Rows, Vectors
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
 from virnucpro_kernels.pool.job_record import Job
-from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, Provenance
 from virnucpro_kernels.weights.load import load_classifier
-from virnucpro_kernels.weights.registry import EncoderInfo, Model
+from virnucpro_kernels.weights.registry import Model
 
 #: Frames that are scored at once. The last batch is filled up with zeros, so that a score never depends on the others:
 #: with another number of rows the BLAS chooses another kernel, which changes the last digits.
@@ -27,59 +26,46 @@ _ROW_GROUP = 1 << 16
 _SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in ("logit", "p_other", "p_virus"))])
 
 
-def run_classify(features: Path, model: Model, output: Path) -> None:
-    """Classify a chunk and keep the record of the job; see `classify`."""
-    with Job(output.with_name(f"{output.stem}.classify.json"), "classify") as job:
-        classify(features, model, load_classifier(model), output, job.progress)
-        job.facts |= {"device": "cpu", "model_id": model.model_id}
-
-
-def classify(
-    features: Path,
-    model: Model,
-    classifier: Classifier,
-    output: Path,
-    progress: Callable[[int, int], None] = lambda *_: None,
-) -> Provenance:
+def classify(features: Path, model: Model, output: Path) -> None:
     """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
 
     Args:
         features: Features of the chunk, as `merge` writes them.
         model: Model whose window length and encoders must have made them.
-        classifier: Classifier of that model, fp32 on the CPU.
-        output: Parquet file to write; its metadata says what made it.
-        progress: Function that is told rows done and rows in all.
-
-    Returns:
-        The provenance of the features.
+        output: Parquet file to write; its metadata says what made it. The record of the job lies beside it.
 
     Raises:
         DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
     """
-    remove_leftovers(output)
-    with EmbeddingReader(features) as reader:
-        provenance = reader.provenance
-        check_features(provenance, model, features)
-        rows = reader.rows
-        found = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), _BATCH):
-            stop = min(start + _BATCH, len(rows))
-            found[start:stop] = logits(classifier, reader.read(start, stop))
-            progress(stop, len(rows))
-    _check_finite(found, rows, model)
-    table = pa.table([rows, found, *softmax(found).T], schema=_SCHEMA.with_metadata(_metadata(provenance, model)))
-    with atomic_path(output) as temporary:
-        pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
-    return provenance
-
-
-def _check_finite(logit: npt.NDArray[np.float32], rows: Rows, model: Model) -> None:
-    finite = np.isfinite(logit)
-    if not finite.all():
-        raise DamagedFileError(
-            f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the model"
-            " with `virnucpro weights verify`"
-        )
+    with Job(output.with_name(f"{output.stem}.classify.json"), "classify") as job:
+        classifier = load_classifier(model)
+        remove_leftovers(output)
+        with EmbeddingReader(features) as reader:
+            check_features(reader.provenance, model, features)
+            rows = reader.rows
+            found = np.empty(len(rows), np.float32)
+            for start in range(0, len(rows), _BATCH):
+                stop = min(start + _BATCH, len(rows))
+                found[start:stop] = logits(classifier, reader.read(start, stop))
+                job.progress(stop, len(rows))
+        finite = np.isfinite(found)
+        if not finite.all():
+            raise DamagedFileError(
+                f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the"
+                " model with `virnucpro weights verify`"
+            )
+        made_by = {
+            "model_id": model.model_id,
+            "model": model.name,
+            "window_length": model.window_length,
+            "classifier_sha256": model.classifier.sha256,
+            "classify_version": __version__,
+        }
+        metadata = {name: str(value) for name, value in (reader.provenance.attributes() | made_by).items()}
+        with atomic_path(output) as temporary:
+            table = pa.table([rows, found, *softmax(found).T], schema=_SCHEMA.with_metadata(metadata))
+            pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
+        job.facts |= {"device": "cpu", "model_id": model.model_id}
 
 
 def check_features(provenance: Provenance, model: Model, path: Path) -> None:
@@ -92,7 +78,8 @@ def check_features(provenance: Provenance, model: Model, path: Path) -> None:
     for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
         if run is None:
             raise DamagedFileError(f"{path}: lacks the vectors of {info.name}; give the features that merge writes")
-        if not _is_made_by(run, info):
+        same = run.encoder == info.name if run.sha256 == UNRECORDED else run.sha256 == info.sha256
+        if not same:
             raise DamagedFileError(
                 f"{path}: vectors of {run.encoder} ({run.sha256[:8]}), but model {model.name} is for {info.name}"
                 f" ({info.sha256[:8]}); embed with the encoders of this model, or choose the model that fits"
@@ -105,12 +92,6 @@ def check_features(provenance: Provenance, model: Model, path: Path) -> None:
             f"{path}: {provenance.dimension} values a frame, but the classifier of model {model.name} takes"
             f" {model.classifier.dimension}; embed with the encoders of this model"
         )
-
-
-def _is_made_by(run: EncoderRun, info: EncoderInfo) -> bool:
-    if run.sha256 == UNRECORDED:
-        return run.encoder == info.name
-    return run.sha256 == info.sha256
 
 
 @torch.inference_mode()
@@ -140,14 +121,3 @@ def softmax(logit: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     difference = torch.from_numpy(logit)
     scores: npt.NDArray[np.float32] = torch.stack([torch.zeros_like(difference), difference], dim=1).softmax(1).numpy()
     return scores
-
-
-def _metadata(provenance: Provenance, model: Model) -> dict[str, str]:
-    made_by = {
-        "model_id": model.model_id,
-        "model": model.name,
-        "window_length": model.window_length,
-        "classifier_sha256": model.classifier.sha256,
-        "classify_version": __version__,
-    }
-    return {name: str(value) for name, value in (provenance.attributes() | made_by).items()}

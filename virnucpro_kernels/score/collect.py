@@ -5,9 +5,10 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from virnucpro_kernels.pool.file_names import (
     VIRAL_FASTA,
 )
 from virnucpro_kernels.pool.job_record import Job
-from virnucpro_kernels.pool.manifest import Chunk, read_manifest
+from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
-from virnucpro_kernels.score.run_record import Sources, describe_run, model_label
-from virnucpro_kernels.score.sample_reader import ContigBatch, SampleRecords, read_contig_batches
+from virnucpro_kernels.score.run_record import describe_run, model_label
+from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
-from virnucpro_kernels.score.tables import Tables
+from virnucpro_kernels.score.tables import Tables, words
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.score.viral_fasta import write_viral
 from virnucpro_kernels.weights.registry import Model
@@ -57,10 +58,9 @@ class Summary:
         self.windows += len(batch.mask)
         self.scored_windows += int(contigs.scored_windows.sum())
         self.frames += len(batch.logit)
-        for value in pc.value_counts(batch.status).to_pylist():
-            self.statuses[value["values"]] += value["counts"]
-        for names, values, tally in ((CALLS, contigs.call, self.calls), (TIERS, contigs.tier, self.tiers)):
-            tally.update(dict(zip(names, np.bincount(values + 1, minlength=len(names) + 1)[1:].tolist(), strict=True)))
+        calls, tiers = words(CALLS, contigs.call), words(TIERS, contigs.tier).drop_null()
+        for texts, tally in ((batch.status, self.statuses), (calls, self.calls), (tiers, self.tiers)):
+            tally.update({value["values"]: value["counts"] for value in pc.value_counts(texts).to_pylist()})
         self._p_virus.append(contigs.p_virus.astype(np.float32))
         self._tier.append(contigs.tier.astype(np.int8))
 
@@ -113,74 +113,59 @@ def collect(
             pool's scores is then removed, so that the next start of the workflow looks at each of them again.
         UsageError: the sample was left out when its pool was split, or its input has changed since.
     """
-    try:
-        return _collect(sources, sample, model, output_dir, thresholds, original_files)
-    except DamagedFileError:
-        (sources.scores / GATHERED).unlink(missing_ok=True)
-        raise
-
-
-def _collect(
-    sources: Sources,
-    sample: str,
-    model: Model,
-    output_dir: Path,
-    thresholds: Thresholds,
-    original_files: OriginalFormat,
-) -> Summary:
     clock = time.monotonic()
-    refuse_unusable(sources.manifest, sample, sources.inputs)
-    chunks = read_manifest(sources.manifest)
-    for geometry in sorted({chunk.geometry for chunk in chunks}):
-        model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
-    with Job(output_dir / COLLECT_RECORD, "collect") as job, _publishing(output_dir) as directory:
-        summary = _write_tables(sources, chunks, sample, model, directory, thresholds, original_files, job)
-        if sources.inputs:
-            records = SampleRecords(sources.contigs, sample)
-            p_virus, tier = summary.viral()
-            write_viral(directory / VIRAL_FASTA, sources.inputs, records, p_virus, tier, TIERS, model_label(model))
-        job.facts |= summary.counts()
-        record = describe_run(
-            *(sample, model, sources, chunks),
-            parameters={"thresholds": asdict(thresholds), "original_files": original_files},
-            counts=summary.counts(),
-            results=sorted(directory.iterdir()),
-            seconds=time.monotonic() - clock,
-        )
-        (directory / RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    with _gathered_anew_after_damage(sources.scores):
+        refuse_unusable(sources.manifest, sample, sources.inputs)
+        chunks = read_manifest(sources.manifest)
+        for geometry in sorted({chunk.geometry for chunk in chunks}):
+            model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
+        with Job(output_dir / COLLECT_RECORD, "collect") as job, _publishing(output_dir) as directory:
+            batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
+            progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
+            summary = _write_tables(batches, directory, model, thresholds, original_files, progress)
+            if sources.inputs:
+                write_viral(directory / VIRAL_FASTA, sources, sample, *summary.viral(), model_label(model))
+            job.facts |= summary.counts()
+            record = describe_run(
+                *(sample, model, sources, chunks),
+                parameters={"thresholds": asdict(thresholds), "original_files": original_files},
+                counts=summary.counts(),
+                results=sorted(directory.iterdir()),
+                seconds=time.monotonic() - clock,
+            )
+            (directory / RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return summary
 
 
+@contextmanager
+def _gathered_anew_after_damage(scores: Path) -> Iterator[None]:
+    try:
+        yield
+    except DamagedFileError:
+        (scores / GATHERED).unlink(missing_ok=True)
+        raise
+
+
 def _write_tables(
-    sources: Sources,
-    chunks: Sequence[Chunk],
-    sample: str,
-    model: Model,
+    batches: Iterable[ContigBatch],
     directory: Path,
+    model: Model,
     thresholds: Thresholds,
     original_files: OriginalFormat,
-    job: Job,
+    progress: Callable[[int], object],
 ) -> Summary:
     summary = Summary()
-    frames_of_pool = sum(chunk.rows for chunk in chunks)
     with ExitStack() as stack:
         tables = stack.enter_context(Tables(directory, model=model_label(model), window_length=model.window_length))
         original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
-        for batch in read_contig_batches(
-            sources.contigs, sources.windows, sources.scores, chunks, sample=sample, model_id=model.model_id
-        ):
+        for batch in batches:
             windows = score_windows(batch)
             contigs = score_contigs(batch, windows, thresholds)
-            if ((contigs.scored_windows > 0) != pc.equal(batch.status, "scored").to_numpy(zero_copy_only=False)).any():
-                raise DamagedFileError(
-                    f"{sources.contigs}: the status of a contig does not fit the frames of its windows;"
-                    " split the pool again"
-                )
             tables.add(batch, windows, contigs)
             if original:
                 original.add(batch, windows)
             summary.add(batch, contigs)
-            job.progress(summary.frames, frames_of_pool)
+            progress(summary.frames)
         if original:
             original.finish()
     return summary

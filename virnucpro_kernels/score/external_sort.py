@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.score.tables import lines
 
 _BLOCK_BYTES = 1 << 20
-_FLOATS = ("score1", "score2")
-_TYPES = {"score1": pa.uint32(), "score2": pa.uint32(), "place": pa.int64(), "name": pa.string()}
+_TYPES = {"score1": pa.float32(), "score2": pa.float32(), "place": pa.int64(), "name": pa.string()}
+_TYPES_AS_TEXT = _TYPES | {"score1": pa.uint32(), "score2": pa.uint32()}
 #: Sort key of GNU sort by column: the third as a number, or the line from the fourth on.
 _KEYS = {"place": "3,3n", "name": "4"}
 
@@ -42,12 +42,12 @@ class ExternalSort(ExitStack):
         self._key, self._buffer = _KEYS[key], buffer
         self._path = Path(self.enter_context(tempfile.TemporaryDirectory(prefix=".sort-", dir=folder))) / "rows"
         self._file = self.enter_context(self._path.open("wb"))
-        self._rows = 0
 
     def add(self, table: pa.Table) -> None:
         """Add rows."""
-        self._rows += table.num_rows
-        self._file.write(_lines(table.combine_chunks()))
+        for batch in table.to_batches():
+            columns = (batch[name].view(kind) for name, kind in _TYPES_AS_TEXT.items())
+            self._file.write(lines([pc.cast(column, pa.string()) for column in columns]))
 
     def tables(self) -> Iterator[pa.Table]:
         """Sort, and yield all rows in order, some thousand at a time.
@@ -56,7 +56,7 @@ class ExternalSort(ExitStack):
             VirnucproError: `sort` is missing, or failed, for instance because the disk is full.
         """
         self._file.close()
-        if not self._rows:
+        if not self._path.stat().st_size:
             return
         command = [
             *("sort", "--stable", "--field-separator=\t", f"--key={self._key}", f"--buffer-size={self._buffer}"),
@@ -71,26 +71,11 @@ class ExternalSort(ExitStack):
             ) from None
         except subprocess.CalledProcessError as error:
             raise VirnucproError(f"sorting the windows failed: {error.stderr.decode(errors='replace')}") from None
-        yield from _read(self._path)
-
-
-def _lines(table: pa.Table) -> memoryview:
-    """Return the rows as lines of text."""
-    numbers = (pa.array(table[name].to_numpy().view(np.uint32)) if name in _FLOATS else table[name] for name in _TYPES)
-    *columns, names = (pc.cast(column, pa.string()) for column in numbers)
-    text = pc.binary_join_element_wise(*columns, pc.binary_join_element_wise(names, "\n", ""), "\t")
-    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
-    return memoryview(text.buffers()[2]) if len(text) else memoryview(b"")
-
-
-def _read(path: Path) -> Iterator[pa.Table]:
-    reader = pa_csv.open_csv(
-        path,
-        read_options=pa_csv.ReadOptions(column_names=list(_TYPES), block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pa_csv.ParseOptions(delimiter="\t", quote_char=False),
-        convert_options=pa_csv.ConvertOptions(column_types=_TYPES, strings_can_be_null=False),
-    )
-    with reader:
-        for batch in reader:
-            floats = {name: batch[name].to_numpy().view(np.float32) for name in _FLOATS}
-            yield pa.table({"name": batch["name"], **floats, "place": batch["place"]})
+        with pa_csv.open_csv(
+            self._path,
+            read_options=pa_csv.ReadOptions(column_names=list(_TYPES), block_size=_BLOCK_BYTES, use_threads=False),
+            parse_options=pa_csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pa_csv.ConvertOptions(column_types=_TYPES_AS_TEXT, strings_can_be_null=False),
+        ) as reader:
+            for batch in reader:
+                yield pa.table([batch[name].view(kind) for name, kind in _TYPES.items()], list(_TYPES))

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -34,13 +33,6 @@ WINDOW_COLUMNS = {
 }
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?!")(.*)', re.DOTALL)
 
-Float32s = npt.NDArray[np.float32]
-
-
-def score_text(scores: Float32s, flavour: Flavour) -> list[str]:
-    """Return float32 scores as Python prints them: numpy float32 in the original, float64 in Broad's version."""
-    return list(map(str, scores if flavour == "original" else scores.tolist()))
-
 
 def eaten_quotes(name: str) -> str:
     """Return a window's ID as pandas reads it: a quoted beginning loses its quotes.
@@ -50,12 +42,6 @@ def eaten_quotes(name: str) -> str:
     """
     match = _QUOTED.fullmatch(name)
     return match[1].replace('""', '"') + match[2] if match else name
-
-
-def window_names(batch: ContigBatch) -> pa.Array:
-    """Return the original's IDs of the windows of a batch, string (w,)."""
-    contig = batch.contig.take(pa.array(batch.window_contig))
-    return pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
 
 
 class OriginalFiles(ExitStack):
@@ -76,19 +62,26 @@ class OriginalFiles(ExitStack):
 
     def add(self, batch: ContigBatch, windows: WindowScores) -> None:
         """Append the frames of a batch and note its windows."""
-        names = window_names(batch)
-        self._file.write(_frame_lines(batch, names, self._flavour))
-        self._note_windows(names.filter(pa.array(windows.scored)), windows.highest[windows.scored])
-
-    def _note_windows(self, names: pa.Array, highest: Float32s) -> None:
+        contig = batch.contig.take(pa.array(batch.window_contig))
+        names = pc.binary_join_element_wise(contig, "_chunk_", integers(batch.window_number), "")
+        frames = pc.binary_join_element_wise(
+            names.take(pa.array(batch.frame_window)), words(FRAME_NAMES, batch.frame), ""
+        )
+        # As Python prints them: numpy's float32 in the original, float64 in Broad's version.
+        printed = (scores if self._flavour == "original" else scores.tolist() for scores in batch.scores.T)
+        texts = (pa.array(map(str, scores), pa.string()) for scores in printed)
+        self._file.write(lines([frames, words(PREDICTIONS, is_virus_frame(batch)), *texts]))
+        names = names.filter(pa.array(windows.scored))
         if pc.any(pc.starts_with(names, '"')).as_py():
             names = pa.array([eaten_quotes(name) for name in names.to_pylist()], pa.string())
-        place = pa.array(np.arange(self._windows, self._windows + len(names)))
+        score1, score2 = windows.highest[windows.scored].T
+        place = np.arange(self._windows, self._windows + len(names))
         self._windows += len(names)
-        self._by_name.add(pa.table({"name": names, "score1": highest[:, 0], "score2": highest[:, 1], "place": place}))
+        self._by_name.add(pa.table({"name": names, "score1": score1, "score2": score2, "place": place}))
 
     def finish(self) -> None:
         """Write the file of the windows."""
+        header = WINDOW_COLUMNS[self._flavour]
         tables: Iterator[pa.Table] = map(_unite, _whole_names(self._by_name.tables()))
         if self._flavour == "broad":
             by_place = self.enter_context(ExternalSort("place", self._directory))
@@ -97,21 +90,11 @@ class OriginalFiles(ExitStack):
             tables = by_place.tables()
         with (self._directory / ORIGINAL_WINDOWS).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(WINDOW_COLUMNS[self._flavour])
+            writer.writerow(header)
             for table in tables:
-                writer.writerows(_window_rows(table, self._flavour))
-
-
-def _frame_lines(batch: ContigBatch, names: pa.Array, flavour: Flavour) -> memoryview:
-    names = names.take(pa.array(batch.frame_window))
-    return lines(
-        [
-            pc.binary_join_element_wise(names, words(FRAME_NAMES, batch.frame), ""),
-            words(PREDICTIONS, is_virus_frame(batch)),
-            pa.array(score_text(batch.scores[:, 0], flavour), pa.string()),
-            pa.array(score_text(batch.scores[:, 1], flavour), pa.string()),
-        ]
-    )
+                is_virus = pc.greater_equal(table["score2"], table["score1"])
+                columns = [table["name"], is_virus, table["score1"], table["score2"]][: len(header)]
+                writer.writerows(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def _whole_names(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -127,27 +110,8 @@ def _whole_names(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _unite(table: pa.Table) -> pa.Table:
     """Return one row a name (rows are sorted by it): different contigs may have become one by the loss of quotes."""
-    if not table.num_rows:
+    if pc.count_distinct(table["name"]).as_py() == table.num_rows:
         return table
-    names = table["name"].combine_chunks()
-    is_first = np.concatenate([[True], pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)])
-    if is_first.all():
-        return table
-    first = np.flatnonzero(is_first)
-    return pa.table(
-        {
-            "name": names.take(pa.array(first)),
-            "score1": np.maximum.reduceat(table["score1"].to_numpy(), first),
-            "score2": np.maximum.reduceat(table["score2"].to_numpy(), first),
-            "place": np.minimum.reduceat(table["place"].to_numpy(), first),
-        }
-    )
-
-
-def _window_rows(table: pa.Table, flavour: Flavour) -> Iterator[tuple[Any, ...]]:
-    names = table["name"].to_pylist()
-    score1, score2 = table["score1"].to_numpy(), table["score2"].to_numpy()
-    is_virus = (score2 >= score1).tolist()
-    if flavour == "original":
-        return zip(names, is_virus, strict=True)
-    return zip(names, is_virus, score1.tolist(), score2.tolist(), strict=True)
+    values = [("score1", "max"), ("score2", "max"), ("place", "min")]
+    united = table.group_by("name", use_threads=False).aggregate(values)
+    return united.rename_columns([name.partition("_")[0] for name in united.column_names]).sort_by("name")

@@ -5,8 +5,8 @@ import platform
 import socket
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,7 @@ from virnucpro_kernels.files import PACKAGE, sha256
 from virnucpro_kernels.pool.file_names import SPLIT_RECORD
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
+from virnucpro_kernels.score.sample_reader import Sources
 from virnucpro_kernels.weights.registry import Model
 
 SCHEMA_VERSION = 1
@@ -30,23 +31,6 @@ _PACKAGES = (
 )
 # What a job record says of the job itself and not of its work.
 _JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Files that a sample is collected from.
-
-    Attributes:
-        contigs, windows, manifest: Tables of its pool.
-        scores: Folder of `{chunk}.parquet`.
-        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
-    """
-
-    contigs: Path
-    windows: Path
-    manifest: Path
-    scores: Path
-    inputs: tuple[Path, ...] = ()
 
 
 def describe_run(
@@ -86,7 +70,7 @@ def describe_run(
             "scores": describe_scores(sources.scores, chunks),
             **parameters,
         },
-        "inputs": describe_files(sources.inputs),
+        "inputs": [{"path": str(path), **_describe_file(path)} for path in sources.inputs],
         "counts": counts,
         "pool": {
             "directory": str(sources.manifest.parent),
@@ -95,10 +79,7 @@ def describe_run(
             "fraction": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
         },
         "stages": describe_stages(stages),
-        "files": {
-            Path(file["path"]).name: {"bytes": file["bytes"], "sha256": file["sha256"]}
-            for file in describe_files(results)
-        },
+        "files": {path.name: _describe_file(path) for path in results},
     }
 
 
@@ -164,9 +145,8 @@ def _git(clone: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return path as given, size and checksum of each file."""
-    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+def _describe_file(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[str, list[Mapping[str, Any]]]:
@@ -188,12 +168,9 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
 
 def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
     """Return what all score files agree on: encoders, precision, kernels, token budgets, classifier."""
-    common: dict[str, str] | None = None
-    for chunk in chunks:
-        metadata = pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {}
-        found = {key.decode(): value.decode() for key, value in metadata.items() if not key.startswith(b"ARROW:")}
-        common = found if common is None else {key: common[key] for key in common if found.get(key) == common[key]}
-    return common or {}
+    found = (pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {} for chunk in chunks)
+    common = _common([{key.decode(): value.decode() for key, value in metadata.items()} for metadata in found])
+    return {key: value for key, value in common.items() if not key.startswith("ARROW:")}
 
 
 def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -203,26 +180,21 @@ def describe_stages(records: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[
     """
     seconds = {stage: sum(float(job.get("seconds", 0)) for job in jobs) for stage, jobs in records.items()}
     total = sum(seconds.values())
-    stages: dict[str, Any] = {}
-    for stage, jobs in records.items():
-        stages[stage] = {
+    return {
+        stage: {
             "jobs": len(jobs),
             "attempts": sum(int(job.get("attempts", 1)) for job in jobs),
             "seconds": round(seconds[stage], 3),
             "fraction": round(seconds[stage] / total, 4) if total else None,
             "hosts": dict(Counter(str(job["host"]) for job in jobs if "host" in job)),
             "devices": dict(Counter(str(job["device"]) for job in jobs if "device" in job)),
-            "reported": _common(jobs),
+            "reported": {key: value for key, value in _common(jobs).items() if key not in _JOB_KEYS},
         }
-    return stages
-
-
-def _common(jobs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    if not jobs:
-        return {}
-    first, *others = jobs
-    return {
-        key: value
-        for key, value in first.items()
-        if key not in _JOB_KEYS and all(other.get(key) == value for other in others)
+        for stage, jobs in records.items()
     }
+
+
+def _common(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entries that all records have alike."""
+    first = records[0] if records else {}
+    return {key: value for key, value in first.items() if all(record.get(key) == value for record in records)}

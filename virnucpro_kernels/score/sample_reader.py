@@ -16,6 +16,7 @@ window begins at row 3. The `first_row` of each window is thus known beforehand,
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 _BATCH = 1 << 16
 _CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows"]
 _WINDOW_COLUMNS = ["contig", "start", "end", "frames", "first_row"]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Files that a sample is collected from.
+
+    Attributes:
+        contigs, windows, manifest: Tables of its pool.
+        scores: Folder of `{chunk}.parquet`.
+        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
+    """
+
+    contigs: Path
+    windows: Path
+    manifest: Path
+    scores: Path
+    inputs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +100,7 @@ class ContigBatch:
         """Number of frames of each window, int64 (w,)."""
         return FRAMES_OF_MASK[self.mask]
 
-    @property
+    @cached_property
     def frame_window(self) -> Int64s:
         """Index of each frame's window in the batch, int64 (f,)."""
         return np.repeat(np.arange(len(self.mask)), self.frames)
@@ -176,25 +194,20 @@ def _pieces(windows: Int64s, limit: int) -> Iterator[slice]:
         first = last
 
 
-def _strings(column: pa.Array) -> pa.Array:
-    """Return a string column as plain strings, whatever it is encoded as."""
-    return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
-
-
 class _WindowReader:
     """Reader of the windows of a sample and of their frames' scores, contig by contig.
 
     Args:
-        windows: Table of the pool's windows.
-        scores: Folder of `{chunk}.parquet`.
+        sources: Files of the sample.
         chunks: Manifest of the pool.
         model_id: Model that must have made the scores.
         first_contig: Number of the sample's first contig in the pool.
     """
 
-    def __init__(self, windows: Path, scores: Path, chunks: Sequence[Chunk], model_id: str, first_contig: int) -> None:
-        self._path, self._scores, self._chunks, self._model_id = windows, scores, chunks, model_id
-        self._table = _Forward(windows, _batches(windows, _WINDOW_COLUMNS, _groups_from(windows, first_contig)))
+    def __init__(self, sources: Sources, chunks: Sequence[Chunk], model_id: str, first_contig: int) -> None:
+        self._path, self._scores, self._chunks, self._model_id = sources.windows, sources.scores, chunks, model_id
+        groups = _groups_from(self._path, first_contig)
+        self._table = _Forward(self._path, _batches(self._path, _WINDOW_COLUMNS, groups))
         self._table.skip_below("contig", first_contig)
         self._pool_scores: PoolScores | None = None
         self._next_row = 0
@@ -221,7 +234,12 @@ class _WindowReader:
             self._next_row = int(found["first_row"][0])
             self._pool_scores = PoolScores(self._scores, self._chunks, self._model_id, self._next_row, self._total_rows)
         first_rows = self._next_row + np.cumsum(frames) - frames
-        _check(self._path, found, np.repeat(contigs, counts), first_rows)
+        if not np.array_equal(found["contig"], np.repeat(contigs, counts)):
+            raise DamagedFileError(
+                f"{self._path}: windows of other contigs than the contig table says; split the pool again"
+            )
+        if not np.array_equal(found["first_row"], first_rows):
+            raise DamagedFileError(f"{self._path}: the rows of the windows have gaps or overlap; split the pool again")
         self._next_row += rows
         if self._next_row > self._total_rows:
             raise DamagedFileError(
@@ -233,14 +251,7 @@ class _WindowReader:
 
 
 def read_contig_batches(
-    contigs: Path,
-    windows: Path,
-    scores: Path,
-    chunks: Sequence[Chunk],
-    *,
-    sample: str,
-    model_id: str,
-    batch_windows: int = _BATCH,
+    sources: Sources, chunks: Sequence[Chunk], *, sample: str, model_id: str, batch_windows: int = _BATCH
 ) -> Iterator[ContigBatch]:
     """Yield the contigs of `sample` in input order, each once, with their windows and the logits of their frames.
 
@@ -248,8 +259,7 @@ def read_contig_batches(
     row group of each chunk's scores.
 
     Args:
-        contigs, windows: Tables of the pool.
-        scores: Folder of `{chunk}.parquet`.
+        sources: Files of the sample.
         chunks: Manifest of the pool.
         sample: Sample of the pool; one without contigs yields nothing.
         model_id: Model that must have made the scores.
@@ -259,19 +269,26 @@ def read_contig_batches(
         DamagedFileError: a file is damaged, the tables do not fit together, or a row has no score or two.
     """
     reader: _WindowReader | None = None
-    for first_contig, table in _contigs(contigs, sample, _CONTIG_COLUMNS):
+    for first_contig, table in _contigs(sources.contigs, sample, _CONTIG_COLUMNS):
         if reader is None:
-            reader = _WindowReader(windows, scores, chunks, model_id, first_contig)
+            reader = _WindowReader(sources, chunks, model_id, first_contig)
         counts = table["windows"].to_numpy().astype(np.int64)
         for piece in _pieces(counts, batch_windows):
-            yield ContigBatch(
-                contig=_strings(table["contig"])[piece],
-                description=_strings(table["description"])[piece],
+            batch = ContigBatch(
+                contig=table["contig"].cast(pa.string())[piece],
+                description=table["description"].cast(pa.string())[piece],
                 length=table["length"].to_numpy()[piece],
-                status=_strings(table["status"])[piece],
+                status=table["status"].cast(pa.string())[piece],
                 windows=counts[piece],
                 **reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece]),
             )
+            has_frames = np.bincount(batch.window_contig[batch.mask > 0], minlength=len(batch)) > 0
+            if (has_frames != pc.equal(batch.status, "scored").to_numpy(zero_copy_only=False)).any():
+                raise DamagedFileError(
+                    f"{sources.contigs}: the status of a contig does not fit the frames of its windows;"
+                    " split the pool again"
+                )
+            yield batch
 
 
 class SampleRecords:
@@ -300,11 +317,3 @@ def _groups_from(path: Path, contig: int) -> list[int]:
         if statistics is None or not statistics.has_min_max or statistics.max >= contig:
             groups.append(group)
     return groups
-
-
-def _check(path: Path, found: dict[str, npt.NDArray[Any]], contig: Int64s, first_row: Int64s) -> None:
-    """Raise DamagedFileError unless the windows are those of `contig` and their rows follow without a gap."""
-    if not np.array_equal(found["contig"], contig):
-        raise DamagedFileError(f"{path}: windows of other contigs than the contig table says; split the pool again")
-    if not np.array_equal(found["first_row"], first_row):
-        raise DamagedFileError(f"{path}: the rows of the windows have gaps or overlap; split the pool again")

@@ -1,6 +1,7 @@
 """From frames to windows, from windows to contigs: the scores, the original's decision, the tier and the call."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,36 +80,32 @@ def is_virus_frame(batch: ContigBatch) -> Bools:
 
 def score_windows(batch: ContigBatch) -> WindowScores:
     """Score the windows of a batch from its frames."""
-    w = len(batch.mask)
     frames = batch.frames
     scored = frames > 0
-    result = WindowScores(
-        scored=scored,
-        logit=np.full(w, np.nan),
-        p_virus=np.full(w, np.nan),
-        margin=np.full(w, np.nan),
-        is_virus=np.zeros(w, np.bool_),
-        best_frame=np.full(w, -1),
-        highest=np.full((w, 2), np.nan, np.float32),
-    )
-    if not len(batch.logit):
-        return result
     first = (np.cumsum(frames) - frames)[scored]
     highest_logit = np.maximum.reduceat(batch.logit, first)
-    lowest_logit = np.minimum.reduceat(batch.logit, first)
-    result.logit[scored] = (highest_logit.astype(np.float64) + lowest_logit) / 2
-    result.p_virus[scored] = sigmoid(result.logit[scored])
-
+    logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
     highest = np.maximum.reduceat(batch.scores, first)
-    result.highest[scored] = highest
-    result.is_virus[scored] = highest[:, 1] >= highest[:, 0]
-    result.margin[scored] = np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS)
 
     owner = np.repeat(np.arange(len(first)), frames[scored])
     at_best = np.flatnonzero(batch.logit == highest_logit[owner])
     _, first_at_best = np.unique(owner[at_best], return_index=True)
-    result.best_frame[scored] = batch.frame[at_best[first_at_best]]
-    return result
+
+    def spread(values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
+        """Return an array of all windows from that of the scored ones."""
+        found = np.full((len(scored), *values.shape[1:]), missing, values.dtype)
+        found[scored] = values
+        return found
+
+    return WindowScores(
+        scored=scored,
+        logit=spread(logit, np.nan),
+        p_virus=spread(sigmoid(logit), np.nan),
+        margin=spread(np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS), np.nan),
+        is_virus=spread(highest[:, 1] >= highest[:, 0], False),
+        best_frame=spread(batch.frame[at_best[first_at_best]], -1),
+        highest=spread(highest, np.nan),
+    )
 
 
 def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresholds) -> ContigScores:

@@ -22,7 +22,7 @@ from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, WINDOW_
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
-from virnucpro_kernels.sequences.arrays import Bools, Int64s
+from virnucpro_kernels.sequences.arrays import Bools
 
 NOT_AVAILABLE = "NA"
 PREDICTIONS = ("others", "virus")
@@ -110,11 +110,6 @@ class _Rows:
         """Index of each window's contig, (w,)."""
         return pa.array(self.batch.window_contig)
 
-    @cached_property
-    def frame_window(self) -> Int64s:
-        """Index of each frame's window, int64 (f,)."""
-        return self.batch.frame_window
-
     @property
     def window_status(self) -> pa.Array:
         """Status of each window, string (w,)."""
@@ -163,8 +158,8 @@ WINDOW_COLUMNS: Columns = {
     "model": lambda rows: rows.model,
 }
 FRAME_COLUMNS: Columns = {
-    "contig": lambda rows: rows.contig.take(pa.array(rows.batch.window_contig[rows.frame_window])),
-    "window": lambda rows: integers(rows.batch.window_number[rows.frame_window]),
+    "contig": lambda rows: rows.contig.take(pa.array(rows.batch.window_contig[rows.batch.frame_window])),
+    "window": lambda rows: integers(rows.batch.window_number[rows.batch.frame_window]),
     "frame": lambda rows: words(FRAME_NAMES, rows.batch.frame),
     "strand": lambda rows: words(_STRANDS, rows.batch.frame // 3),
     "logit": lambda rows: decimals(rows.batch.logit),

@@ -1,16 +1,16 @@
 """Comparing two results: labels and scores of frames, windows and contigs, or vectors, matched by ID."""
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 from virnucpro_kernels.tools.result_files import LEVELS, Results, find_samples, find_tables, read_results
 from virnucpro_kernels.tools.vector_files import SUFFIXES, VectorFile, common_names, open_vectors
@@ -47,23 +47,21 @@ class Comparison:
 
     Attributes:
         level: What the rows stand for, see `Mismatch`.
-        both, only_a, only_b: Numbers of rows.
+        both: Number of rows that both sides have.
         labels_agree: Number of rows with the same label; None for vectors.
         compared: Names of the scores that both sides have.
         differences: Largest difference of these scores, or of a vector's values, for each row, float64 (n,).
+        mismatches: Rows that only one side has, or that differ by more than the tolerance.
         cosines: Cosines of vectors, float64 (n,).
-        mismatches: Rows that differ by more than the tolerance.
     """
 
     level: str
     both: int
-    only_a: int
-    only_b: int
     labels_agree: int | None
     compared: Sequence[str]
     differences: Float64s
+    mismatches: list[Mismatch]
     cosines: Float64s = field(default_factory=lambda: np.empty(0))
-    mismatches: list[Mismatch] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
@@ -72,7 +70,9 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """Yield the findings for people."""
-        yield f"{self.level}: {self.both:,} in both, {self.only_a:,} only in A, {self.only_b:,} only in B"
+        kinds = Counter(mismatch.kind for mismatch in self.mismatches)
+        only_in = ", ".join(f"{kinds[kind]:,} {kind}" for kind in ("only in A", "only in B"))
+        yield f"{self.level}: {self.both:,} in both, {only_in}"
         if self.labels_agree is not None and self.both:
             percent = 100 * self.labels_agree / self.both
             yield f"  labels: {self.labels_agree:,} of {self.both:,} agree ({percent:.4g} %)"
@@ -85,14 +85,15 @@ class Comparison:
 
 
 def _statistics(values: Float64s) -> str:
-    found = {
-        "mean": values.mean(),
-        "median": np.median(values),
-        "max": values.max(),
-        "min": values.min(),
-        "standard deviation": values.std(),
-    }
-    return ", ".join(f"{name} {value:.6g}" for name, value in found.items())
+    return (
+        f"mean {values.mean():.6g}, median {np.median(values):.6g}, max {values.max():.6g}, min {values.min():.6g},"
+        f" standard deviation {values.std():.6g}"
+    )
+
+
+def _one_sided(level: str, only_a: Iterable[str], only_b: Iterable[str]) -> list[Mismatch]:
+    sides = (("only in A", only_a), ("only in B", only_b))
+    return [Mismatch(level, name, kind) for kind, names in sides for name in names]
 
 
 def compare_results(a: Path, b: Path, tolerance: float, mismatches: Path | None, say: Callable[[str], object]) -> bool:
@@ -112,7 +113,7 @@ def compare_results(a: Path, b: Path, tolerance: float, mismatches: Path | None,
         for line in comparison.lines():
             say(line)
     if mismatches is not None:
-        write_mismatches(mismatches, comparisons)
+        write_rows(mismatches, Mismatch, (row for comparison in comparisons for row in comparison.mismatches))
     differing = sum(len(comparison.mismatches) for comparison in comparisons)
     if differing:
         say(f"different: {differing:,} mismatches at a tolerance of {tolerance:g}")
@@ -152,15 +153,10 @@ def _compare_directories(a: Path, b: Path, tolerance: float) -> list[Comparison]
     if len(samples_a) == len(samples_b) == 1:
         samples_a, samples_b = (dict.fromkeys([""], *samples.values()) for samples in (samples_a, samples_b))
     found = []
-    only_a, only_b = sorted(samples_a.keys() - samples_b.keys()), sorted(samples_b.keys() - samples_a.keys())
-    if only_a or only_b:
-        missing = [Mismatch("samples", name, "only in A") for name in only_a]
-        missing += [Mismatch("samples", name, "only in B") for name in only_b]
-        both = len(samples_a.keys() & samples_b.keys())
-        found.append(
-            Comparison("samples", both, len(only_a), len(only_b), None, ["files"], np.empty(0), mismatches=missing)
-        )
-    for sample in sorted(samples_a.keys() & samples_b.keys()):
+    both = sorted(samples_a.keys() & samples_b.keys())
+    if missing := _one_sided("samples", sorted(samples_a.keys() - both), sorted(samples_b.keys() - both)):
+        found.append(Comparison("samples", len(both), None, ["files"], np.empty(0), missing))
+    for sample in both:
         prefix = f"{sample}: " if sample else ""
         for left, right in _pairs(samples_a[sample], samples_b[sample]):
             found.append(compare_tables(read_results(left), read_results(right), tolerance, prefix))
@@ -199,8 +195,7 @@ def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -
     has_score = ~np.isnan(apart).all(axis=1) if scores else np.zeros(len(names), np.bool_)
     differences = np.nanmax(apart[has_score], axis=1) if has_score.any() else np.empty(0)
 
-    mismatches = [Mismatch(level, name, "only in A") for name in only_a]
-    mismatches += [Mismatch(level, name, "only in B") for name in only_b]
+    mismatches = _one_sided(level, only_a, only_b)
     for place in np.flatnonzero(~same_label).tolist():
         labels = left["label"].iloc[place], right["label"].iloc[place]
         mismatches.append(Mismatch(level, str(names[place]), "label", *labels))
@@ -209,9 +204,7 @@ def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -
         worst = int(np.nanargmax(apart[place]))
         pair = f"{scores[worst]}={values_a[place, worst]:.9g}", f"{scores[worst]}={values_b[place, worst]:.9g}"
         mismatches.append(Mismatch(level, str(names[place]), "score", *pair, f"{apart[place, worst]:.6g}"))
-    return Comparison(
-        level, len(names), len(only_a), len(only_b), int(same_label.sum()), scores, differences, mismatches=mismatches
-    )
+    return Comparison(level, len(names), int(same_label.sum()), scores, differences, mismatches)
 
 
 def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
@@ -222,24 +215,20 @@ def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
     """
     with ExitStack() as stack:
         left, right = (stack.enter_context(open_vectors(path)) for path in (a, b))
-        if len(left) and len(right) and left.dimension != right.dimension:
-            raise DamagedFileError(f"{a} has vectors of {left.dimension} values, {b} of {right.dimension}")
         index_a, index_b = (pd.Index(names) for names in common_names(left, right))
+        if len(index_a) and len(index_b) and left.dimension != right.dimension:
+            raise DamagedFileError(f"{a} has vectors of {left.dimension} values, {b} of {right.dimension}")
         for path, index in ((a, index_a), (b, index_b)):
             if index.has_duplicates:
                 raise DamagedFileError(f"{path}: {index[index.duplicated()][0]!r} occurs twice")
         place_in_b = index_b.get_indexer(index_a)
         places = np.flatnonzero(place_in_b >= 0)
         differences, cosines = _distances(left, right, places, place_in_b[places])
-    only_a, only_b = index_a[place_in_b < 0], index_b.difference(index_a, sort=False)
-    mismatches = [Mismatch("vectors", name, "only in A") for name in only_a]
-    mismatches += [Mismatch("vectors", name, "only in B") for name in only_b]
+    mismatches = _one_sided("vectors", index_a[place_in_b < 0], index_b.difference(index_a, sort=False))
     for place in np.flatnonzero(differences > tolerance).tolist():
         figures = {"difference": f"{differences[place]:.6g}", "cosine": f"{cosines[place]:.9g}"}
         mismatches.append(Mismatch("vectors", index_a[places[place]], "vector", **figures))
-    return Comparison(
-        "vectors", len(places), len(only_a), len(only_b), None, ["values"], differences, cosines, mismatches
-    )
+    return Comparison("vectors", len(places), None, ["values"], differences, mismatches, cosines)
 
 
 def _distances(left: VectorFile, right: VectorFile, in_left: Int64s, in_right: Int64s) -> tuple[Float64s, Float64s]:
@@ -259,12 +248,3 @@ def _distances(left: VectorFile, right: VectorFile, in_left: Int64s, in_right: I
         with np.errstate(invalid="ignore"):
             cosines[part] = np.where(norms > 0, (x * y).sum(axis=1) / norms, np.float64((x == y).all()))
     return differences, cosines
-
-
-def write_mismatches(path: Path, comparisons: Sequence[Comparison]) -> None:
-    """Write all mismatches as a tab-separated table; only its header where there are none."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(column.name for column in fields(Mismatch))
-        for comparison in comparisons:
-            writer.writerows(map(astuple, comparison.mismatches))

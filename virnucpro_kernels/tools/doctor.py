@@ -35,7 +35,7 @@ class Finding:
     text: str
 
 
-def diagnose(models_dir: Path | None = None) -> Iterator[Finding]:
+def diagnose(models_dir: Path | None) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that fails is a finding, and the others go on.
 
     Args:

@@ -56,23 +56,6 @@ class OriginalRun:
     input: Path
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A run that was imported.
-
-    Attributes:
-        sample: Name of the sample.
-        input: Its sequence file.
-        frames: Number of frames.
-        embeddings: Folder of the embeddings.
-    """
-
-    sample: str
-    input: Path
-    frames: int
-    embeddings: Path
-
-
 def import_runs(
     directory: Path,
     output_dir: Path,
@@ -103,11 +86,8 @@ def import_runs(
         if not path or not Path(path).is_file():
             raise UsageError(f"--input {name}={path}: must be NAME=FILE, and the file must be there")
     found = find_model(model, models_dir)
-    imported = []
-    for run in find_runs(directory, {name: Path(path) for name, path in named.items()}):
-        imported.append(import_run(run, output_dir, found, threads=threads))
-        say(f"{run.name}: {imported[-1].frames:,} frames in {imported[-1].embeddings}")
-    configure(output_dir, imported, model, models_dir)
+    runs = find_runs(directory, {name: Path(path) for name, path in named.items()})
+    configure(output_dir, [import_run(run, output_dir, found, threads, say) for run in runs], model, models_dir)
     say(f"go on with: virnucpro predict --output-dir {output_dir}")
 
 
@@ -153,7 +133,7 @@ def _input(directory: Path, name: str) -> Path:
     return found[0]
 
 
-def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int = 1) -> Imported:
+def import_run(run: OriginalRun, output_dir: Path, model: Model, threads: int, say: Callable[[str], object]) -> Sample:
     """Split the input of a run into `output_dir`/work and write its embeddings there.
 
     Args:
@@ -161,6 +141,10 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
         output_dir: Folder of the run of ours that goes on.
         model: Model that will score the vectors; it names the folder of the embeddings.
         threads: Number of processes that split.
+        say: Function that prints a line.
+
+    Returns:
+        The run as a sample with a pool of its own.
 
     Raises:
         DamagedFileError: a file is damaged; the run's frames are not those of its input, or not all have both vectors;
@@ -171,14 +155,8 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
     (sample,) = name_samples([run.input])
     geometry = Geometry(run.window_length, "original")
     pool = output_dir / "work" / str(geometry) / sample.name
-    options = SplitOptions(
-        geometry,
-        default("min_length"),
-        default("duplicate_ids"),
-        default("chunk_tokens"),
-        default("min_chunks"),
-        threads,
-    )
+    keys = ("min_length", "duplicate_ids", "chunk_tokens", "min_chunks")
+    options = SplitOptions(geometry, **{key: default(key) for key in keys}, threads=threads)
     split_pool([(sample.name, run.input)], pool, options, lambda *_: None)
     chunks = read_manifest(pool / MANIFEST)
     places = _Places(pool, chunks)
@@ -194,7 +172,8 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, *, threads: int
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
         with Job(embeddings / f"{chunk.chunk}.embed.json", "embed", facts) as job:
             job.progress(chunk.rows, chunk.rows)
-    return Imported(sample.name, run.input, len(places.rows), embeddings)
+    say(f"{run.name}: {len(places.rows):,} frames in {embeddings}")
+    return Sample(sample.name, run.input.absolute(), sample.name)
 
 
 class _Places:
@@ -314,13 +293,12 @@ def _write(path: Path, rows: Rows, vectors: npt.NDArray[np.float32], provenance:
             writer.write(rows[start : start + _ROWS_AT_ONCE], vectors[start : start + _ROWS_AT_ONCE])
 
 
-def configure(output_dir: Path, imported: Sequence[Imported], model: str | None, models_dir: Path | None) -> None:
+def configure(output_dir: Path, new: Sequence[Sample], model: str | None, models_dir: Path | None) -> None:
     """Make `output_dir` a run of the workflow that goes on with what was imported; earlier samples stay.
 
     Each sample has a pool of its own, into which no other sample may come.
     """
     sheet, config = output_dir / "config" / "samples.tsv", output_dir / "config" / "config.yaml"
-    new = [Sample(one.sample, one.input.absolute(), one.sample) for one in imported]
     names = {sample.name for sample in new}
     old = [sample for sample in read_sheet(sheet) if sample.name not in names] if sheet.exists() else []
     write_sheet(sheet, [*old, *new])

@@ -1,96 +1,41 @@
 """Reading vectors with their frames' IDs, from our HDF5 files and from the original's `.pt` files alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.chunk_fasta import read_frames
-from virnucpro_kernels.pool.embedding_file import EmbeddingReader
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
 from virnucpro_kernels.pool.file_names import CHUNKS
-from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
 
 SUFFIXES = (".h5", ".pt")
 
-Vectors = npt.NDArray[np.floating[Any]]
-
 
 @dataclass(frozen=True, eq=False)
-class StoredVectors:
-    """Vectors of one of our HDF5 files.
+class VectorFile:
+    """Vectors of an open file, and what tells their frames.
 
     Attributes:
         path: File of the vectors.
-        reader: Reader of the open file.
+        dimension: Length of a vector.
+        read: Function that returns the vectors (m, d) at places (m,).
+        ids: IDs of the frames; None where they are not known.
+        rows: Rows of the frames in their pool as text; empty for the original's files.
+        chunk: Checksums of both FASTA files of the chunk; None for the original's files.
     """
 
     path: Path
-    reader: EmbeddingReader
-
-    @property
-    def provenance(self) -> Provenance:
-        """Provenance of the vectors."""
-        return self.reader.provenance
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return self.provenance.dimension
-
-    def __len__(self) -> int:
-        return len(self.reader)
-
-    def read(self, places: Int64s) -> Vectors:
-        """Return the vectors (m, d) at `places` (m,); reads all from the first to the last of them."""
-        first = int(places.min())
-        return self.reader.read(first, int(places.max()) + 1)[places - first]
-
-    def names(self) -> list[str] | None:
-        """Return the frames' IDs from the FASTA file of the chunk two folders up; None where there is none."""
-        chunks = self.path.resolve().parent.parent / CHUNKS
-        fna, faa = (chunks / f"{self.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
-        if not (fna.exists() and faa.exists()):
-            return None
-        frames = read_frames(fna, faa)
-        if not np.array_equal(frames.rows, self.reader.rows):
-            raise DamagedFileError(f"{self.path}: other rows than {fna} has; one of them is of another run")
-        return frames.ids
-
-
-@dataclass(frozen=True, eq=False)
-class OriginalVectors:
-    """Vectors of one of the original's files.
-
-    Attributes:
-        path: File of the vectors.
-        ids: IDs of the frames.
-        vectors: Vectors of the frames, float32 (n, d).
-    """
-
-    path: Path
-    ids: list[str]
-    vectors: npt.NDArray[np.float32]
-
-    @property
-    def dimension(self) -> int:
-        """Length of a vector."""
-        return int(self.vectors.shape[1])
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def read(self, places: Int64s) -> Vectors:
-        """Return the vectors (m, d) at `places` (m,)."""
-        return self.vectors[places]
-
-
-VectorFile = StoredVectors | OriginalVectors
+    dimension: int
+    read: Callable[[Int64s], Vectors]
+    ids: list[str] | None
+    rows: list[str] = field(default_factory=list)
+    chunk: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -102,12 +47,33 @@ def open_vectors(path: Path) -> Iterator[VectorFile]:
     """
     if path.suffix == ".h5":
         with EmbeddingReader(path) as reader:
-            yield StoredVectors(path, reader)
+            made = reader.provenance
+            rows = list(map(str, reader.rows.tolist()))
+            chunk = made.nucleotide_fasta_sha256, made.protein_fasta_sha256
+            yield VectorFile(path, made.dimension, partial(_read, reader), _stored_ids(reader), rows, chunk)
     else:
         from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
 
         content = read_original_embeddings(path)
-        yield OriginalVectors(path, content.ids, content.vectors)
+        yield VectorFile(path, content.vectors.shape[1], content.vectors.__getitem__, content.ids)
+
+
+def _read(reader: EmbeddingReader, places: Int64s) -> Vectors:
+    """Return the vectors (m, d) at `places` (m,); reads all from the first to the last of them."""
+    first = int(places.min())
+    return reader.read(first, int(places.max()) + 1)[places - first]
+
+
+def _stored_ids(reader: EmbeddingReader) -> list[str] | None:
+    """Return the frames' IDs from the FASTA file of the chunk two folders up; None where there is none."""
+    chunks = reader.path.resolve().parent.parent / CHUNKS
+    fna, faa = (chunks / f"{reader.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
+    if not (fna.exists() and faa.exists()):
+        return None
+    frames = read_frames(fna, faa)
+    if not np.array_equal(frames.rows, reader.rows):
+        raise DamagedFileError(f"{reader.path}: other rows than {fna} has; one of them is of another run")
+    return frames.ids
 
 
 def common_names(a: VectorFile, b: VectorFile) -> tuple[list[str], list[str]]:
@@ -119,17 +85,12 @@ def common_names(a: VectorFile, b: VectorFile) -> tuple[list[str], list[str]]:
     Raises:
         DamagedFileError: the IDs are not known, and the files are not of one chunk.
     """
-    names_a, names_b = (file.ids if isinstance(file, OriginalVectors) else file.names() for file in (a, b))
-    if names_a is not None and names_b is not None:
-        return names_a, names_b
-    if isinstance(a, StoredVectors) and isinstance(b, StoredVectors) and _chunk(a) == _chunk(b):
-        return list(map(str, a.reader.rows.tolist())), list(map(str, b.reader.rows.tolist()))
-    unknown = a.path if names_a is None else b.path
+    if a.ids is not None and b.ids is not None:
+        return a.ids, b.ids
+    if a.chunk is not None and a.chunk == b.chunk:
+        return a.rows, b.rows
+    unknown = a.path if a.ids is None else b.path
     raise DamagedFileError(
         f"{unknown}: the IDs of its frames are not known: there is no ../chunks folder beside it with the FASTA of its"
         " chunk, and the other file is not of the same chunk"
     )
-
-
-def _chunk(file: StoredVectors) -> tuple[str, str]:
-    return file.provenance.nucleotide_fasta_sha256, file.provenance.protein_fasta_sha256

@@ -1,7 +1,7 @@
 """Opens and checks every file of a run, and removes what is damaged so that the next start makes it again."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,13 +61,15 @@ def verify_run(directory: Path, *, quick: bool, remove: bool, say: Callable[[str
             say(f"{checked.path}: {checked.problem}")
     say(f"{len(files):,} files checked, {len({checked.path for checked in damaged}):,} damaged")
     if damaged and remove:
-        for path in remove_damaged(damaged):
-            say(f"removed {path}")
+        for path in sorted({path for checked in damaged for path in checked.remedy}):
+            if path.exists():
+                path.unlink()
+                say(f"removed {path}")
         say("start the run again to make them anew")
     return not damaged
 
 
-def check_run(directory: Path, *, quick: bool = False) -> Iterator[Checked]:
+def check_run(directory: Path, *, quick: bool) -> Iterator[Checked]:
     """Yield every file of the run in `directory`, checked; `quick` looks at existence and sizes only.
 
     A file that is not there because its stage has not run yet is no damage, and is not yielded.
@@ -86,18 +88,19 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     if not manifest.exists():
         return
     samples = tuple(_records_of_pool(folder))
-    listed = _checked(manifest, _read_manifest, (manifest, *samples))
+    again = (manifest, *samples)
+    listed = _checked(manifest, _read_manifest, again)
     yield listed
     if listed.problem:
         return
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
     for table in (folder / CONTIGS, folder / WINDOWS):
-        yield _checked(table, _not_empty if quick else _read_parquet, (manifest, *samples))
-    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, (manifest, *samples))
+        yield _checked(table, _not_empty if quick else _read_parquet, again)
+    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, again)
     for name, chunk in chunks.items():
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
-            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, (manifest, *samples))
+            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, again)
     for path in sorted(folder.glob("*/*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
     for path in sorted(folder.glob("*/*/*.parquet")):
@@ -105,7 +108,7 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
             yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
     for path in sorted(folder.glob(f"*/*/{GATHERED}")):
-        yield from _check_gathered(path, (manifest, *samples), quick)
+        yield from _check_gathered(path, again, quick)
 
 
 def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Iterator[Checked]:
@@ -195,12 +198,3 @@ def _read_scores(path: Path, chunk: Chunk) -> None:
 def _read_record(path: Path) -> dict[str, Any]:
     files: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["files"]
     return files
-
-
-def remove_damaged(damaged: Sequence[Checked]) -> list[Path]:
-    """Remove the files that stand in the way of making `damaged` again; return those that were there."""
-    remedies = sorted({path for checked in damaged for path in checked.remedy})
-    removed = [path for path in remedies if path.exists()]
-    for path in removed:
-        path.unlink()
-    return removed

@@ -55,13 +55,12 @@ def write(path: Path, provenance: Provenance, dtype: str = "float32") -> Path:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_scores_are_those_of_the_network(tmp_path: Path, model: Model, dtype: str) -> None:
-    classifier = load_classifier(model)
-    classify(write(tmp_path / "f.h5", provenance(model), dtype), model, classifier, tmp_path / "s.parquet")
+    classify(write(tmp_path / "f.h5", provenance(model), dtype), model, tmp_path / "s.parquet")
     table = pq.read_table(tmp_path / "s.parquet")
     assert table.column_names == ["row", "logit", "p_other", "p_virus"]
     assert [str(column) for column in table.schema.types] == ["int64", "float", "float", "float"]
     np.testing.assert_array_equal(table["row"], np.arange(COUNT) * 5)
-    both = classifier(torch.from_numpy(features(dtype)).float())
+    both = load_classifier(model)(torch.from_numpy(features(dtype)).float())
     np.testing.assert_allclose(table["logit"], both[:, 1] - both[:, 0], atol=1e-5)
     np.testing.assert_allclose(table["p_other"], torch.softmax(both, dim=1)[:, 0], atol=1e-6)
     np.testing.assert_allclose(table["p_virus"], torch.softmax(both, dim=1)[:, 1], atol=1e-6)
@@ -90,7 +89,7 @@ def test_a_score_does_not_depend_on_the_other_frames(model: Model) -> None:
 def test_the_same_features_give_the_same_bytes(tmp_path: Path, model: Model) -> None:
     path = write(tmp_path / "f.h5", provenance(model))
     for name in ("a", "b"):
-        classify(path, model, load_classifier(model), tmp_path / f"{name}.parquet")
+        classify(path, model, tmp_path / f"{name}.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
@@ -124,7 +123,7 @@ def test_features_that_the_model_was_not_made_for_are_refused(
 ) -> None:
     path = write(tmp_path / "f.h5", changed(provenance(model), what))
     with pytest.raises(DamagedFileError, match=message):
-        classify(path, model, load_classifier(model), tmp_path / "s.parquet")
+        classify(path, model, tmp_path / "s.parquet")
     assert not (tmp_path / "s.parquet").exists()
 
 
@@ -137,7 +136,7 @@ def test_vectors_of_unrecorded_weights_are_taken_by_the_encoder_s_name(tmp_path:
         nucleotide=replace(made.nucleotide, sha256=UNRECORDED, tokenizer_sha256=UNRECORDED),
         protein=replace(made.protein, sha256=UNRECORDED),
     )
-    classify(write(tmp_path / "f.h5", made), model, load_classifier(model), tmp_path / "s.parquet")
+    classify(write(tmp_path / "f.h5", made), model, tmp_path / "s.parquet")
     assert pq.read_schema(tmp_path / "s.parquet").metadata[b"protein_sha256"] == b"unrecorded"
 
 

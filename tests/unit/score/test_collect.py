@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.collect_runs import ODD, plain, run
+from tests.helpers.collect_runs import ODD, plain, run, sources
 from tests.helpers.defaults import thresholds
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
@@ -102,9 +102,7 @@ def test_blocks_of_any_size_hold_the_same(pool: Pool) -> None:
     for limit in (1, 3, 1000):
         blocks = list(
             read_contig_batches(
-                pool.contigs,
-                pool.windows,
-                pool.scores,
+                sources(pool, "first"),
                 read_manifest(pool.manifest),
                 sample="first",
                 model_id=pool.model.model_id,

@@ -19,7 +19,7 @@ from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
 from virnucpro_kernels.score import original_tables, tables
 from virnucpro_kernels.score.collect import collect
 from virnucpro_kernels.score.original_tables import Flavour
-from virnucpro_kernels.score.run_record import Sources
+from virnucpro_kernels.score.sample_reader import Sources
 from virnucpro_kernels.tools import result_files
 
 Run = Callable[..., tuple[int, str]]

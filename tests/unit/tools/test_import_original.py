@@ -165,7 +165,7 @@ def test_a_run_that_is_not_whole_is_refused(
     spoil(folder / "reads_protein" / "output_2_ESM.pt")
     (found,) = find_runs(folder, {})
     with pytest.raises(DamagedFileError, match=message):
-        import_run(found, tmp_path / "out", small)
+        import_run(found, tmp_path / "out", small, 1, print)
     assert not list((tmp_path / "out").rglob("*.protein.h5"))
 
 
@@ -180,7 +180,7 @@ def test_another_input_is_noticed(
     path.write_text("".join(lines))
     (found,) = find_runs(folder, {})
     with pytest.raises(DamagedFileError, match="has another sequence than in the input"):
-        import_run(found, tmp_path / "out", small)
+        import_run(found, tmp_path / "out", small, 1, print)
 
 
 def test_what_is_no_finished_run_is_refused(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -203,4 +203,4 @@ def test_a_model_for_other_windows_is_refused(
 ) -> None:
     (found,) = find_runs(finished[0], {})
     with pytest.raises(DamagedFileError, match="windows of 300 bp, but model tiny-300 is for 500 bp"):
-        import_run(found, tmp_path, replace(small, window_length=500))
+        import_run(found, tmp_path, replace(small, window_length=500), 1, print)
