@@ -134,7 +134,7 @@ def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: lis
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
     assert message in ended.stderr
-    assert not (tmp_path / "out" / "logs").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,11 @@ _TICK_SECONDS = 0.5
 _GRACE_SECONDS = 15.0
 
 
+def lock_path(directory: Path) -> Path:
+    """Return the file that a `predict` which works in `directory` has locked."""
+    return directory / "work" / ".predict.lock"
+
+
 @contextmanager
 def run_lock(directory: Path) -> Iterator[int]:
     """Hold the lock of a run's folder; yield its descriptor, for a child to hold it as well.
@@ -27,7 +32,7 @@ def run_lock(directory: Path) -> Iterator[int]:
         UsageError: the folder cannot be made.
         VirnucproError: another process has it, or the file system has no locks.
     """
-    path = directory / "work" / ".predict.lock"
+    path = lock_path(directory)
 
     def refuse() -> None:
         raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(path)}")

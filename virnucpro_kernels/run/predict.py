@@ -1,10 +1,12 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
+from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
-from virnucpro_kernels.run.launch import run_lock, unlock
+from virnucpro_kernels.run.launch import lock_path, run_lock, unlock
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.session import Session
 from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start
@@ -17,8 +19,14 @@ def predict(options: PredictOptions) -> int:
         VirnucproError: nothing was started: wrong usage, a damaged model, another run in the same folder.
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
+    is_new = not options.directory.exists()
     with run_lock(options.directory) as lock, ExitStack() as exits:
-        start = plan_start(options)
+        try:
+            start = plan_start(options)
+        except VirnucproError:
+            if is_new:
+                _remove_if_empty(options.directory)
+            raise
         start.log.parent.mkdir(parents=True, exist_ok=True)
         unlock(options.directory, SNAKEFILE, start.log)
         session = Session(start, lock)
@@ -28,6 +36,14 @@ def predict(options: PredictOptions) -> int:
             start.folder.write()
             _split_repaired_again(start)
         return session.execute()
+
+
+def _remove_if_empty(directory: Path) -> None:
+    """Remove the folder of a run that was not started, unless it holds more than the lock, such as standard input."""
+    lock_path(directory).unlink(missing_ok=True)
+    with suppress(OSError):
+        lock_path(directory).parent.rmdir()
+        directory.rmdir()
 
 
 def _split_repaired_again(start: Start) -> None:
