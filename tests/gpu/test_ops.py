@@ -131,7 +131,7 @@ def test_backends_that_cannot_run_are_refused() -> None:
 
 def test_a_gpu_runs_our_kernels() -> None:
     assert resolve_attention("auto", device=DEVICE, dtype=torch.float16, head_dim=64, alibi=True) == "triton"
-    assert resolve_kernels("auto", DEVICE) == "triton"
+    assert resolve_kernels(DEVICE, None) == kernel_config(DEVICE)
 
 
 @DTYPES
@@ -210,9 +210,9 @@ def test_fp8_product(with_bias: bool) -> None:
 def test_reference_on_a_gpu_is_the_reference_on_a_cpu() -> None:
     case = AttentionCase((1, 64, 65, 0, 168), heads=3)
     arguments = case.arguments()
-    host = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in arguments.items()}
-    host["rope"] = tuple(table.cpu() for table in arguments["rope"])
-    host["batch"] = arguments["batch"].to("cpu")
+    parameters = arguments["parameters"]
+    on_host = parameters._replace(rope=tuple(table.cpu() for table in parameters.rope))
+    host = {"batch": arguments["batch"].to("cpu"), "parameters": on_host}
     qkv = case.qkv(torch.float32)
     ours, theirs = varlen_attention_reference(qkv, **arguments), varlen_attention_reference(qkv.cpu(), **host)
     assert error(ours.cpu(), theirs) < 1e-5

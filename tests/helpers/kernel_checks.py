@@ -10,14 +10,12 @@ from typing import Any
 import torch
 
 from virnucpro_kernels.bench.encoders import batch_of
-from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import KernelConfig
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
+from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import (
     NormParameters,
     residual_layernorm,
-    residual_layernorm_fp8,
-    residual_layernorm_fp8_reference,
     residual_layernorm_reference,
 )
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
@@ -26,6 +24,8 @@ from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layerno
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FP32_ERROR = 5e-6
+#: Launches with which our kernels run wherever they can: on a GPU those of a run.
+CONFIG = kernel_config(DEVICE)
 
 
 def random(*shape: int, seed: int, scale: float = 1.0) -> torch.Tensor:
@@ -98,9 +98,7 @@ class AttentionCase:
             rope = (angles.cos().to(DEVICE), angles.sin().to(DEVICE))
         return {
             "batch": batch_of(self.lengths, DEVICE, padding_tokens=self.padding_tokens),
-            "rope": rope,
-            "alibi_slopes": slopes,
-            "scale": self.head_dim**-0.5,
+            "parameters": AttentionParameters(self.head_dim**-0.5, rope, slopes),
         }
 
     def qkv(self, dtype: torch.dtype) -> torch.Tensor:
@@ -126,7 +124,8 @@ def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: Kern
     factors = random(case.heads * case.head_dim, seed=5).abs().mul(40).add(1)
     tokens = sum(case.lengths)
     unrounded = varlen_attention(qkv.clone(), **arguments)[:tokens]
-    result = varlen_attention(qkv.clone(), **arguments, fp8_scale=factors)
+    arguments["parameters"] = arguments["parameters"]._replace(fp8_scale=factors)
+    result = varlen_attention(qkv.clone(), **arguments)
     assert_within_one_code(
         RowScaled(result.values[:tokens], result.scale[:tokens]), quantize_columns(unrounded, factors)
     )
@@ -149,7 +148,7 @@ def layernorm_inputs(rows: int, width: int, dtype: torch.dtype) -> dict[str, Any
 
 
 def check_layernorm(
-    rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig | None = None
+    rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig = CONFIG
 ) -> None:
     inputs = layernorm_inputs(rows, width, dtype)
     inputs |= {} if branch else {"branch": None}
@@ -157,61 +156,60 @@ def check_layernorm(
     exact_inputs = {k: v.float() if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
     ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
     poison(inputs["residual"])
-    result = residual_layernorm(**ours, update_residual=branch, kernels="triton", config=config)
+    result = residual_layernorm(**ours, update_residual=branch, config=config)
     reference = residual_layernorm_reference(**theirs, update_residual=branch)
     exact = residual_layernorm_reference(**exact_inputs, update_residual=branch)
     assert_as_good(result, reference, exact)
     assert_as_good(ours["residual"], theirs["residual"], exact_inputs["residual"])
 
 
-def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     inputs = layernorm_inputs(rows, width, dtype)
     inputs["branch"] = inputs["branch"].bfloat16()  # what an fp8 product returns, whatever the residual stream is
     ours, theirs = ({**inputs, "residual": inputs["residual"].clone()} for _ in range(2))
-    result = residual_layernorm_fp8(**ours, update_residual=True, kernels="triton", config=config)
-    reference = residual_layernorm_fp8_reference(**theirs, update_residual=True)
+    result = residual_layernorm(**ours, update_residual=True, quantize=True, config=config)
+    reference = residual_layernorm_reference(**theirs, update_residual=True, quantize=True)
     assert_within_one_code(result, reference)
     assert torch.equal(ours["residual"], theirs["residual"])
 
 
 def check_bias_gelu(
-    rows: int, width: int, dtype: torch.dtype, *, in_place: bool, config: KernelConfig | None = None
+    rows: int, width: int, dtype: torch.dtype, *, in_place: bool, config: KernelConfig = CONFIG
 ) -> None:
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
     given = x.clone()
     poison(x)
-    result = bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config)
+    result = bias_gelu(given, bias, given if in_place else torch.empty_like(x), config=config)
     assert (result.data_ptr() == given.data_ptr()) == in_place
-    assert_as_good(result, bias_gelu_reference(x, bias), bias_gelu_reference(x.float(), bias.float()))
+    exact = bias_gelu_reference(x.float(), bias.float(), torch.empty_like(x, dtype=torch.float32))
+    assert_as_good(result, bias_gelu_reference(x, bias, torch.empty_like(x)), exact)
 
 
-def check_linear_gelu(
-    rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
-) -> None:
+def check_linear_gelu(rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     """One kernel does it, and all in fp32: only the result is rounded."""
     x = random(rows, inputs, seed=1).to(dtype)
     weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
     exact = linear_gelu_reference(x.float(), weight.float(), bias.float())
     rounded = exact.to(dtype)
-    assert one_kernel(x, weight, kernels="triton", config=config)
+    assert one_kernel(x, weight, config=config)
     poison(rounded)
-    result = linear_gelu(x, weight, bias, kernels="triton", config=config)
+    result = linear_gelu(x, weight, bias, config=config)
     assert isinstance(result, torch.Tensor)
     assert result.dtype == dtype
     # The last digits of a sum depend on its order, and may take a result over the border between two 16-bit numbers.
     assert error(result, exact) < 1.05 * error(rounded, exact) + 2e-6
 
 
-def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     x = random(rows, 2 * width, seed=1, scale=2).to(dtype)
     poison(x[:, :width])
-    assert_as_good(glu(x, kernels="triton", config=config), glu_reference(x), glu_reference(x.float()))
+    assert_as_good(glu(x, config=config), glu_reference(x), glu_reference(x.float()))
 
 
-def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
-    result = bias_gelu(x, bias, quantize=True, kernels="triton", config=config)
-    assert_within_one_code(result, bias_gelu_reference(x, bias, quantize=True))
+    result = bias_gelu(x, bias, None, config=config)
+    assert_within_one_code(result, bias_gelu_reference(x, bias, None))
 
 
 def check_token_mean(
@@ -222,14 +220,14 @@ def check_token_mean(
     skip: int,
     max_tokens: int | None,
     branch: bool,
-    config: KernelConfig | None = None,
+    config: KernelConfig = CONFIG,
 ) -> None:
     tokens = sum(lengths) + 3
     inputs = layernorm_inputs(tokens, width, dtype)
     inputs |= {} if branch else {"branch": None}
     cu_seqlens = batch_of(lengths, DEVICE).cu_seqlens
     chosen = TokenRange(skip, skip, max_tokens)
-    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, chosen=chosen, kernels="triton", config=config)
+    result = layernorm_mean(**inputs, cu_seqlens=cu_seqlens, chosen=chosen, config=config)
     exact = layernorm_mean_reference(**inputs, cu_seqlens=cu_seqlens, chosen=chosen)
     assert result.dtype == torch.float32
     assert error(result, exact) < FP32_ERROR
