@@ -23,13 +23,13 @@ from virnucpro_kernels.pool.manifest import Chunk, write_manifest
 from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.weights.directory import (
-    Description,
     NewClassifier,
     NewEncoder,
     Origin,
     tensors_of,
     write_model_directory,
 )
+from virnucpro_kernels.weights.registry import Description
 
 _WINDOW_LENGTH = 500
 _FRAMES_AT_ONCE = 10_000

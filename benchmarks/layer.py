@@ -14,7 +14,7 @@ from virnucpro_kernels.models.dnabert_s import Block as DnabertBlock
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Block as EsmBlock
 from virnucpro_kernels.models.esm2 import Esm2, FeedForward
-from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, one_kernel
@@ -132,10 +132,11 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
 
     def attend() -> Operand:
         return varlen_attention(
-            heads, batch, rope=rope, alibi_slopes=None,
-            scale=attention.head_dim**-0.5, fp8_scale=attention.out.input_factors if fp8 else None,
+            heads,
+            batch,
+            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors if fp8 else None),
             backend=attention.backend,
-        )  # fmt: skip
+        )
 
     attended = attend()
     record.time("attention", attend, qkv, attended)
@@ -165,7 +166,7 @@ def _time_up_and_gelu(record: _Recorder, feed_forward: FeedForward, y: Operand) 
     place = None if fp8 else torch.empty_like(hidden)
 
     def activate() -> Operand:
-        return bias_gelu(hidden, up.bias, out=place, quantize=fp8)
+        return bias_gelu(hidden, up.bias, place)
 
     activated = activate()
     record.time("GELU", activate, hidden, activated)
@@ -189,10 +190,8 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
     def attend() -> Operand:
-        return varlen_attention(
-            heads, batch, rope=None, alibi_slopes=attention.slopes,
-            scale=attention.head_dim**-0.5, backend=attention.backend,
-        )  # fmt: skip
+        parameters = AttentionParameters(attention.head_dim**-0.5, alibi_slopes=attention.slopes)
+        return varlen_attention(heads, batch, parameters, backend=attention.backend)
 
     attended = attend()
     record.time("attention", attend, qkv, attended)

@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.bench.encoders import Workload, batch_of
-from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.configs import (
     HOPPER,
     AttentionLaunch,
@@ -36,7 +36,7 @@ from virnucpro_kernels.ops.configs import (
     TileLaunch,
 )
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
-from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_fp8
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
@@ -106,15 +106,14 @@ def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool 
         source = random(int(lengths.sum()), 3, heads, 64, dtype=torch.bfloat16 if fp8 else torch.float16)
         qkv = source.clone()
         angles = torch.outer(torch.arange(1024.0), 10000 ** -(torch.arange(0, 64, 2) / 64)).to(DEVICE)
-        arguments: dict[str, Any] = {
-            "rope": None if alibi else (angles.cos(), angles.sin()),
-            "alibi_slopes": torch.rand(heads, device=DEVICE) if alibi else None,
-            "scale": 0.125,
-            "fp8_scale": torch.full((heads * 64,), 50.0, device=DEVICE) if fp8 else None,
-            "backend": "triton",
-        }
+        parameters = AttentionParameters(
+            scale=0.125,
+            rope=None if alibi else (angles.cos(), angles.sin()),
+            alibi_slopes=torch.rand(heads, device=DEVICE) if alibi else None,
+            fp8_scale=torch.full((heads * 64,), 50.0, device=DEVICE) if fp8 else None,
+        )
         return Job(
-            lambda config: varlen_attention(qkv, batch, **arguments, config=config),
+            lambda config: varlen_attention(qkv, batch, parameters, backend="triton", config=config),
             lambda: qkv.copy_(source),  # keys are overwritten
         )
 
@@ -147,8 +146,9 @@ def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
         residual, bias, weight = random(tokens, width), torch.rand(width, device=DEVICE), random(width)
         branch = torch.zeros(tokens, width, dtype=torch.bfloat16, device=DEVICE) if fp8 else None
         norm = NormParameters(weight, weight, 1e-5, bias)
-        run = residual_layernorm_fp8 if fp8 else residual_layernorm
-        return Job(lambda config: run(residual, branch, norm, update_residual=fp8, kernels="triton", config=config))
+        return Job(
+            lambda config: residual_layernorm(residual, branch, norm, update_residual=fp8, quantize=fp8, config=config)
+        )
 
     return make
 
@@ -156,7 +156,7 @@ def layernorm(width: int, *, fp8: bool) -> Callable[[int], Job]:
 def product_with_gelu(tokens: int) -> Job:
     """The first product of ESM-2 3B's feed-forward part with the GELU inside."""
     x, weight, bias = random(tokens, 2560), random(10240, 2560) * 0.02, random(10240)
-    return Job(lambda config: linear_gelu(x, weight, bias, kernels="triton", config=config))
+    return Job(lambda config: linear_gelu(x, weight, bias, config=config))
 
 
 def product_candidates() -> Iterator[ProductLaunch | None]:
@@ -175,9 +175,9 @@ def activation(width: int, *, fp8: bool, gated: bool = False) -> Callable[[int],
         x = random(tokens, 2 * width if gated else width, dtype=torch.bfloat16 if fp8 else torch.float16)
         bias, out = random(width), torch.empty(tokens, width, dtype=x.dtype, device=DEVICE)
         if gated:
-            return Job(lambda config: glu(x, kernels="triton", config=config))
+            return Job(lambda config: glu(x, config=config))
         place = None if fp8 else out
-        return Job(lambda config: bias_gelu(x, bias, out=place, quantize=fp8, kernels="triton", config=config))
+        return Job(lambda config: bias_gelu(x, bias, place, config=config))
 
     return make
 
@@ -187,7 +187,7 @@ def token_mean(tokens: int) -> Job:
     residual, weight = random(tokens, 2560), random(2560)
     cu_seqlens = torch.arange(0, tokens + 1, 168, dtype=torch.int32, device=DEVICE)
     norm, chosen = NormParameters(weight, weight, 1e-5, None), TokenRange(1, 1, 1024)
-    return Job(lambda config: layernorm_mean(residual, None, norm, cu_seqlens, chosen, kernels="triton", config=config))
+    return Job(lambda config: layernorm_mean(residual, None, norm, cu_seqlens, chosen, config=config))
 
 
 def tasks() -> list[Task]:
@@ -327,7 +327,7 @@ def time_flash() -> dict[str, float]:
     for workload in ("168", "52"):
         lengths = Workload.parse(workload).lengths(TOKENS // int(workload))
         qkv, batch = random(int(lengths.sum()), 3, 40, 64), batch_of(lengths, DEVICE)
-        attend = partial(varlen_attention, rope=None, alibi_slopes=None, scale=0.125, backend="flash")
+        attend = partial(varlen_attention, parameters=AttentionParameters(0.125), backend="flash")
         found[workload] = milliseconds(partial(attend, qkv, batch), DEVICE)
         print(f"  FlashAttention-2 without rotation, {workload} tokens: {found[workload]:.3f} ms")
     return found

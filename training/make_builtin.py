@@ -19,13 +19,13 @@ from training.head import train_classifier
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.weights.directory import (
-    Description,
     NewClassifier,
     NewEncoder,
     Origin,
     tensors_of,
     write_model_directory,
 )
+from virnucpro_kernels.weights.registry import Description
 
 SEED = 2024
 _HELD_OUT_WINDOWS = 4_000  # of each class

@@ -28,7 +28,7 @@ def batch(vocabulary: int) -> PackedBatch:
     lengths = rng.permutation(LENGTHS)
     tokens = rng.integers(4, min(vocabulary, 24), lengths.sum()).astype(np.uint8)
     arrays = TokenArray(tokens, np.concatenate(([0], lengths.cumsum())))
-    return pack(arrays, slice(0, len(lengths)), total_tokens=-(-int(lengths.sum()) // 128) * 128, total_sequences=20)
+    return pack(arrays, slice(0, len(lengths)), total_tokens=-(-int(lengths.sum()) // 128) * 128)
 
 
 def esm2(attention: str = "auto") -> Esm2:

@@ -132,7 +132,7 @@ def test_backends_that_cannot_run_are_refused() -> None:
 
 def test_a_gpu_runs_our_kernels() -> None:
     assert resolve_attention("auto", device=DEVICE, dtype=torch.float16, head_dim=64, alibi=True) == "triton"
-    assert resolve_kernels("auto", DEVICE) == "triton"
+    assert resolve_kernels(DEVICE, None) == kernel_config(DEVICE)
 
 
 @DTYPES
@@ -211,9 +211,9 @@ def test_fp8_product(with_bias: bool) -> None:
 def test_reference_on_a_gpu_is_the_reference_on_a_cpu() -> None:
     case = AttentionCase((1, 64, 65, 0, 168), heads=3)
     arguments, host = case.arguments(), case.arguments()
-    assert host["rope"] is not None
-    cos, sin = host["rope"]
-    host["rope"] = cos.cpu(), sin.cpu()
+    rope = host["parameters"].rope
+    assert rope is not None
+    host["parameters"] = host["parameters"]._replace(rope=(rope[0].cpu(), rope[1].cpu()))
     host["batch"] = host["batch"].to("cpu")
     qkv = case.qkv(torch.float32)
     ours = plain(varlen_attention_reference(qkv, **arguments))

@@ -20,7 +20,6 @@ from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
 from virnucpro_kernels.ops.linear_gelu import linear_gelu_kernel
 from virnucpro_kernels.ops.prepare import prepare
-from virnucpro_kernels.ops.rows import row_blocks
 from virnucpro_kernels.ops.token_mean import layernorm_mean_kernel
 
 FP8_SINCE = 89
@@ -38,8 +37,8 @@ ROTARY = {"slopes_ptr": None} | HEADS
 ALIBI = {"cos_ptr": None, "sin_ptr": None} | HEADS
 #: Launch of attention in fp32: every sequence is streamed.
 FP32_ATTENTION = {"block": 32, "stages": 1}
-LAYERNORM = {**row_blocks(2560), "rows_a_program": 4, "stages": 2}
-TOKEN_MEAN = {**row_blocks(2560), "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
+LAYERNORM = {"width": 2560, "rows_a_program": 4, "stages": 2}
+TOKEN_MEAN = {"width": 2560, "skip_first": 1, "skip_last": 1, "max_tokens": 1024, "stages": 2}
 
 #: Kernels with their constants: PLAIN for every GPU, QUANTIZING for those that have fp8.
 PLAIN: list[tuple[Any, dict[str, Any]]] = [
@@ -62,7 +61,7 @@ QUANTIZING: list[tuple[Any, dict[str, Any]]] = [
     (resident_kernel, {**ROTARY, "tiles": 3, "queries": None}),
     (streamed_kernel, {**ROTARY, "stages": 2}),
     (layernorm_kernel, {**LAYERNORM, "update_residual": True}),
-    (activation_fp8_kernel, {**row_blocks(10240), "rows_a_program": 4, "stages": 1}),
+    (activation_fp8_kernel, {"width": 10240, "rows_a_program": 4, "stages": 1}),
 ]
 #: Kernels whose pointers are of different types, as in a run: the residual stream is of the type that is named first.
 #: The branch is what an fp8 product returns, or None before the first block; where a batch is computed again in fp32,

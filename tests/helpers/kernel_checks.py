@@ -10,16 +10,10 @@ from typing import NamedTuple, TypedDict
 import torch
 
 from virnucpro_kernels.bench.encoders import batch_of
-from virnucpro_kernels.ops.attention import Rope, varlen_attention, varlen_attention_reference
-from virnucpro_kernels.ops.configs import KernelConfig
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
+from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
-from virnucpro_kernels.ops.layernorm import (
-    NormParameters,
-    residual_layernorm,
-    residual_layernorm_fp8,
-    residual_layernorm_fp8_reference,
-    residual_layernorm_reference,
-)
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_reference
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import Operand, RowScaled, quantize_columns
@@ -27,6 +21,8 @@ from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layerno
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FP32_ERROR = 5e-6
+#: Launches of our kernels: given them, an operation runs its kernel, on a CPU in the interpreter.
+CONFIG = kernel_config(DEVICE)
 
 
 def random(*shape: int, seed: int, scale: float = 1.0) -> torch.Tensor:
@@ -95,9 +91,7 @@ class AttentionArguments(TypedDict):
     """What `varlen_attention` takes besides queries, keys and values."""
 
     batch: PackedBatch
-    rope: Rope | None
-    alibi_slopes: torch.Tensor | None
-    scale: float
+    parameters: AttentionParameters
 
 
 @dataclass(frozen=True)
@@ -120,9 +114,7 @@ class AttentionCase:
             rope = (angles.cos().to(DEVICE), angles.sin().to(DEVICE))
         return {
             "batch": batch_of(self.lengths, DEVICE, padding_tokens=self.padding_tokens),
-            "rope": rope,
-            "alibi_slopes": slopes,
-            "scale": self.head_dim**-0.5,
+            "parameters": AttentionParameters(self.head_dim**-0.5, rope, slopes),
         }
 
     def qkv(self, dtype: torch.dtype) -> torch.Tensor:
@@ -131,7 +123,7 @@ class AttentionCase:
 
 
 def check_attention(
-    case: AttentionCase, dtype: torch.dtype, *, backend: str = "triton", config: KernelConfig | None = None
+    case: AttentionCase, dtype: torch.dtype, *, backend: str = "triton", config: KernelConfig = CONFIG
 ) -> None:
     arguments, qkv = case.arguments(), case.qkv(dtype)
     tokens = sum(case.lengths)
@@ -142,13 +134,14 @@ def check_attention(
     assert_as_good(result[:tokens], reference[:tokens], exact[:tokens])
 
 
-def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_attention_fp8(case: AttentionCase, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     """Compare with the kernel's own result in `dtype`, quantised afterwards."""
     arguments, qkv = case.arguments(), case.qkv(dtype)
     factors = random(case.heads * case.head_dim, seed=5).abs().mul(40).add(1)
     tokens = sum(case.lengths)
     unrounded = plain(varlen_attention(qkv.clone(), **arguments, backend="triton", config=config))
-    result = row_scaled(varlen_attention(qkv.clone(), **arguments, fp8_scale=factors, backend="triton", config=config))
+    arguments["parameters"] = arguments["parameters"]._replace(fp8_scale=factors)
+    result = row_scaled(varlen_attention(qkv.clone(), **arguments, backend="triton", config=config))
     assert_within_one_code(
         RowScaled(result.values[:tokens], result.scale[:tokens]), quantize_columns(unrounded[:tokens], factors)
     )
@@ -181,68 +174,65 @@ def layernorm_inputs(
 
 
 def check_layernorm(
-    rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig | None = None
+    rows: int, width: int, dtype: torch.dtype, *, branch: bool, bias: bool, config: KernelConfig = CONFIG
 ) -> None:
     residual, added, norm = layernorm_inputs(rows, width, dtype, branch=dtype if branch else None, bias=bias)
     ours, theirs, exactly = residual.clone(), residual.clone(), residual.float().clone()
     poison(residual)
-    result = residual_layernorm(ours, added, norm, update_residual=branch, kernels="triton", config=config)
-    reference = residual_layernorm_reference(theirs, added, norm, update_residual=branch)
-    exact = residual_layernorm_reference(
-        exactly, None if added is None else added.float(), norm, update_residual=branch
-    )
+    exactly_added = None if added is None else added.float()
+    result = plain(residual_layernorm(ours, added, norm, update_residual=branch, config=config))
+    reference = plain(residual_layernorm_reference(theirs, added, norm, update_residual=branch))
+    exact = plain(residual_layernorm_reference(exactly, exactly_added, norm, update_residual=branch))
     assert_as_good(result, reference, exact)
     assert_as_good(ours, theirs, exactly)
 
 
-def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_layernorm_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     # An fp8 product returns a bf16 branch, whatever the residual stream is.
     ours, branch, norm = layernorm_inputs(rows, width, dtype, branch=torch.bfloat16)
     theirs = ours.clone()
-    result = residual_layernorm_fp8(ours, branch, norm, update_residual=True, kernels="triton", config=config)
-    reference = residual_layernorm_fp8_reference(theirs, branch, norm, update_residual=True)
-    assert_within_one_code(result, reference)
+    result = residual_layernorm(ours, branch, norm, update_residual=True, quantize=True, config=config)
+    reference = residual_layernorm_reference(theirs, branch, norm, update_residual=True, quantize=True)
+    assert_within_one_code(row_scaled(result), row_scaled(reference))
     assert torch.equal(ours, theirs)
 
 
 def check_bias_gelu(
-    rows: int, width: int, dtype: torch.dtype, *, in_place: bool, config: KernelConfig | None = None
+    rows: int, width: int, dtype: torch.dtype, *, in_place: bool, config: KernelConfig = CONFIG
 ) -> None:
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
     given = x.clone()
     poison(x)
-    result = plain(bias_gelu(given, bias, out=given if in_place else None, kernels="triton", config=config))
+    result = plain(bias_gelu(given, bias, given if in_place else torch.empty_like(x), config=config))
     assert (result.data_ptr() == given.data_ptr()) == in_place
-    exact = plain(bias_gelu_reference(x.float(), bias.float()))
-    assert_as_good(result, plain(bias_gelu_reference(x, bias)), exact)
+    exact = plain(bias_gelu_reference(x.float(), bias.float(), torch.empty_like(x, dtype=torch.float32)))
+    assert_as_good(result, plain(bias_gelu_reference(x, bias, torch.empty_like(x))), exact)
 
 
-def check_linear_gelu(
-    rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None
-) -> None:
+def check_linear_gelu(rows: int, inputs: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     """Check that one kernel computes everything in fp32 and rounds only the result."""
     x = random(rows, inputs, seed=1).to(dtype)
     weight, bias = random(width, inputs, seed=2, scale=2 * inputs**-0.5).to(dtype), random(width, seed=3).to(dtype)
     exact = linear_gelu_reference(x.float(), weight.float(), bias.float())
     rounded = exact.to(dtype)
-    assert one_kernel(x, weight, kernels="triton", config=config)
+    assert one_kernel(x, weight, config=config)
     poison(rounded)
-    result = plain(linear_gelu(x, weight, bias, kernels="triton", config=config))
+    result = plain(linear_gelu(x, weight, bias, config=config))
     assert result.dtype == dtype
     # The last digits of a sum depend on its order, and may take a result over the border between two 16-bit numbers.
     assert error(result, exact) < 1.05 * error(rounded, exact) + 2e-6
 
 
-def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_glu(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     x = random(rows, 2 * width, seed=1, scale=2).to(dtype)
     poison(x[:, :width])
-    assert_as_good(glu(x, kernels="triton", config=config), glu_reference(x), glu_reference(x.float()))
+    assert_as_good(glu(x, config=config), glu_reference(x), glu_reference(x.float()))
 
 
-def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig | None = None) -> None:
+def check_bias_gelu_fp8(rows: int, width: int, dtype: torch.dtype, *, config: KernelConfig = CONFIG) -> None:
     x, bias = random(rows, width, seed=1, scale=2).to(dtype), random(width, seed=2).to(dtype)
-    result = row_scaled(bias_gelu(x, bias, quantize=True, kernels="triton", config=config))
-    assert_within_one_code(result, row_scaled(bias_gelu_reference(x, bias, quantize=True)))
+    result = row_scaled(bias_gelu(x, bias, None, config=config))
+    assert_within_one_code(result, row_scaled(bias_gelu_reference(x, bias, None)))
 
 
 def check_token_mean(
@@ -253,13 +243,13 @@ def check_token_mean(
     skip: int,
     max_tokens: int | None,
     branch: bool,
-    config: KernelConfig | None = None,
+    config: KernelConfig = CONFIG,
 ) -> None:
     tokens = sum(lengths) + 3
     inputs = layernorm_inputs(tokens, width, dtype, branch=dtype if branch else None)
     cu_seqlens = batch_of(lengths, DEVICE).cu_seqlens
     chosen = TokenRange(skip, skip, max_tokens)
-    result = layernorm_mean(*inputs, cu_seqlens=cu_seqlens, chosen=chosen, kernels="triton", config=config)
+    result = layernorm_mean(*inputs, cu_seqlens=cu_seqlens, chosen=chosen, config=config)
     exact = layernorm_mean_reference(*inputs, cu_seqlens=cu_seqlens, chosen=chosen)
     assert result.dtype == torch.float32
     assert error(result, exact) < FP32_ERROR

@@ -13,9 +13,9 @@ from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.weights.directory import Description, NewClassifier, NewEncoder, Origin, tensors_of
+from virnucpro_kernels.weights.directory import NewClassifier, NewEncoder, Origin, tensors_of
 from virnucpro_kernels.weights.directory import write_model_directory as write_directory
-from virnucpro_kernels.weights.registry import Model
+from virnucpro_kernels.weights.registry import Description, Model
 
 PROTEIN_DIMENSION, NUCLEOTIDE_DIMENSION = 32, 16
 VOCABULARY = 64

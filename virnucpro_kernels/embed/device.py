@@ -7,21 +7,21 @@ and never waits for it.
 
 import time
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from virnucpro_kernels.embed.loader import Slot, Work, with_room
+from virnucpro_kernels.embed.loader import Buffer, Slot, Work
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
-from virnucpro_kernels.sequences.arrays import Bools
 
 #: Words of the several allocators' errors; only PyTorch's own on the GPU has an exception type of its own. cuBLAS
 #: allocates memory at the first product, and on a full GPU reports the lack of it as "not initialised".
@@ -42,7 +42,11 @@ class Embeds(Protocol):
 
 
 class OutOfMemoryError(Exception):
-    """A batch did not fit into memory."""
+    """The batch `work` did not fit into memory."""
+
+    def __init__(self, message: str, work: Work) -> None:
+        super().__init__(message)
+        self.work = work
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,6 @@ class Submitted:
         """A copy of the vectors (B, d): the memory of `result` goes to another batch."""
         vectors: Vectors = self.result[:-1].view(len(self.work.lengths), -1).numpy().copy()
         return vectors
-
-
-_Result = TypeVar("_Result")
 
 
 class BatchRunner(ABC):
@@ -84,7 +85,7 @@ class BatchRunner(ABC):
         Raises:
             OutOfMemoryError: the batch does not fit; the batches before it are not affected.
         """
-        return _noticing_memory(lambda: self._submit(work))
+        return _noticing_memory(work, self._submit)
 
     def finish(self, submitted: Submitted) -> Vectors:
         """Vectors (B, d) of a batch.
@@ -97,15 +98,15 @@ class BatchRunner(ABC):
         vectors = submitted.vectors()
         if not submitted.result[-1]:
             self.recomputed += 1
-            exact = _noticing_memory(lambda: self._recompute(submitted.work))
+            exact = _noticing_memory(submitted.work, self._recompute)
             if not exact.result[-1]:
-                sequence = submitted.work.first + int(np.argmin(_finite(exact.vectors())))
+                sequence = submitted.work.first + int(np.argmin(np.isfinite(exact.vectors()).all(axis=1)))
                 raise VirnucproError(
                     f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
                     " not the weights of a working encoder (check them with `virnucpro weights verify`)"
                 )
             # The others stay: the vector of a sequence must not depend on those that share its batch.
-            broken = ~_finite(vectors)
+            broken = ~np.isfinite(vectors).all(axis=1)
             vectors[broken] = exact.vectors()[broken]
         return vectors
 
@@ -180,14 +181,8 @@ class CudaRunner(BatchRunner):
             for _ in range(3)
         )
         self._compute.wait_stream(torch.cuda.current_stream(device))
-        self._buffers: dict[Slot, torch.Tensor] = {}
-
-    def _buffer(self, slot: Slot, size: int) -> torch.Tensor:
-        """Memory on the device for the batch of a slot, int32 (size,)."""
-        buffer = self._buffers.get(slot)
-        if buffer is None or len(buffer) < size:
-            buffer = self._buffers[slot] = torch.empty(with_room(size), dtype=torch.int32, device=self._device)
-        return buffer[:size]
+        # Memory on the device for the batch of each slot.
+        self._buffers: defaultdict[Slot, Buffer] = defaultdict(lambda: Buffer(device=device))
 
     def _submit(self, work: Work) -> _OnGpu:
         arrived, started, computed, returned = (
@@ -195,7 +190,7 @@ class CudaRunner(BatchRunner):
             for _ in range(4)
         )
         with torch.cuda.stream(self._in):
-            flat = self._buffer(work.slot, len(work.flat))
+            flat = self._buffers[work.slot].take(len(work.flat), torch.int32)
             flat.copy_(work.flat, non_blocking=True)
             arrived.record()
         with torch.cuda.stream(self._compute):
@@ -205,7 +200,7 @@ class CudaRunner(BatchRunner):
             computed.record()
         with torch.cuda.stream(self._out):
             computed.wait()
-            on_host = work.slot.result_buffer(len(result), result.dtype)
+            on_host = work.slot.result.take(len(result), result.dtype)
             on_host.copy_(result, non_blocking=True)
             # The allocator must not hand this memory to the next batch before it is copied.
             result.record_stream(self._out)
@@ -237,18 +232,12 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _finite(vectors: Vectors) -> Bools:
-    """Which vectors of (B, d) are finite, (B,)."""
-    finite: Bools = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-    return finite
-
-
-def _noticing_memory(compute: Callable[[], _Result]) -> _Result:
+def _noticing_memory(work: Work, compute: Callable[[Work], Submitted]) -> Submitted:
     try:
-        return compute()
+        return compute(work)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         message = str(error)
     # Raised here, not above: the first exception's traceback holds the tensors of the batch that failed.
-    raise OutOfMemoryError(message.splitlines()[0])
+    raise OutOfMemoryError(message.splitlines()[0], work)

@@ -9,12 +9,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
@@ -35,10 +32,6 @@ _SLOTS = 8
 #: Tokens of a batch on a CPU are padded to a multiple of this. For fewer rows, or an odd number of them, the BLAS may
 #: choose another kernel, which changes the last digits of a product.
 _PADDING_MULTIPLE = 64
-_NUMPY_TYPES: dict[torch.dtype, np.dtype[Any]] = {
-    torch.float16: np.dtype(np.float16),
-    torch.float32: np.dtype(np.float32),
-}
 
 
 @dataclass(frozen=True)
@@ -187,7 +180,7 @@ class _EncoderPass:
         started = time.perf_counter()
         self.measures = measures = Measures(len(self.rows), len(self.distinct))
         self.budget = encoder_run(self.provenance, self.encoder.alphabet).token_budget
-        numpy_type = _NUMPY_TYPES[self.engine.dtype]
+        numpy_type = torch.empty(0, dtype=self.engine.dtype).numpy().dtype
         fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
         runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)
         with (
@@ -218,7 +211,7 @@ class _EncoderPass:
                     output.put(vectors)
                     self.done += len(vectors)
                     self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
-            except _TooLargeError as error:
+            except OutOfMemoryError as error:
                 runner.reset()
                 if self._is_alone(error.work):
                     output.save()
@@ -241,7 +234,7 @@ class _EncoderPass:
         """Yield the vectors of the batches that are still to do, in order, until `stopped`.
 
         Raises:
-            _TooLargeError: a batch does not fit; this one and those not yet yielded are still to do.
+            OutOfMemoryError: a batch does not fit; this one and those not yet yielded are still to do.
         """
         # `runner.ahead` batches are submitted beyond the one whose vectors are waited for, so that a GPU always has the
         # next one in its queue. A slot goes back to the loader only when the vectors have left it, in `_finish`.
@@ -258,8 +251,7 @@ class _EncoderPass:
             for work in loader:
                 if self.engine.stopped():
                     break
-                with _too_large(work):
-                    under_way.append(runner.submit(work))
+                under_way.append(runner.submit(work))
                 if len(under_way) > runner.ahead:
                     yield self._finish(runner, loader, under_way.popleft())
             while under_way:
@@ -267,8 +259,7 @@ class _EncoderPass:
 
     def _finish(self, runner: BatchRunner, loader: Loader, submitted: Submitted) -> Vectors:
         work, measures = submitted.work, self.measures
-        with _too_large(work):
-            vectors = runner.finish(submitted)
+        vectors = runner.finish(submitted)
         loader.release(work.slot)
         measures.batches += 1
         measures.tokens += work.tokens
@@ -290,19 +281,3 @@ class _EncoderPass:
     def _save(self, first: int, vectors: Vectors) -> None:
         alphabet = self.encoder.alphabet
         self.partial.add(alphabet, first, vectors, with_budget(self.provenance, alphabet, self.budget))
-
-
-class _TooLargeError(Exception):
-    """A batch did not fit into memory."""
-
-    def __init__(self, work: Work, message: str) -> None:
-        super().__init__(message)
-        self.work = work
-
-
-@contextmanager
-def _too_large(work: Work) -> Iterator[None]:
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise _TooLargeError(work, str(error)) from error

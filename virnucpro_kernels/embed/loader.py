@@ -3,9 +3,8 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,40 +16,31 @@ Tokenize = Callable[[SequenceArray], TokenArray]
 _TOKENIZED_AT_ONCE = 4096
 
 
-def with_room(size: int) -> int:
-    """Size to allocate for `size`: batches differ a little in size, and a new allocation may stall the GPU."""
-    return size + size // 4
+class Buffer:
+    """Memory that is used again. It has room to spare: batches differ in size, and an allocation may stall the GPU."""
+
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of `torch.empty`, the size and the type apart."""
+        self._options = options
+        self._memory = torch.empty(0)
+
+    def take(self, size: int, dtype: torch.dtype) -> torch.Tensor:
+        """Memory for `size` values, (size,), whose earlier content is lost."""
+        if len(self._memory) < size or self._memory.dtype != dtype:
+            self._memory = torch.empty(size + size // 4, dtype=dtype, **self._options)
+        return self._memory[:size]
 
 
-@dataclass(eq=False)
 class Slot:
     """Host memory of one batch, page-locked for a GPU, so that a copy to it or from it runs beside the host's work.
 
     Attributes:
-        pinned: Whether the memory is page-locked.
-        batch: int32, the batch in one piece; see `lay_out`.
-        result: Vectors and flag that came back from the device.
+        batch: Memory of the batch in one piece, int32; see `lay_out`.
+        result: Memory of vectors and flag that come back from the device.
     """
 
-    pinned: bool
-    batch: torch.Tensor = field(init=False)
-    result: torch.Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.batch = torch.empty(0, dtype=torch.int32)
-        self.result = torch.empty(0)
-
-    def batch_buffer(self, size: int) -> torch.Tensor:
-        """Memory for a batch of `size` integers, int32 (size,)."""
-        if len(self.batch) < size:
-            self.batch = torch.empty(with_room(size), dtype=torch.int32, pin_memory=self.pinned)
-        return self.batch[:size]
-
-    def result_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
-        """Memory for a result of `size` values, (size,)."""
-        if len(self.result) < size or self.result.dtype != dtype:
-            self.result = torch.empty(with_room(size), dtype=dtype, pin_memory=self.pinned)
-        return self.result[:size]
+    def __init__(self, *, pinned: bool) -> None:
+        self.batch, self.result = Buffer(pin_memory=pinned), Buffer(pin_memory=pinned)
 
 
 @dataclass(frozen=True)
@@ -77,11 +67,6 @@ class Work:
         """Tokens without the padding."""
         return int(self.lengths.sum())
 
-    @property
-    def stop(self) -> int:
-        """Number of the sequence behind its last one."""
-        return self.first + len(self.lengths)
-
     def packed(self, flat: torch.Tensor) -> PackedBatch:
         """The batch as views of `flat`, which is that of this batch or a copy of it on a device."""
         size, count = self.padded_tokens, len(self.lengths)
@@ -91,15 +76,10 @@ class Work:
 
 def lay_out(first: int, batch: PackedBatch, slot: Slot) -> Work:
     """Copy a packed batch into the memory of `slot`."""
-    size = len(batch.tokens)
-    flat = slot.batch_buffer(2 * size + 3 * len(batch.lengths) + 1)
-    work = Work(first, batch.lengths, size, flat, slot)
-    into = work.packed(flat)
-    into.tokens.copy_(batch.tokens)
-    into.positions.copy_(batch.positions)
-    into.cu_seqlens.copy_(batch.cu_seqlens)
-    into.spans.copy_(batch.spans)
-    return work
+    parts = (batch.tokens, batch.positions, batch.cu_seqlens, batch.spans.flatten())
+    flat = slot.batch.take(sum(map(len, parts)), torch.int32)
+    torch.cat(parts, out=flat)
+    return Work(first, batch.lengths, len(batch.tokens), flat, slot)
 
 
 class Loader:
@@ -134,7 +114,7 @@ class Loader:
         self._start, self._budget, self._padded = start, budget, padded
         self._free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         for _ in range(slots):
-            self._free.put(Slot(pinned))
+            self._free.put(Slot(pinned=pinned))
         self._ready: queue.SimpleQueue[Work | BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
@@ -152,9 +132,7 @@ class Loader:
         """Give the memory of a batch back."""
         self._free.put(slot)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._free.put(None)
         self._thread.join()
 

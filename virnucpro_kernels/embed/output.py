@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -54,9 +53,7 @@ class OutputThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="output")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=error is not None)
         if error is None:
             self._wait_until(0)

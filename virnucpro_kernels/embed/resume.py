@@ -34,9 +34,8 @@ class PartialEmbeddings:
 
     def add(self, alphabet: Alphabet, first: int, vectors: Vectors, provenance: Provenance) -> None:
         """Save the vectors (m, d) of distinct sequences `first`, `first` + 1, …"""
-        with EmbeddingWriter(
-            self.directory / f"{alphabet}-{first:09d}.h5", len(vectors), vectors.dtype, provenance
-        ) as out:
+        path = self.directory / f"{alphabet}-{first:09d}.h5"
+        with EmbeddingWriter(path, len(vectors), vectors.dtype, provenance) as out:
             out.write(first + np.arange(len(vectors)), vectors)
 
     def keep_budget(self, alphabet: Alphabet, provenance: Provenance) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from virnucpro_kernels.models.layers import ExactBuffers
-from virnucpro_kernels.ops.attention import varlen_attention
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.gelu import glu
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
@@ -67,14 +67,9 @@ class Attention(ExactBuffers):
 
     def forward(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor | None:
         """Add the result (T, hidden) to `x` in place, or return it for the next LayerNorm to add."""
-        attended = varlen_attention(
-            linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim),
-            batch,
-            rope=None,
-            alibi_slopes=self.slopes,
-            scale=self.head_dim**-0.5,
-            backend=self.backend,
-        )
+        qkv = linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
+        parameters = AttentionParameters(self.head_dim**-0.5, alibi_slopes=self.slopes)
+        attended = varlen_attention(qkv, batch, parameters, backend=self.backend)
         return linear_add(attended, self.out.weight, x)
 
 
@@ -104,7 +99,7 @@ class BiasedLayerNorm(ExactBuffers):
 
     def forward(self, x: torch.Tensor, branch: torch.Tensor | None) -> torch.Tensor:
         """Return `x` plus `branch`, both (T, hidden), normalised."""
-        return residual_layernorm(x, branch, self.operands)
+        return cast("torch.Tensor", residual_layernorm(x, branch, self.operands))
 
     @property
     def operands(self) -> NormParameters:

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional
 
 from virnucpro_kernels.models.layers import ExactBuffers, Projection, Rope
-from virnucpro_kernels.ops.attention import varlen_attention
-from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_fp8
+from virnucpro_kernels.ops.attention import AttentionParameters, RopeTables, varlen_attention
+from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.packing import PackedBatch
@@ -63,8 +63,8 @@ class CarriedLayerNorm(ExactBuffers):
 
     def forward(self, residual: torch.Tensor, branch: torch.Tensor | None, *, to_fp8: bool) -> Operand:
         """Add `branch` to `residual` in place, both (T, hidden), and return the sum normalised."""
-        normalize = residual_layernorm_fp8 if to_fp8 else residual_layernorm
-        return normalize(residual, branch, self.operands, update_residual=branch is not None)
+        updated = branch is not None
+        return residual_layernorm(residual, branch, self.operands, update_residual=updated, quantize=to_fp8)
 
     @property
     def operands(self) -> NormParameters:
@@ -81,20 +81,12 @@ class Attention(nn.Module):
         self.qkv = Projection(config.hidden, 3 * config.hidden)
         self.out = Projection(config.hidden, config.hidden, bias=False)
 
-    def forward(
-        self, x: Operand, residual: torch.Tensor, batch: PackedBatch, rope: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor | None:
+    def forward(self, x: Operand, residual: torch.Tensor, batch: PackedBatch, rope: RopeTables) -> torch.Tensor | None:
         """Add the result (T, hidden) to `residual` in place, or return it for the next LayerNorm to add."""
         qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
-        attended = varlen_attention(
-            qkv,
-            batch,
-            rope=rope,
-            alibi_slopes=None,
-            scale=self.head_dim**-0.5,
-            fp8_scale=self.out.input_factors if self.out.is_fp8 else None,
-            backend=self.backend,
-        )
+        fp8_scale = self.out.input_factors if self.out.is_fp8 else None
+        parameters = AttentionParameters(self.head_dim**-0.5, rope=rope, fp8_scale=fp8_scale)
+        attended = varlen_attention(qkv, batch, parameters, backend=self.backend)
         return linear_add(attended, self.out.operand, residual)
 
 
@@ -127,11 +119,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self,
-        residual: torch.Tensor,
-        branch: torch.Tensor | None,
-        batch: PackedBatch,
-        rope: tuple[torch.Tensor, torch.Tensor],
+        self, residual: torch.Tensor, branch: torch.Tensor | None, batch: PackedBatch, rope: RopeTables
     ) -> torch.Tensor | None:
         """Update `residual` (T, hidden) in place; take, and return, a branch that the next LayerNorm adds to it."""
         x = self.attention_norm(residual, branch, to_fp8=self.attention.qkv.is_fp8)
@@ -194,7 +182,7 @@ class Esm2(nn.Module):
     def forward(self, batch: PackedBatch) -> torch.Tensor:
         """Representation of every token after the final LayerNorm, (T, hidden), special tokens included."""
         residual, branch = self._run_blocks(batch)
-        return residual_layernorm(residual, branch, self.norm.operands)
+        return cast("torch.Tensor", residual_layernorm(residual, branch, self.norm.operands))
 
     @torch.inference_mode()
     def embed(self, batch: PackedBatch) -> torch.Tensor:

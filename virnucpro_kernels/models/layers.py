@@ -1,13 +1,12 @@
 """Layers that the networks share: a linear layer whose weights may be fp8, and rotary position tables in fp32."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Self
 
 import torch
 from torch import nn
 
+from virnucpro_kernels.ops.attention import RopeTables
 from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
 
 
@@ -88,7 +87,7 @@ class Rope(ExactBuffers):
         self._made_of: torch.Tensor | None = None
         self._tables = (torch.empty(0), torch.empty(0))
 
-    def tables(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def tables(self, length: int) -> RopeTables:
         """Cosines and sines, fp32 (at least `length`, head_dim / 2) each: row p is position p."""
         if self._made_of is not self.inverse_frequencies or len(self._tables[0]) < length:
             self._made_of = self.inverse_frequencies

@@ -1,9 +1,7 @@
 """Attention over packed sequences, with rotary positions (ESM-2) or ALiBi (DNABERT-S) applied inside."""
 
-from __future__ import annotations
-
 import math
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,15 +9,33 @@ from torch.nn import functional
 
 from virnucpro_kernels.ops import attention_kernels, dispatch
 from virnucpro_kernels.ops.configs import AttentionLaunch, KernelConfig, kernel_config
+from virnucpro_kernels.ops.jit import triton
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_columns
 
 #: Cosines and sines of the angle of each position and pair of channels, fp32 (positions, D/2) each.
-Rope = tuple[torch.Tensor, torch.Tensor]
+RopeTables = tuple[torch.Tensor, torch.Tensor]
 
 #: Channels of a head for which shared memory has room for all tiles of `AttentionLaunch.resident`; of larger heads
 #: fewer tiles are resident.
 _RESIDENT_CHANNELS = 64
+
+
+class AttentionParameters(NamedTuple):
+    """How queries, keys and values of one layer become its result.
+
+    Attributes:
+        scale: Factor of the queries, before the rotation.
+        rope: Cosines and sines, fp32 (at least the longest sequence, D/2) each, by which queries and keys are rotated.
+        alibi_slopes: Slopes of the heads, fp32 (heads,). A score loses slope times distance.
+        fp8_scale: Factors of the channels, fp32 (heads * D,). Where given, the result is e4m3 values times these
+            factors, see `quantize.quantize_columns`.
+    """
+
+    scale: float
+    rope: RopeTables | None = None
+    alibi_slopes: torch.Tensor | None = None
+    fp8_scale: torch.Tensor | None = None
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -38,16 +54,9 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
 
 
-def varlen_attention_reference(
-    qkv: torch.Tensor,
-    batch: PackedBatch,
-    *,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
-    fp8_scale: torch.Tensor | None = None,
-) -> Operand:
+def varlen_attention_reference(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters) -> Operand:
     """`varlen_attention` in plain PyTorch: sequences of equal length are stacked for one dense attention."""
+    scale, rope, alibi_slopes, fp8_scale = parameters
     tokens, _, heads, head_dim = qkv.shape
     shortest_first = np.sort(batch.lengths)  # the spans in reverse: their order is known without asking the device
     out = qkv.new_zeros(tokens, heads, head_dim)
@@ -74,11 +83,8 @@ def varlen_attention_reference(
 def varlen_attention(
     qkv: torch.Tensor,
     batch: PackedBatch,
+    parameters: AttentionParameters,
     *,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
-    fp8_scale: torch.Tensor | None = None,
     backend: str = "auto",
     config: KernelConfig | None = None,
 ) -> Operand:
@@ -88,11 +94,7 @@ def varlen_attention(
         qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
             may be overwritten** by their rotated selves.
         batch: Sequences, T tokens at most in all; the `tokens` of the batch are not read.
-        rope: Cosines and sines, fp32 (at least the longest sequence, D/2) each, by which queries and keys are rotated.
-        alibi_slopes: fp32 (heads,). A score loses slope times distance.
-        scale: Factor of the queries, before the rotation.
-        fp8_scale: fp32 (heads * D,). Where given, the result is e4m3 values times these factors, see
-            `quantize.quantize_columns`.
+        parameters: Scale, and rotation or ALiBi.
         backend: Backend, see `dispatch.resolve_attention`.
         config: Launch configurations of our kernels; None takes the tuned ones.
 
@@ -103,6 +105,7 @@ def varlen_attention(
     Raises:
         ValueError: both `rope` and `alibi_slopes` are given, or the tables of `rope` are too short.
     """
+    _, rope, alibi_slopes, fp8_scale = parameters
     if rope is not None and alibi_slopes is not None:
         raise ValueError("varlen_attention: rope or alibi_slopes, not both")
     if rope is not None and len(rope[0]) < batch.max_length:
@@ -113,64 +116,32 @@ def varlen_attention(
     if chosen == "triton":
         config = config or kernel_config(qkv.device)
         launch = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
-        return _launch(qkv, batch, rope, alibi_slopes, scale, fp8_scale, launch)
+        return _launch(qkv, batch, parameters, launch)
     if chosen == "sdpa":
-        return varlen_attention_reference(
-            qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale, fp8_scale=fp8_scale
-        )
-    if chosen == "flash":
-        out = bundled_flash_attention(qkv, batch, rope=rope, scale=scale)
-    else:
-        out = flash_attn_attention(qkv, batch, rope=rope, alibi_slopes=alibi_slopes, scale=scale)
+        return varlen_attention_reference(qkv, batch, parameters)
+    out = _flash_attention(qkv, batch, parameters, bundled=chosen == "flash").flatten(1)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
 
 
-def _rotated(qkv: torch.Tensor, batch: PackedBatch, rope: Rope) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotated queries and keys, (T, heads, D) each."""
-    cos, sin = rope[0][batch.positions], rope[1][batch.positions]
-    return rotate(qkv[:, 0], cos, sin), rotate(qkv[:, 1], cos, sin)
-
-
-def bundled_flash_attention(qkv: torch.Tensor, batch: PackedBatch, *, rope: Rope | None, scale: float) -> torch.Tensor:
-    """Attention by torch's own FlashAttention-2; see `varlen_attention`. fp16 or bf16, no ALiBi."""
-    query, key, value = qkv.unbind(1)
-    if rope is not None:
-        query, key = _rotated(qkv, batch, rope)
-    attended = torch.ops.aten._flash_attention_forward(
-        query, key, value, batch.cu_seqlens, batch.cu_seqlens, batch.max_length, batch.max_length, 0.0, False, False,
-        scale=scale,
-    )[0]  # fmt: skip
-    return attended.flatten(1)  # type: ignore[no-any-return]
-
-
-def flash_attn_attention(
-    qkv: torch.Tensor,
-    batch: PackedBatch,
-    *,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
+def _flash_attention(
+    qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters, *, bundled: bool
 ) -> torch.Tensor:
-    """Attention by the package flash-attn; see `varlen_attention`. fp16 or bf16."""
-    from flash_attn import flash_attn_varlen_qkvpacked_func
+    """Attention by torch's own FlashAttention-2 (no ALiBi), or by that of the package flash-attn. fp16 or bf16."""
+    query, key, value = qkv.unbind(1)
+    if parameters.rope is not None:
+        cos, sin = (table[batch.positions] for table in parameters.rope)
+        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+    inputs = (query, key, value, batch.cu_seqlens, batch.cu_seqlens, batch.max_length, batch.max_length)
+    if bundled:
+        return torch.ops.aten._flash_attention_forward(*inputs, 0.0, False, False, scale=parameters.scale)[0]  # type: ignore[no-any-return]
+    from flash_attn import flash_attn_varlen_func
 
-    if rope is not None:
-        qkv = torch.stack((*_rotated(qkv, batch, rope), qkv[:, 2]), dim=1)
-    attended = flash_attn_varlen_qkvpacked_func(
-        qkv, batch.cu_seqlens, batch.max_length, softmax_scale=scale, causal=False, alibi_slopes=alibi_slopes
+    return flash_attn_varlen_func(  # type: ignore[no-any-return]
+        *inputs, softmax_scale=parameters.scale, causal=False, alibi_slopes=parameters.alibi_slopes
     )
-    return attended.flatten(1)  # type: ignore[no-any-return]
 
 
-def _launch(
-    qkv: torch.Tensor,
-    batch: PackedBatch,
-    rope: Rope | None,
-    alibi_slopes: torch.Tensor | None,
-    scale: float,
-    fp8_scale: torch.Tensor | None,
-    launch: AttentionLaunch,
-) -> Operand:
+def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters, launch: AttentionLaunch) -> Operand:
     """`varlen_attention` by our kernels: one launch for each number of tiles that occurs in the batch.
 
     A sequence of n tokens is ceil(n / block) tiles. `resident_kernel` is compiled for a fixed number of tiles, so each
@@ -179,6 +150,7 @@ def _launch(
     there, and a launch needs to know only the place of its first sequence. The long ones, which take longest, come
     first; where the GPU can do so, a launch begins while the one before it runs out of programs.
     """
+    scale, rope, alibi_slopes, fp8_scale = parameters
     tokens, _, heads, head_dim = qkv.shape
     out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
     cos, sin = rope if rope is not None else (None, None)
@@ -187,8 +159,8 @@ def _launch(
     sizes = {
         "heads": heads,
         "head_dim": head_dim,
-        "block_half": max(16, _power_of_two(head_dim // 2)),
-        "block_dim": max(16, _power_of_two(head_dim)),
+        "block_half": max(16, triton.next_power_of_2(head_dim // 2)),
+        "block_dim": max(16, triton.next_power_of_2(head_dim)),
         "block": launch.block,
         "overlapped": overlapped,
     }
@@ -198,32 +170,17 @@ def _launch(
     place = int(count[most_tiles + 1 :].sum())  # in `spans`, behind the sequences that have been launched
     if place:
         attention_kernels.streamed_kernel[(heads * place,)](
-            *arguments, stages=launch.stages, **sizes, **_options(launch.warps, launch.registers)
+            *arguments, stages=launch.stages, **sizes, num_warps=launch.warps, maxnreg=launch.registers
         )
     for tiles in range(most_tiles, 0, -1):  # sequences of no tokens come last and need no launch
         if count[tiles]:
             resident = launch.resident[tiles - 1]
-            beside_previous = overlapped and place > 0
             attention_kernels.resident_kernel[(heads * int(count[tiles]),)](
                 *arguments, place, tiles=tiles, queries=resident.queries, **sizes,
-                **_options(resident.warps, resident.registers, beside_previous=beside_previous),
+                num_warps=resident.warps, maxnreg=resident.registers,
+                launch_pdl=overlapped and place > 0,  # begins before the launch before it has ended
             )  # fmt: skip
             place += int(count[tiles])
     if fp8_scale is None:
         return out
     return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))
-
-
-def _options(warps: int, registers: int | None, *, beside_previous: bool = False) -> dict[str, Any]:
-    """Options of a launch; with `beside_previous` it may begin before the launch before it has ended."""
-    options: dict[str, Any] = {"num_warps": warps}
-    if registers is not None:
-        options["maxnreg"] = registers
-    if beside_previous:
-        options["launch_pdl"] = True
-    return options
-
-
-def _power_of_two(number: int) -> int:
-    """Smallest power of two that is not below `number`."""
-    return 1 << (number - 1).bit_length()

@@ -54,10 +54,8 @@ def _rotate(first: tl.tensor, second: tl.tensor, cos: tl.tensor, sin: tl.tensor)
 
 @jit
 def _scores(
-    query_first: tl.tensor,
-    query_second: tl.tensor,
-    key_first: tl.tensor,
-    key_second: tl.tensor,
+    query: tl.tuple,
+    key: tl.tuple,
     rows: tl.tensor,
     columns: tl.tensor,
     length: tl.tensor,
@@ -65,9 +63,9 @@ def _scores(
     alibi: tl.constexpr,
     masked: tl.constexpr,
 ) -> tl.tensor:
-    """Scores of queries `rows` and keys `columns`; keys come transposed."""
-    scores = tl.dot(query_first, key_first, input_precision="ieee")
-    scores = tl.dot(query_second, key_second, acc=scores, input_precision="ieee")
+    """Scores of queries `rows` and keys `columns`, both as two halves; keys come transposed."""
+    scores = tl.dot(query[0], key[0], input_precision="ieee")
+    scores = tl.dot(query[1], key[1], acc=scores, input_precision="ieee")
     if alibi:
         scores -= slope * tl.abs(rows[:, None] - columns[None, :]).to(tl.float32)
     if masked:
@@ -116,10 +114,8 @@ def _finish(
 
 @jit
 def _resident_queries(
-    query_first: tl.tensor,
-    query_second: tl.tensor,
-    keys_first: tl.tuple,
-    keys_second: tl.tuple,
+    query: tl.tuple,
+    keys: tl.tuple,
     values: tl.tuple,
     rows: tl.tensor,
     length: tl.tensor,
@@ -132,10 +128,7 @@ def _resident_queries(
     highest, total, result = 0.0, 0.0, 0.0
     for tile in tl.static_range(tiles):
         columns = tile * block + tl.arange(0, block)
-        scores = _scores(
-            query_first, query_second, keys_first[tile], keys_second[tile], rows, columns, length, slope, alibi,
-            tile == tiles - 1,
-        )  # fmt: skip
+        scores = _scores(query, keys[tile], rows, columns, length, slope, alibi, tile == tiles - 1)
         highest, total, result = _accumulate(scores, values[tile], highest, total, result, tile == 0)
     return result, total
 
@@ -210,16 +203,12 @@ def _load_sequence(
     """Load a whole sequence. Queries are scaled, queries and keys rotated, in fp32; both are rounded once.
 
     Returns:
-        Tuples with one entry a tile: first and second halves of the queries (empty tuples where `with_queries` is
-        false), first and second halves of the keys, transposed, and values.
+        Tuples with one entry a tile: both halves of the queries (an empty tuple where `with_queries` is false), both
+        halves of the keys, transposed, and values.
     """
     half: tl.constexpr = head_dim // 2
     dtype = queries_ptr.dtype.element_ty
-    queries_first = tl.tuple(())
-    queries_second = tl.tuple(())
-    keys_first = tl.tuple(())
-    keys_second = tl.tuple(())
-    values = tl.tuple(())
+    queries, keys, values = tl.tuple(()), tl.tuple(()), tl.tuple(())
     for tile in tl.static_range(tiles):
         token = tile * block + tl.arange(0, block)
         key_first = _load_tile(keys_ptr, token, stride, length, half, block_half)
@@ -236,12 +225,10 @@ def _load_sequence(
             if with_queries:
                 query_first, query_second = _rotate(query_first, query_second, cos, sin)
         values += (_load_tile(values_ptr, token, stride, length, head_dim, block_dim),)
-        keys_first += (key_first.to(dtype).T,)
-        keys_second += (key_second.to(dtype).T,)
+        keys += (tl.tuple((key_first.to(dtype).T, key_second.to(dtype).T)),)
         if with_queries:
-            queries_first += (query_first.to(dtype),)
-            queries_second += (query_second.to(dtype),)
-    return queries_first, queries_second, keys_first, keys_second, values
+            queries += (tl.tuple((query_first.to(dtype), query_second.to(dtype))),)
+    return queries, keys, values
 
 
 @jit_unspecialized("spans_ptr", "first_place")
@@ -297,7 +284,7 @@ def resident_kernel(
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
-    queries_first, queries_second, keys_first, keys_second, values = _load_sequence(
+    tiles_of_queries, keys, values = _load_sequence(
         queries_ptr, keys_ptr, values_ptr, cos_ptr, sin_ptr, scale, length,
         stride, head_dim, block_half, block_dim, block, tiles, queries is None,
     )  # fmt: skip
@@ -306,18 +293,16 @@ def resident_kernel(
         for tile in tl.static_range(tiles):
             rows = tile * block + tl.arange(0, block)
             result, total = _resident_queries(
-                queries_first[tile], queries_second[tile], keys_first, keys_second, values, rows, length, slope,
-                slopes_ptr is not None, tiles, block,
-            )  # fmt: skip
+                tiles_of_queries[tile], keys, values, rows, length, slope, slopes_ptr is not None, tiles, block
+            )
             _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     else:
         for first_row in tl.range(0, length, queries, num_stages=1):
             rows = first_row + tl.arange(0, queries)
-            first, second = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
+            query = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
             result, total = _resident_queries(
-                first, second, keys_first, keys_second, values, rows, length, slope, slopes_ptr is not None, tiles,
-                block,
-            )  # fmt: skip
+                query, keys, values, rows, length, slope, slopes_ptr is not None, tiles, block
+            )
             _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     _end_after_previous(overlapped)
 
@@ -411,7 +396,7 @@ def streamed_kernel(
     whole_tiles = length // block * block  # tokens in tiles that are full
     for first_row in tl.range(0, length, block, num_stages=1):
         rows = first_row + tl.arange(0, block)
-        first, second = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
+        query = _load_queries(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
         highest = tl.full([block], -float("inf"), tl.float32)
         total = tl.zeros([block], tl.float32)
         result = tl.zeros([block, block_dim], tl.float32)
@@ -421,18 +406,16 @@ def streamed_kernel(
             key_first = _load_tile(keys_ptr, columns, stride, column + block, half, block_half)
             key_second = _load_tile(keys_ptr + half, columns, stride, column + block, half, block_half)
             value = _load_tile(values_ptr, columns, stride, column + block, head_dim, block_dim)
-            scores = _scores(
-                first, second, key_first.T, key_second.T, rows, columns, length, slope, slopes_ptr is not None, False
-            )
+            key = key_first.T, key_second.T
+            scores = _scores(query, key, rows, columns, length, slope, slopes_ptr is not None, False)
             highest, total, result = _accumulate(scores, value, highest, total, result, False)
         if whole_tiles < length:
             columns = whole_tiles + tl.arange(0, block)
             key_first = _load_tile(keys_ptr, columns, stride, length, half, block_half)
             key_second = _load_tile(keys_ptr + half, columns, stride, length, half, block_half)
             value = _load_tile(values_ptr, columns, stride, length, head_dim, block_dim)
-            scores = _scores(
-                first, second, key_first.T, key_second.T, rows, columns, length, slope, slopes_ptr is not None, True
-            )
+            key = key_first.T, key_second.T
+            scores = _scores(query, key, rows, columns, length, slope, slopes_ptr is not None, True)
             highest, total, result = _accumulate(scores, value, highest, total, result, False)
         _finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     _end_after_previous(overlapped)

@@ -3,8 +3,6 @@
 They are fixed: nothing is tuned while a run lasts, so that the same input gives the same bytes.
 """
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 `auto` takes the fastest implementation that can run here; naming one that cannot run is an error.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from typing import Literal
@@ -12,29 +10,22 @@ from typing import Literal
 import torch
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.ops.jit import TRITON_INSTALLED, is_interpreted, jit, tl
+from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
+from virnucpro_kernels.ops.jit import TRITON_INSTALLED, triton
 from virnucpro_kernels.ops.linear import linear
 from virnucpro_kernels.ops.quantize import quantize_rows
 
-#: `triton`: our kernels. `torch`: plain PyTorch, the reference of each of our kernels.
-Kernels = Literal["triton", "torch"]
 #: `triton`: our kernel. `flash`: FlashAttention-2 as bundled with torch (no ALiBi). `flash-attn`: the package of that
 #: name. `sdpa`: torch's scaled_dot_product_attention over groups of sequences of equal length.
 Attention = Literal["triton", "flash", "flash-attn", "sdpa"]
 
 ATTENTION_CHOICES = ("auto", "triton", "flash", "flash-attn", "sdpa")
-KERNEL_CHOICES = ("auto", "triton", "torch")
 
 _OLDEST_CAPABILITY = (8, 0)
 _OLDEST_FP8_CAPABILITY = (8, 9)
 SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _MAX_HEAD_DIM = 128
 _FLASH_ATTN_INSTALLED = importlib.util.find_spec("flash_attn") is not None
-
-
-@jit
-def _probe_kernel(pointer):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    tl.store(pointer, 0)
 
 
 @functools.cache
@@ -46,7 +37,7 @@ def _why_not_triton(device: torch.device) -> str | None:
     """Reason why our kernels cannot run on `device`; None where they can."""
     if not TRITON_INSTALLED:
         return "Triton is not installed (it exists for Linux only)"
-    if is_interpreted(_probe_kernel):
+    if triton.knobs.runtime.interpret:  # on the CPU, for tests
         return None
     if device.type != "cuda":
         return f"Triton kernels need an NVIDIA GPU, and the tensors are on {device.type}"
@@ -55,25 +46,23 @@ def _why_not_triton(device: torch.device) -> str | None:
     return None
 
 
-def resolve_kernels(requested: str, device: torch.device) -> Kernels:
-    """Return the implementation of LayerNorm, GELU, GLU, mean over tokens and quantisation on `device`.
+def resolve_kernels(device: torch.device, requested: KernelConfig | None) -> KernelConfig | None:
+    """Return the launches of our kernels for LayerNorm, GELU, GLU and mean over tokens, or None for plain PyTorch.
 
     Args:
-        requested: `auto`, `triton` or `torch`.
         device: Device of the tensors.
+        requested: Launches with which our kernels are to run. None takes the tuned ones on a GPU and plain PyTorch
+            elsewhere: in the interpreter every kernel could run on the CPU, a thousand times slower.
 
     Raises:
-        UsageError: the requested implementation is unknown or cannot run.
+        UsageError: our kernels are requested and cannot run.
     """
-    if requested not in KERNEL_CHOICES:
-        raise UsageError(f"kernels {requested!r}: choose from {', '.join(KERNEL_CHOICES)}")
-    if requested == "torch":
-        return "torch"
     reason = _why_not_triton(device)
-    if requested == "triton" and reason:
-        raise UsageError(f"kernels 'triton' cannot run here: {reason}; choose auto or torch")
-    # In the interpreter every kernel could run on the CPU, a thousand times slower: only by name.
-    return "triton" if requested == "triton" or (reason is None and device.type == "cuda") else "torch"
+    if requested and reason:
+        raise UsageError(f"our kernels cannot run here: {reason}")
+    if requested is None and reason is None and device.type == "cuda":
+        return kernel_config(device)
+    return requested
 
 
 def _why_not_attention(name: str, device: torch.device, dtype: torch.dtype, head_dim: int, alibi: bool) -> str | None:

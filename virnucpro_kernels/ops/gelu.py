@@ -6,10 +6,10 @@ import torch
 from torch.nn import functional
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, RowLaunch, TileLaunch, kernel_config
+from virnucpro_kernels.ops.configs import KernelConfig, RowLaunch, TileLaunch
 from virnucpro_kernels.ops.jit import jit, jit_unspecialized, tl
 from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
-from virnucpro_kernels.ops.rows import add_rows, load_row, row_blocks, store_row_fp8
+from virnucpro_kernels.ops.rows import add_rows, load_row, store_row_fp8, tail_block
 
 
 @jit
@@ -93,8 +93,6 @@ def activation_fp8_kernel(
     bias_ptr: tl.tensor,
     rows: tl.tensor,
     width: tl.constexpr,
-    main: tl.constexpr,
-    tail: tl.constexpr,
     rows_a_program: tl.constexpr,
     stages: tl.constexpr,
 ) -> None:
@@ -106,55 +104,41 @@ def activation_fp8_kernel(
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
         at = tl.cast(row, tl.int64) * width
-        blocks = load_row(x_ptr + at, width, main, tail)
+        blocks = load_row(x_ptr + at, width)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, load_row(bias_ptr, width, main, tail), tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width), width)
         activated = tl.tuple((gelu(blocks[0], degree),))
-        if tail != 0:
+        if tail_block(width) != 0:
             activated += (gelu(blocks[1], degree),)
-        store_row_fp8(out_ptr + at, out_scale_ptr + row, activated, width, main, tail)
+        store_row_fp8(out_ptr + at, out_scale_ptr + row, activated, width)
 
 
-def bias_gelu_reference(
-    x: torch.Tensor, bias: torch.Tensor | None, *, out: torch.Tensor | None = None, quantize: bool = False
-) -> Operand:
+def bias_gelu_reference(x: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor | None) -> Operand:
     """`bias_gelu` in plain PyTorch."""
     activated = functional.gelu(x.float() if bias is None else x.float() + bias.float())
-    if quantize:
-        return quantize_rows(activated)
-    return activated.to(x.dtype) if out is None else out.copy_(activated)
+    return quantize_rows(activated) if out is None else out.copy_(activated)
 
 
 def bias_gelu(
-    x: torch.Tensor,
-    bias: torch.Tensor | None,
-    *,
-    out: torch.Tensor | None = None,
-    quantize: bool = False,
-    kernels: str = "auto",
-    config: KernelConfig | None = None,
+    x: torch.Tensor, bias: torch.Tensor | None, out: torch.Tensor | None, *, config: KernelConfig | None = None
 ) -> Operand:
     """gelu(x + bias), gelu(v) = v · Φ(v) with Φ by erf, computed in fp32.
 
     Args:
         x: (T, f) fp32, fp16 or bf16.
         bias: (f,) of any floating type, or None.
-        out: (T, f) of the type of `x` to write to; may be `x` itself. Not used with `quantize`.
-        quantize: Whether to return e4m3 values with a scale a row.
-        kernels: Implementation, see `dispatch.resolve_kernels`.
-        config: Launch configurations of our kernels; None takes the tuned ones.
+        out: (T, f) of the type of `x` to write to and return; may be `x` itself. None returns e4m3 values.
+        config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:
-        (T, f) in the type of `x`, or `RowScaled`.
+        `out`, or `RowScaled` without one.
     """
-    if dispatch.resolve_kernels(kernels, x.device) == "torch":
-        return bias_gelu_reference(x, bias, out=out, quantize=quantize)
-    config = config or kernel_config(x.device)
-    if quantize:
-        return _launch_fp8(x, bias, config.activation_fp8)
+    launches = dispatch.resolve_kernels(x.device, config)
+    if launches is None:
+        return bias_gelu_reference(x, bias, out)
     if out is None:
-        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    _launch(out, x, bias, gated=False, launch=config.activation)
+        return _launch_fp8(x, bias, launches.activation_fp8)
+    _launch(out, x, bias, gated=False, launch=launches.activation)
     return out
 
 
@@ -164,21 +148,21 @@ def glu_reference(x: torch.Tensor) -> torch.Tensor:
     return (functional.gelu(gate) * value).to(x.dtype)
 
 
-def glu(x: torch.Tensor, *, kernels: str = "auto", config: KernelConfig | None = None) -> torch.Tensor:
+def glu(x: torch.Tensor, *, config: KernelConfig | None = None) -> torch.Tensor:
     """gelu(first half of the columns) · (second half), computed in fp32.
 
     Args:
         x: (T, 2f) fp32, fp16 or bf16.
-        kernels: Implementation, see `dispatch.resolve_kernels`.
-        config: Launch configurations of our kernels; None takes the tuned ones.
+        config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:
         (T, f) in the type of `x`.
     """
-    if dispatch.resolve_kernels(kernels, x.device) == "torch":
+    launches = dispatch.resolve_kernels(x.device, config)
+    if launches is None:
         return glu_reference(x)
     out = torch.empty(len(x), x.shape[1] // 2, dtype=x.dtype, device=x.device)
-    _launch(out, x, None, gated=True, launch=(config or kernel_config(x.device)).activation)
+    _launch(out, x, None, gated=True, launch=launches.activation)
     return out
 
 
@@ -195,7 +179,7 @@ def _launch_fp8(x: torch.Tensor, bias: torch.Tensor | None, launch: RowLaunch) -
     values = torch.empty(rows, width, dtype=FP8, device=x.device)
     scale = torch.empty(rows, 1, dtype=torch.float32, device=x.device)
     activation_fp8_kernel[(-(-rows // launch.rows),)](
-        values, scale, x, bias, rows, **row_blocks(width),
+        values, scale, x, bias, rows, width=width,
         rows_a_program=launch.rows, stages=launch.stages, num_warps=launch.warps,
     )  # fmt: skip
     return RowScaled(values, scale)

@@ -1,7 +1,5 @@
 """Triton, where it is installed. Elsewhere kernels stay plain functions, and `dispatch` never launches them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -11,17 +9,21 @@ TRITON_INSTALLED = find_spec("triton") is not None
 if TRITON_INSTALLED:
     import triton
     import triton.language as tl
-    from triton.runtime.interpreter import InterpretedFunction
     from triton.tools.tensor_descriptor import TensorDescriptor
 else:  # there is no Triton for this platform: the PyTorch implementations are the only ones
-    triton = tl = InterpretedFunction = TensorDescriptor = None
+    triton = tl = TensorDescriptor = None
 
-__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "is_interpreted", "jit", "jit_unspecialized", "tl", "triton"]
+__all__ = ["TRITON_INSTALLED", "TensorDescriptor", "constant", "jit", "jit_unspecialized", "tl", "triton"]
 
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile `function` with Triton at its first launch."""
     return triton.jit(function) if TRITON_INSTALLED else function
+
+
+def constant(function: Callable[..., Any]) -> Any:
+    """Let kernels call `function`, which is then computed while they are compiled, from constants."""
+    return triton.constexpr_function(function) if TRITON_INSTALLED else function
 
 
 def jit_unspecialized(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
@@ -35,8 +37,3 @@ def jit_unspecialized(*arguments: str) -> Callable[[Callable[..., Any]], Any]:
         return triton.jit(function, do_not_specialize=arguments) if TRITON_INSTALLED else function
 
     return compiled
-
-
-def is_interpreted(kernel: Any) -> bool:
-    """Whether `kernel` was made for Triton's interpreter, which runs on the CPU, for tests."""
-    return TRITON_INSTALLED and isinstance(kernel, InterpretedFunction)

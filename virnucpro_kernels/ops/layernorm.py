@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, RowLaunch, kernel_config
+from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.jit import jit_unspecialized, tl
-from virnucpro_kernels.ops.quantize import FP8, RowScaled, quantize_rows
-from virnucpro_kernels.ops.rows import add_rows, load_row, normalize_row, row_blocks, store_row, store_row_fp8
+from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_rows
+from virnucpro_kernels.ops.rows import add_rows, load_row, normalize_row, store_row, store_row_fp8
 
 
 @jit_unspecialized("rows")
@@ -26,8 +26,6 @@ def layernorm_kernel(
     rows: tl.tensor,
     eps: tl.tensor,
     width: tl.constexpr,
-    main: tl.constexpr,
-    tail: tl.constexpr,
     update_residual: tl.constexpr,
     rows_a_program: tl.constexpr,
     stages: tl.constexpr,
@@ -40,30 +38,34 @@ def layernorm_kernel(
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
         at = tl.cast(row, tl.int64) * width
-        blocks = load_row(residual_ptr + at, width, main, tail)
+        blocks = load_row(residual_ptr + at, width)
         if branch_ptr is not None:
-            blocks = add_rows(blocks, load_row(branch_ptr + at, width, main, tail), tail)
+            blocks = add_rows(blocks, load_row(branch_ptr + at, width), width)
         if update_residual:
-            store_row(residual_ptr + at, blocks, width, main, tail)
+            store_row(residual_ptr + at, blocks, width)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, load_row(bias_ptr, width, main, tail), tail)
-        normed = normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width, main, tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width), width)
+        normed = normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width)
         if out_scale_ptr is not None:
-            store_row_fp8(out_ptr + at, out_scale_ptr + row, normed, width, main, tail)
+            store_row_fp8(out_ptr + at, out_scale_ptr + row, normed, width)
         else:
-            store_row(out_ptr + at, normed, width, main, tail)
+            store_row(out_ptr + at, normed, width)
 
 
 class NormParameters(NamedTuple):
-    """Parameters of a LayerNorm over rows of d numbers, and a bias that the rows lack when they reach it."""
+    """Parameters of a LayerNorm over rows of d numbers, and a bias that the rows lack when they reach it.
+
+    Attributes:
+        weight: Factors of the channels, (d,).
+        bias: Summands of the channels, (d,).
+        eps: Constant added to the variance.
+        deferred_bias: Bias, fp32 (d,), added to every row before its mean and variance; None where the rows lack none.
+    """
 
     weight: torch.Tensor
-    """(d,)"""
     bias: torch.Tensor
-    """(d,)"""
     eps: float
     deferred_bias: torch.Tensor | None
-    """fp32 (d,), added to every row before its mean and variance; None where the rows lack none"""
 
 
 def normalized_sum(
@@ -81,17 +83,16 @@ def normalized_sum(
 
 
 def residual_layernorm_reference(
-    residual: torch.Tensor, branch: torch.Tensor | None, norm: NormParameters, *, update_residual: bool = False
-) -> torch.Tensor:
+    residual: torch.Tensor,
+    branch: torch.Tensor | None,
+    norm: NormParameters,
+    *,
+    update_residual: bool = False,
+    quantize: bool = False,
+) -> Operand:
     """`residual_layernorm` in plain PyTorch."""
-    return normalized_sum(residual, branch, norm, update_residual=update_residual).to(residual.dtype)
-
-
-def residual_layernorm_fp8_reference(
-    residual: torch.Tensor, branch: torch.Tensor | None, norm: NormParameters, *, update_residual: bool = False
-) -> RowScaled:
-    """`residual_layernorm_fp8` in plain PyTorch."""
-    return quantize_rows(normalized_sum(residual, branch, norm, update_residual=update_residual))
+    normed = normalized_sum(residual, branch, norm, update_residual=update_residual)
+    return quantize_rows(normed) if quantize else normed.to(residual.dtype)
 
 
 def residual_layernorm(
@@ -100,9 +101,9 @@ def residual_layernorm(
     norm: NormParameters,
     *,
     update_residual: bool = False,
-    kernels: str = "auto",
+    quantize: bool = False,
     config: KernelConfig | None = None,
-) -> torch.Tensor:
+) -> Operand:
     """LayerNorm(residual + branch + deferred bias), statistics in fp32.
 
     The residual stream is kept **without** the biases of the projections that were added to it: `norm.deferred_bias` is
@@ -114,51 +115,21 @@ def residual_layernorm(
         branch: (T, d) of any floating type, to be added to the residual, or None where that was done already.
         norm: Parameters of the LayerNorm. The deferred bias never becomes part of `residual`.
         update_residual: Whether to write residual + branch back into `residual`, in place.
-        kernels: Implementation, see `dispatch.resolve_kernels`.
-        config: Launch configurations of our kernels; None takes the tuned ones.
+        quantize: Whether to return e4m3 values with a scale a row.
+        config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:
-        (T, d) in the type of `residual`.
+        (T, d) in the type of `residual`, or `RowScaled`.
     """
-    if dispatch.resolve_kernels(kernels, residual.device) == "torch":
-        return residual_layernorm_reference(residual, branch, norm, update_residual=update_residual)
-    out = torch.empty_like(residual)
-    launch = (config or kernel_config(residual.device)).layernorm
-    _launch(out, None, residual, branch, norm, update_residual, launch)
-    return out
-
-
-def residual_layernorm_fp8(
-    residual: torch.Tensor,
-    branch: torch.Tensor | None,
-    norm: NormParameters,
-    *,
-    update_residual: bool = False,
-    kernels: str = "auto",
-    config: KernelConfig | None = None,
-) -> RowScaled:
-    """`residual_layernorm`, its result rounded to e4m3 (T, d) with a scale a row."""
-    if dispatch.resolve_kernels(kernels, residual.device) == "torch":
-        return residual_layernorm_fp8_reference(residual, branch, norm, update_residual=update_residual)
-    out = torch.empty_like(residual, dtype=FP8)
-    scale = torch.empty(len(residual), 1, dtype=torch.float32, device=out.device)
-    launch = (config or kernel_config(residual.device)).layernorm_fp8
-    _launch(out, scale, residual, branch, norm, update_residual, launch)
-    return RowScaled(out, scale)
-
-
-def _launch(
-    out: torch.Tensor,
-    scale: torch.Tensor | None,
-    residual: torch.Tensor,
-    branch: torch.Tensor | None,
-    norm: NormParameters,
-    update_residual: bool,
-    launch: RowLaunch,
-) -> None:
+    launches = dispatch.resolve_kernels(residual.device, config)
+    if launches is None:
+        return residual_layernorm_reference(residual, branch, norm, update_residual=update_residual, quantize=quantize)
     rows, width = residual.shape
+    out = torch.empty_like(residual, dtype=FP8 if quantize else residual.dtype)
+    scale = torch.empty(rows, 1, dtype=torch.float32, device=out.device) if quantize else None
+    launch = launches.layernorm_fp8 if quantize else launches.layernorm
     layernorm_kernel[(-(-rows // launch.rows),)](
-        out, scale, residual, branch, norm.deferred_bias, norm.weight, norm.bias, rows, norm.eps,
-        **row_blocks(width), update_residual=update_residual,
-        rows_a_program=launch.rows, stages=launch.stages, num_warps=launch.warps,
+        out, scale, residual, branch, norm.deferred_bias, norm.weight, norm.bias, rows, norm.eps, width=width,
+        update_residual=update_residual, rows_a_program=launch.rows, stages=launch.stages, num_warps=launch.warps,
     )  # fmt: skip
+    return out if scale is None else RowScaled(out, scale)

@@ -3,8 +3,6 @@
 The product before a GELU may be our own kernel, see `linear_gelu`.
 """
 
-from __future__ import annotations
-
 import torch
 
 from virnucpro_kernels.ops.quantize import Operand, RowScaled

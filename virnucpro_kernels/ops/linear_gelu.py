@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, ProductLaunch, kernel_config
+from virnucpro_kernels.ops.configs import KernelConfig, ProductLaunch
 from virnucpro_kernels.ops.gelu import bias_gelu, gelu
 from virnucpro_kernels.ops.jit import TensorDescriptor, jit, jit_unspecialized, tl
 from virnucpro_kernels.ops.linear import linear
@@ -89,7 +89,6 @@ def linear_gelu(
     bias: torch.Tensor,
     *,
     quantize: bool = False,
-    kernels: str = "auto",
     config: KernelConfig | None = None,
 ) -> Operand:
     """gelu(x @ weight.T + bias), gelu(v) = v · Φ(v), Φ the normal distribution's, not its tanh approximation.
@@ -102,35 +101,32 @@ def linear_gelu(
         weight: (out, in) of the type of `x`.
         bias: (out,) of any floating type.
         quantize: Whether to return e4m3 values with a scale a row.
-        kernels: Implementation, see `dispatch.resolve_kernels`.
-        config: Launch configurations of our kernels; None takes the tuned ones.
+        config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:
         (T, out) in the type of `x` (bf16 from fp8 operands), or `RowScaled`.
     """
     if not (quantize or isinstance(x, RowScaled) or isinstance(weight, RowScaled)):
-        launch = one_kernel(x, weight, kernels=kernels, config=config)
+        launch = one_kernel(x, weight, config=config)
         if launch is not None:
             return _launch(x, weight, bias, launch)
     hidden = linear(x, weight)
-    out = None if quantize else hidden
-    return bias_gelu(hidden, bias, out=out, quantize=quantize, kernels=kernels, config=config)
+    return bias_gelu(hidden, bias, None if quantize else hidden, config=config)
 
 
-def one_kernel(
-    x: torch.Tensor, weight: torch.Tensor, *, kernels: str = "auto", config: KernelConfig | None = None
-) -> ProductLaunch | None:
+def one_kernel(x: torch.Tensor, weight: torch.Tensor, *, config: KernelConfig | None = None) -> ProductLaunch | None:
     """Return the launch of `linear_gelu` where one kernel does all of it; otherwise None.
 
     One kernel needs a GPU whose configuration has a launch for it, and 16-bit matrices whose tiles can be copied.
     Matrices whose shapes do not fit each other are left to `linear`, which raises an error.
     """
-    if dispatch.resolve_kernels(kernels, x.device) == "torch":
+    launches = dispatch.resolve_kernels(x.device, config)
+    if launches is None:
         return None
     alike = x.dtype == weight.dtype and x.device == weight.device and x.shape[1] == weight.shape[1]
     tiled = _can_be_tiled(x) and _can_be_tiled(weight) and len(weight) % _MULTIPLE == 0
     fits = alike and tiled and x.dtype in dispatch.SIXTEEN_BIT
-    return (config or kernel_config(x.device)).linear_gelu if fits else None
+    return launches.linear_gelu if fits else None
 
 
 def _can_be_tiled(matrix: torch.Tensor) -> bool:
@@ -143,21 +139,14 @@ def _launch(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, launch: P
     (rows, inputs), width = x.shape, len(weight)
     out = torch.empty(rows, width, dtype=x.dtype, device=x.device)
     tiles = -(-rows // launch.rows) * -(-width // launch.columns)
-    linear_gelu_kernel[(min(tiles, _programs(x.device)),)](
-        _tiled(x, launch.rows, launch.depth), _tiled(weight, launch.columns, launch.depth),
-        _tiled(out, launch.rows, launch.columns // 2), bias, rows, inputs=inputs, width=width,
+    # One program for each SM, because a program needs nearly all of its shared memory.
+    on_gpu = x.device.type == "cuda"
+    most = torch.cuda.get_device_properties(x.device).multi_processor_count if on_gpu else _INTERPRETED_PROGRAMS
+    linear_gelu_kernel[(min(tiles, most),)](
+        TensorDescriptor.from_tensor(x, [launch.rows, launch.depth]),
+        TensorDescriptor.from_tensor(weight, [launch.columns, launch.depth]),
+        TensorDescriptor.from_tensor(out, [launch.rows, launch.columns // 2]), bias, rows, inputs=inputs, width=width,
         tile_rows=launch.rows, tile_columns=launch.columns, depth=launch.depth, group=launch.group,
         num_warps=launch.warps, num_stages=launch.stages,
     )  # fmt: skip
     return out
-
-
-def _tiled(matrix: torch.Tensor, rows: int, columns: int) -> TensorDescriptor:
-    return TensorDescriptor.from_tensor(matrix, [rows, columns])
-
-
-def _programs(device: torch.device) -> int:
-    """Number of programs: one for each SM, because a program needs nearly all of its shared memory."""
-    if device.type != "cuda":
-        return _INTERPRETED_PROGRAMS
-    return torch.cuda.get_device_properties(device).multi_processor_count

@@ -36,7 +36,7 @@ class PackedBatch:
     """Input of a forward pass: all sequences of a batch end to end.
 
     Tokens behind `cu_seqlens[-1]` are padding that makes up a fixed shape. They belong to no sequence; the output of a
-    model for them is undefined and is not read. A sequence of no tokens pads the number of sequences.
+    model for them is undefined and is not read.
 
     Attributes:
         tokens: int32 (T,).
@@ -57,22 +57,19 @@ class PackedBatch:
         """Tokens of the longest sequence."""
         return int(self.lengths.max(initial=0))
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "PackedBatch":
+    def to(self, device: torch.device | str) -> "PackedBatch":
         """Return the batch with its tensors on `device`."""
-        tokens, cu_seqlens, positions, spans = (
-            tensor.to(device, non_blocking=non_blocking)
-            for tensor in (self.tokens, self.cu_seqlens, self.positions, self.spans)
-        )
+        tensors = (self.tokens, self.cu_seqlens, self.positions, self.spans)
+        tokens, cu_seqlens, positions, spans = (tensor.to(device) for tensor in tensors)
         return PackedBatch(tokens, cu_seqlens, positions, spans, self.lengths)
 
 
-def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = None) -> list[slice]:
+def plan_batches(lengths: IntArray, budget: int) -> list[slice]:
     """Divide sequences into batches of neighbours with at most `budget` tokens each: next fit in order of arrival.
 
     Args:
         lengths: Number of tokens of each sequence, (n,).
         budget: Largest number of tokens of a batch. A longer sequence has a batch of its own.
-        max_sequences: Largest number of sequences of a batch.
 
     Returns:
         Slices of the sequences, in order, none empty.
@@ -83,8 +80,6 @@ def plan_batches(lengths: IntArray, budget: int, *, max_sequences: int | None = 
     batches, start, used = [], 0, 0
     while start < len(ends):
         stop = max(int(np.searchsorted(ends, used + budget, side="right")), start + 1)
-        if max_sequences is not None:
-            stop = min(stop, start + max_sequences)
         batches.append(slice(start, stop))
         start, used = stop, int(ends[stop - 1])
     return batches
@@ -95,52 +90,32 @@ def utilisation(lengths: IntArray, batches: list[slice], budget: int) -> float:
     return float(np.sum(lengths)) / (budget * len(batches)) if batches else 1.0
 
 
-def pack(
-    sequences: TokenArray,
-    batch: slice,
-    *,
-    padding_token: int = 0,
-    total_tokens: int | None = None,
-    total_sequences: int | None = None,
-) -> PackedBatch:
+def pack(sequences: TokenArray, batch: slice, *, total_tokens: int | None = None) -> PackedBatch:
     """Pack the sequences of `batch`, a slice of neighbours, on the host.
 
     Args:
         sequences: All tokenised sequences.
         batch: Slice of them, as `plan_batches` returns it.
-        padding_token: Token of the model's vocabulary that fills the padding.
         total_tokens: Number of tokens to pad to, no less than the batch has.
-        total_sequences: Number of sequences to pad to, with sequences of no tokens.
 
     Raises:
-        ValueError: the batch is larger than the numbers to pad to.
+        ValueError: the batch is larger than the number to pad to.
     """
     offsets = sequences.offsets[batch.start : batch.stop + 1]
-    lengths = np.diff(offsets)
-    used, count = int(offsets[-1] - offsets[0]), len(lengths)
-    total_tokens = used if total_tokens is None else total_tokens
-    total_sequences = count if total_sequences is None else total_sequences
-    if total_tokens < used or total_sequences < count:
-        raise ValueError(f"{count} sequences of {used} tokens do not fit {total_sequences} of {total_tokens}")
+    borders, lengths = offsets - offsets[0], np.diff(offsets)
+    padding = 0 if total_tokens is None else total_tokens - int(borders[-1])
+    if padding < 0:
+        raise ValueError(f"{len(lengths)} sequences of {borders[-1]} tokens do not fit into {total_tokens}")
 
-    borders = offsets - offsets[0]
-    positions = np.arange(used) - np.repeat(borders[:-1], lengths)
-    padded_lengths = _padded(lengths, total_sequences, 0)
-    padded_borders = _padded(borders, total_sequences + 1, used)
-    spans = np.stack([padded_borders[:-1], padded_lengths], axis=1)[np.argsort(-padded_lengths, kind="stable")]
+    positions = np.arange(borders[-1]) - np.repeat(borders[:-1], lengths)
+    spans = np.stack([borders[:-1], lengths], axis=1)[np.argsort(-lengths, kind="stable")]
     return PackedBatch(
-        tokens=_int32(_padded(sequences.tokens[offsets[0] : offsets[-1]], total_tokens, padding_token)),
-        cu_seqlens=_int32(padded_borders),
-        positions=_int32(_padded(positions, total_tokens, 0)),
+        tokens=_int32(np.pad(sequences.tokens[offsets[0] : offsets[-1]], (0, padding))),
+        cu_seqlens=_int32(borders),
+        positions=_int32(np.pad(positions, (0, padding))),
         spans=_int32(spans),
-        lengths=padded_lengths,
+        lengths=lengths,
     )
-
-
-def _padded(values: IntArray, size: int, padding: int) -> npt.NDArray[np.int64]:
-    padded = np.full(size, padding, dtype=np.int64)
-    padded[: len(values)] = values
-    return padded
 
 
 def _int32(values: IntArray) -> torch.Tensor:

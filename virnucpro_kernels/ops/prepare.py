@@ -1,7 +1,5 @@
 """Start-up checks and settings, before anything is computed: fp32 products, Triton and its folder of kernels."""
 
-from __future__ import annotations
-
 import logging
 import os
 import stat

@@ -1,7 +1,5 @@
 """fp8 (e4m3) values with one fp32 scale a row: they stand for `values * scale`."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -13,12 +11,15 @@ SMALLEST_ROW_MAXIMUM = 1e-12
 
 
 class RowScaled(NamedTuple):
-    """An fp8 matrix with a scale a row."""
+    """An fp8 matrix with a scale a row.
+
+    Attributes:
+        values: Numbers, e4m3 (rows, columns).
+        scale: Factors of the rows, fp32 (rows, 1).
+    """
 
     values: torch.Tensor
-    """e4m3 (rows, columns)"""
     scale: torch.Tensor
-    """fp32 (rows, 1)"""
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Numbers that the values stand for, `dtype` (rows, columns)."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 
 from virnucpro_kernels.ops import dispatch
-from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
+from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.jit import jit, tl
 from virnucpro_kernels.ops.layernorm import NormParameters, normalized_sum
-from virnucpro_kernels.ops.rows import add_rows, load_row, normalize_row, row_blocks, store_row
+from virnucpro_kernels.ops.rows import add_rows, load_row, main_block, normalize_row, store_row, tail_block
 
 
 @jit
@@ -24,8 +24,6 @@ def layernorm_mean_kernel(
     cu_seqlens_ptr: tl.tensor,
     eps: tl.tensor,
     width: tl.constexpr,
-    main: tl.constexpr,
-    tail: tl.constexpr,
     skip_first: tl.constexpr,
     skip_last: tl.constexpr,
     max_tokens: tl.constexpr,
@@ -37,33 +35,36 @@ def layernorm_mean_kernel(
     end = tl.maximum(tl.load(cu_seqlens_ptr + sequence + 1) - skip_last, first)
     if max_tokens is not None:
         end = tl.minimum(end, first + max_tokens)
-    sums = tl.tuple((tl.zeros([main], tl.float32),))
-    if tail != 0:
-        sums += (tl.zeros([tail], tl.float32),)
+    sums = tl.tuple((tl.zeros([main_block(width)], tl.float32),))
+    if tail_block(width) != 0:
+        sums += (tl.zeros([tail_block(width)], tl.float32),)
     for token in tl.range(first, end, num_stages=stages):
         at = tl.cast(token, tl.int64) * width
-        blocks = load_row(residual_ptr + at, width, main, tail)
+        blocks = load_row(residual_ptr + at, width)
         if branch_ptr is not None:
-            blocks = add_rows(blocks, load_row(branch_ptr + at, width, main, tail), tail)
+            blocks = add_rows(blocks, load_row(branch_ptr + at, width), width)
         if bias_ptr is not None:
-            blocks = add_rows(blocks, load_row(bias_ptr, width, main, tail), tail)
-        sums = add_rows(sums, normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width, main, tail), tail)
+            blocks = add_rows(blocks, load_row(bias_ptr, width), width)
+        sums = add_rows(sums, normalize_row(blocks, weight_ptr, ln_bias_ptr, eps, width), width)
     factor = 1.0 / tl.maximum(end - first, 1).to(tl.float32)
     means = tl.tuple((sums[0] * factor,))
-    if tail != 0:
+    if tail_block(width) != 0:
         means += (sums[1] * factor,)
-    store_row(out_ptr + sequence.to(tl.int64) * width, means, width, main, tail)
+    store_row(out_ptr + sequence.to(tl.int64) * width, means, width)
 
 
 class TokenRange(NamedTuple):
-    """Tokens of a sequence over which the mean is taken."""
+    """Tokens of a sequence over which the mean is taken.
+
+    Attributes:
+        skip_first: Number of tokens left out at the beginning.
+        skip_last: Number of tokens left out at the end.
+        max_tokens: Largest number of tokens taken after the skipped ones; None takes all.
+    """
 
     skip_first: int
-    """Number of tokens left out at the beginning"""
     skip_last: int
-    """Number of tokens left out at the end"""
     max_tokens: int | None
-    """Largest number of tokens taken after the skipped ones; None takes all"""
 
 
 def layernorm_mean_reference(
@@ -95,7 +96,6 @@ def layernorm_mean(
     cu_seqlens: torch.Tensor,
     chosen: TokenRange,
     *,
-    kernels: str = "auto",
     config: KernelConfig | None = None,
 ) -> torch.Tensor:
     """Mean over each sequence's chosen tokens of LayerNorm(residual + branch + deferred bias), all in fp32.
@@ -106,19 +106,19 @@ def layernorm_mean(
         norm: Parameters of the LayerNorm.
         cu_seqlens: int32 (B + 1,), first token of each sequence and the total; repeated offsets are empty sequences.
         chosen: Tokens to take of each sequence.
-        kernels: Implementation, see `dispatch.resolve_kernels`.
-        config: Launch configurations of our kernels; None takes the tuned ones.
+        config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:
         fp32 (B, d); zeros for a sequence without a chosen token.
     """
-    if dispatch.resolve_kernels(kernels, residual.device) == "torch":
+    launches = dispatch.resolve_kernels(residual.device, config)
+    if launches is None:
         return layernorm_mean_reference(residual, branch, norm, cu_seqlens, chosen)
-    launch = (config or kernel_config(residual.device)).token_mean
+    launch = launches.token_mean
     sequences, width = len(cu_seqlens) - 1, residual.shape[1]
     out = torch.empty(sequences, width, dtype=torch.float32, device=residual.device)
     layernorm_mean_kernel[(sequences,)](
         out, residual, branch, norm.deferred_bias, norm.weight, norm.bias, cu_seqlens, norm.eps,
-        **row_blocks(width), **chosen._asdict(), stages=launch.stages, num_warps=launch.warps,
+        width=width, **chosen._asdict(), stages=launch.stages, num_warps=launch.warps,
     )  # fmt: skip
     return out

@@ -19,7 +19,7 @@ from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.weights.load import check_file, note_checked
-from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, write_model
+from virnucpro_kernels.weights.registry import ClassifierInfo, Description, EncoderInfo, FileInfo, Model, write_model
 
 _log = logging.getLogger(__name__)
 
@@ -64,18 +64,6 @@ class NewClassifier:
     origin: Origin
 
 
-@dataclass(frozen=True)
-class Description:
-    """Description of the model as a whole for `model.toml`; see `registry.Model`."""
-
-    name: str
-    window_length: int
-    purpose: str
-    source: str
-    licence: str
-    notes: str
-
-
 def tensors_of(module: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Tensors of a module in memory for a file: parameters stored as `dtype`, buffers as they are."""
     parameters = dict(module.named_parameters())
@@ -116,7 +104,7 @@ def write_model_directory(
         nucleotide=nucleotide_info,
         tokenizer=FileInfo(**_facts(staging / "tokenizer.json", tokenizer_origin)),
         protein=_place_encoder(staging / "protein.safetensors", protein),
-        classifier=_write_classifier(staging / "classifier.safetensors", classifier),
+        classifier=ClassifierInfo(**_write_weights(staging / "classifier.safetensors", classifier)),
     )
     write_model(model)
     for info in model.files:
@@ -139,8 +127,7 @@ def _check_widths(
 def _place_encoder(path: Path, encoder: NewEncoder | PresentEncoder) -> EncoderInfo:
     if isinstance(encoder, NewEncoder):
         architecture = "esm2" if isinstance(encoder.config, Esm2Config) else "dnabert"
-        facts = _write_weights(path, encoder.config, encoder.tensors, encoder.origin)
-        return EncoderInfo(**facts, **asdict(encoder.config), name=encoder.name, architecture=architecture)
+        return EncoderInfo(**_write_weights(path, encoder), name=encoder.name, architecture=architecture)
     present = check_file(encoder.model, encoder.info)
     try:
         os.link(present, path)
@@ -150,38 +137,29 @@ def _place_encoder(path: Path, encoder: NewEncoder | PresentEncoder) -> EncoderI
     return replace(encoder.info, file=path.name)
 
 
-def _write_classifier(path: Path, classifier: NewClassifier) -> ClassifierInfo:
-    facts = _write_weights(path, classifier.config, classifier.tensors, classifier.origin)
-    return ClassifierInfo(**facts, **asdict(classifier.config))
-
-
-def _write_weights(
-    path: Path,
-    config: Esm2Config | DnabertConfig | ClassifierConfig,
-    tensors: dict[str, torch.Tensor],
-    origin: Origin,
-) -> dict[str, Any]:
-    _check_tensors(origin.source, config, tensors)
+def _write_weights(path: Path, new: NewEncoder | NewClassifier) -> dict[str, Any]:
+    """Write the tensors; return facts of the file and sizes of the network, for `model.toml`."""
+    _check_tensors(new)
     # One key only: safetensors writes several in no fixed order, and the same model shall be the same bytes.
-    metadata = {"virnucpro": json.dumps(asdict(origin))}
+    metadata = {"virnucpro": json.dumps(asdict(new.origin))}
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        save_file({name: tensor.contiguous() for name, tensor in new.tensors.items()}, temporary, metadata)
         temporary.chmod(0o644)  # safetensors makes it the owner's alone
-    return _facts(path, origin)
+    return _facts(path, new.origin) | asdict(new.config)
 
 
 def _facts(path: Path, origin: Origin) -> dict[str, Any]:
     return {"file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size, **asdict(origin)}
 
 
-def _check_tensors(
-    where: str, config: Esm2Config | DnabertConfig | ClassifierConfig, tensors: dict[str, torch.Tensor]
-) -> None:
+def _check_tensors(new: NewEncoder | NewClassifier) -> None:
+    where = new.origin.source
     with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in _build(config).state_dict().items()}
-    if wanted.keys() != tensors.keys():
-        raise DamagedFileError(f"{where}: tensors missing or too many: {sorted(wanted.keys() ^ tensors.keys())[:3]}")
-    for name, tensor in tensors.items():
+        wanted = {name: tensor.shape for name, tensor in _build(new.config).state_dict().items()}
+    if wanted.keys() != new.tensors.keys():
+        odd = sorted(wanted.keys() ^ new.tensors.keys())
+        raise DamagedFileError(f"{where}: tensors missing or too many: {odd[:3]}")
+    for name, tensor in new.tensors.items():
         if tensor.shape != wanted[name]:
             raise DamagedFileError(f"{where}: {name} is {tuple(tensor.shape)} instead of {tuple(wanted[name])}")
         if not torch.isfinite(tensor).all():

@@ -12,7 +12,6 @@ from virnucpro_kernels.weights.checkpoints.dnabert import read_dnabert
 from virnucpro_kernels.weights.checkpoints.esm2 import read_esm2
 from virnucpro_kernels.weights.checkpoints.source import weight_files
 from virnucpro_kernels.weights.directory import (
-    Description,
     NewClassifier,
     NewEncoder,
     Origin,
@@ -20,7 +19,7 @@ from virnucpro_kernels.weights.directory import (
     write_model_directory,
 )
 from virnucpro_kernels.weights.published import PublishedFile, digests, joint_sha256, recognise
-from virnucpro_kernels.weights.registry import Model, complete_models
+from virnucpro_kernels.weights.registry import Description, Model, complete_models
 
 _NAME = re.compile(r"(?!builtin-)[A-Za-z0-9][A-Za-z0-9._-]*")
 _ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-650m", 2560: "esm2-3b", 5120: "esm2-15b"}

@@ -1,6 +1,7 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,30 +38,28 @@ def load_protein_encoder(
     Raises:
         DamagedFileError: the file is not the one that `model.toml` describes.
     """
-    path = check_file(model, model.protein)
-    config = Esm2Config(**_encoder_sizes(model, model.protein, "esm2"))
-    with torch.device("meta"):
-        encoder = Esm2(config, attention=attention)
-    return _fill(encoder, path, device, dtype)
+
+    def make() -> Esm2:
+        return Esm2(Esm2Config(**_encoder_sizes(model, model.protein, "esm2")), attention=attention)
+
+    return _load(model, model.protein, make, device, dtype)
 
 
 def load_nucleotide_encoder(
     model: Model, device: torch.device | str, dtype: torch.dtype, *, attention: str = "auto"
 ) -> DnabertS:
     """Load the nucleotide encoder; arguments and errors as for `load_protein_encoder`."""
-    path = check_file(model, model.nucleotide)
-    config = DnabertConfig(**_encoder_sizes(model, model.nucleotide, "dnabert"))
-    with torch.device("meta"):
-        encoder = DnabertS(config, attention=attention)
-    return _fill(encoder, path, device, dtype)
+
+    def make() -> DnabertS:
+        return DnabertS(DnabertConfig(**_encoder_sizes(model, model.nucleotide, "dnabert")), attention=attention)
+
+    return _load(model, model.nucleotide, make, device, dtype)
 
 
 def load_classifier(model: Model, device: torch.device | str = "cpu") -> Classifier:
     """Load the classifier, fp32; errors as for `load_protein_encoder`."""
-    path = check_file(model, model.classifier)
-    with torch.device("meta"):
-        classifier = Classifier(ClassifierConfig(model.classifier.dimension, model.classifier.hidden))
-    return _fill(classifier, path, device, torch.float32)
+    config = ClassifierConfig(model.classifier.dimension, model.classifier.hidden)
+    return _load(model, model.classifier, lambda: Classifier(config), device, torch.float32)
 
 
 def load_dna_tokenizer(model: Model) -> DnaTokenizer:
@@ -74,8 +73,13 @@ def _encoder_sizes(model: Model, info: EncoderInfo, architecture: str) -> dict[s
     return {name: getattr(info, name) for name in ("layers", "hidden", "heads", "feed_forward", "vocabulary")}
 
 
-def _fill(module: _Module, path: Path, device: torch.device | str, dtype: torch.dtype) -> _Module:
-    """Give `module`, made on the meta device, the tensors of `path`: parameters as `dtype`, buffers as they are."""
+def _load(
+    model: Model, info: FileInfo, make: Callable[[], _Module], device: torch.device | str, dtype: torch.dtype
+) -> _Module:
+    """Return the module that `make` makes, with the tensors of a file: parameters as `dtype`, buffers as they are."""
+    path = check_file(model, info)
+    with torch.device("meta"):
+        module = make()
     wanted, parameters = module.state_dict(), dict(module.named_parameters())
     tensors: dict[str, torch.Tensor] = {}
     try:

@@ -55,13 +55,8 @@ class Recipe:
     @property
     def nucleotide_sha256(self) -> str:
         """Joint checksum of the files that decide the nucleotide encoder's tensors: all but the tokenizer."""
-        return joint_sha256(
-            {
-                file.name: file.digest.removeprefix("sha256:")
-                for file in self.nucleotide
-                if file.name != "tokenizer.json"
-            }
-        )
+        files = [file for file in self.nucleotide if file.name != "tokenizer.json"]
+        return joint_sha256({file.name: file.digest.removeprefix("sha256:") for file in files})
 
 
 #: Published files of each part of a model.

@@ -60,12 +60,11 @@ class ClassifierInfo(FileInfo):
 
 
 @dataclass(frozen=True)
-class Model:
-    """Everything that decides a score: window length, both encoders, the tokenizer and the classifier.
+class Description:
+    """A model as a whole.
 
     Attributes:
         name: Name by which the user chooses it.
-        directory: Directory of its files.
         window_length: Length in bp of the windows that the classifier was trained on.
         purpose: `work`, or `trial` for a model that is for trying out; every output says so.
         source: Origin of the weights, for people.
@@ -74,12 +73,22 @@ class Model:
     """
 
     name: str
-    directory: Path
     window_length: int
     purpose: str
     source: str
     licence: str
     notes: str
+
+
+@dataclass(frozen=True)
+class Model(Description):
+    """Everything that decides a score: window length, both encoders, the tokenizer and the classifier.
+
+    Attributes:
+        directory: Directory of its files.
+    """
+
+    directory: Path
     nucleotide: EncoderInfo
     tokenizer: FileInfo
     protein: EncoderInfo
@@ -128,20 +137,9 @@ class Model:
             )
 
 
-_SCALARS: Mapping[str, type] = {
-    "name": str,
-    "window_length": int,
-    "purpose": str,
-    "source": str,
-    "licence": str,
-    "notes": str,
-}
-_SECTIONS: Mapping[str, type[FileInfo]] = {
-    "nucleotide": EncoderInfo,
-    "tokenizer": FileInfo,
-    "protein": EncoderInfo,
-    "classifier": ClassifierInfo,
-}
+#: The content of `model.toml`: values, and sections with one file each.
+_SCALARS = get_type_hints(Description)
+_SECTIONS = {name: kind for name, kind in get_type_hints(Model).items() if issubclass(kind, FileInfo)}
 
 
 def _short_hash(*parts: str) -> str:

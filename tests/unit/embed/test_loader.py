@@ -26,7 +26,7 @@ def test_batches_are_those_of_the_whole(start: int) -> None:
         for work, batch in zip(batches, planned, strict=True):
             expected = pack(tokens, batch, total_tokens=work.padded_tokens)
             packed = work.packed(work.flat)
-            assert (work.first, work.stop) == (start + batch.start, start + batch.stop)
+            assert (work.first, len(work.lengths)) == (start + batch.start, batch.stop - batch.start)
             assert packed.tokens.equal(expected.tokens)
             assert packed.positions.equal(expected.positions)
             assert packed.cu_seqlens.equal(expected.cu_seqlens)
@@ -46,7 +46,7 @@ def test_no_more_batches_are_in_memory_than_there_are_slots() -> None:
         third = next(each)
         assert third.slot is first.slot
         assert second.flat.equal(kept)
-        assert third.first == second.stop
+        assert third.first == second.first + len(second.lengths)
 
 
 def test_a_loader_can_be_left_before_its_end() -> None:

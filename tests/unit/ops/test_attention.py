@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers.kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8, plain
 from virnucpro_kernels.bench.encoders import batch_of
-from virnucpro_kernels.ops.attention import varlen_attention, varlen_attention_reference
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import HOPPER, AttentionLaunch, KernelConfig, ResidentLaunch
 
 
@@ -72,14 +72,15 @@ def test_a_result_does_not_depend_on_the_rest_of_the_batch(config: KernelConfig)
 def test_reference_is_softmax_attention_of_rotated_vectors() -> None:
     case = AttentionCase((9, 4), heads=2, head_dim=16, padding_tokens=0)
     arguments, qkv = case.arguments(), case.qkv(torch.float32).double()
-    assert arguments["rope"] is not None
-    cos, sin = (table.double() for table in arguments["rope"])
+    rope = arguments["parameters"].rope
+    assert rope is not None
+    cos, sin = (table.double() for table in rope)
     expected = []
     for start, length in ((0, 9), (9, 4)):
         query, key, value = qkv[start : start + length].unbind(1)
         turn = torch.complex(cos[:length], sin[:length]).unsqueeze(1)
         query, key = (torch.complex(*x.chunk(2, dim=-1)) * turn for x in (query, key))
-        scores = torch.einsum("qhc,khc->hqk", query, key.conj()).real * arguments["scale"]
+        scores = torch.einsum("qhc,khc->hqk", query, key.conj()).real * arguments["parameters"].scale
         expected.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), value).flatten(1))
     result = plain(varlen_attention_reference(qkv.float(), **arguments))
     torch.testing.assert_close(result, torch.cat(expected).float(), rtol=1e-5, atol=1e-6)
@@ -89,7 +90,7 @@ def test_reference_with_alibi_prefers_near_tokens() -> None:
     qkv = torch.zeros(5, 3, 1, 16)
     qkv[:, 2, 0, 0] = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0])
     batch = batch_of([5], torch.device("cpu"))
-    result = plain(varlen_attention_reference(qkv, batch, rope=None, alibi_slopes=torch.ones(1), scale=1.0))
+    result = plain(varlen_attention_reference(qkv, batch, AttentionParameters(1.0, alibi_slopes=torch.ones(1))))
     weights = torch.exp(-(torch.arange(5.0).unsqueeze(1) - torch.arange(5.0)).abs())
     torch.testing.assert_close(result[:, 0], weights[:, 2] / weights.sum(1))
 
@@ -97,9 +98,9 @@ def test_reference_with_alibi_prefers_near_tokens() -> None:
 def test_tables_that_are_too_short_are_refused() -> None:
     case = AttentionCase((9,))
     arguments = case.arguments()
-    assert arguments["rope"] is not None
-    cos, sin = arguments["rope"]
-    arguments["rope"] = cos[:8], sin[:8]
+    rope = arguments["parameters"].rope
+    assert rope is not None
+    arguments["parameters"] = arguments["parameters"]._replace(rope=(rope[0][:8], rope[1][:8]))
     with pytest.raises(ValueError, match="8 positions for 9 tokens"):
         varlen_attention(case.qkv(torch.float32), **arguments)
 
@@ -107,6 +108,6 @@ def test_tables_that_are_too_short_are_refused() -> None:
 def test_rope_and_alibi_together_are_refused() -> None:
     case = AttentionCase((9,))
     arguments = case.arguments()
-    arguments["alibi_slopes"] = torch.ones(2, device=DEVICE)
+    arguments["parameters"] = arguments["parameters"]._replace(alibi_slopes=torch.ones(2, device=DEVICE))
     with pytest.raises(ValueError, match="not both"):
         varlen_attention(case.qkv(torch.float32), **arguments)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.kernel_checks import (
+    CONFIG,
     DEVICE,
     check_bias_gelu,
     check_bias_gelu_fp8,
@@ -79,24 +80,24 @@ def _from(first: int, rows: int, columns: int) -> torch.Tensor:
     ids=["fp32", "inputs", "outputs", "offset", "weight's offset", "transposed", "part of a row", "no rows"],
 )
 def test_linear_gelu_where_tiles_cannot_be_copied(x: torch.Tensor, weight: torch.Tensor) -> None:
-    assert one_kernel(x, weight, kernels="triton") is None
+    assert one_kernel(x, weight, config=CONFIG) is None
     bias = random(len(weight), seed=3)
-    result = linear_gelu(x, weight, bias, kernels="triton")
+    result = linear_gelu(x, weight, bias, config=CONFIG)
     torch.testing.assert_close(result, linear_gelu_reference(x, weight, bias), atol=2e-2, rtol=2e-3)
 
 
 def test_linear_gelu_of_rows_out_of_wider_ones() -> None:
     x, weight, bias = _from(0, 7, 128)[:, 32:96], _from(0, 96, 64), random(96, seed=3)
-    assert one_kernel(x, weight, kernels="triton")
-    result = linear_gelu(x, weight, bias, kernels="triton")
+    assert one_kernel(x, weight, config=CONFIG)
+    result = linear_gelu(x, weight, bias, config=CONFIG)
     torch.testing.assert_close(result, linear_gelu_reference(x, weight, bias), atol=1e-3, rtol=1e-3)
 
 
 def test_linear_gelu_of_matrices_that_do_not_fit_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
-        linear_gelu(_from(0, 5, 64), _from(0, 256, 128), random(256, seed=3), kernels="triton")
+        linear_gelu(_from(0, 5, 64), _from(0, 256, 128), random(256, seed=3), config=CONFIG)
     with pytest.raises(RuntimeError, match="dtype"):
-        linear_gelu(_from(0, 5, 64), _from(0, 256, 64).bfloat16(), random(256, seed=3), kernels="triton")
+        linear_gelu(_from(0, 5, 64), _from(0, 256, 64).bfloat16(), random(256, seed=3), config=CONFIG)
 
 
 @DTYPES
@@ -114,7 +115,7 @@ def test_bias_gelu_to_fp8(rows: int, width: int) -> None:
 def test_gelu_over_the_whole_range() -> None:
     x = torch.cat((torch.linspace(-12, 12, 4801), torch.tensor([-6e4, -100.0, 100.0, 6e4]))).half().to(DEVICE)
     exact = torch.nn.functional.gelu(x.double())
-    result = bias_gelu(x.unsqueeze(0), None, kernels="triton")[0].double()
+    result = bias_gelu(x.unsqueeze(0), None, torch.empty_like(x).unsqueeze(0), config=CONFIG)[0].double()
     rounding = torch.exp2(torch.floor(torch.log2(exact.abs().clamp_min(2**-14))) - 11)
     assert ((result - exact).abs() <= rounding * 1.001 + 2.5e-7).all()
 
@@ -124,7 +125,7 @@ def test_gelu_inside_a_product_over_the_whole_range() -> None:
     x[:, 0] = torch.cat((torch.linspace(-12, 12, 4801), torch.tensor([-6e4, -100.0, -8.0, 8.0, 100.0, 6e4])))
     weight = torch.eye(8, dtype=torch.float16, device=DEVICE)
     exact = torch.nn.functional.gelu(x[:, 0].double())
-    result = linear_gelu(x, weight, torch.zeros(8, device=DEVICE), kernels="triton")
+    result = linear_gelu(x, weight, torch.zeros(8, device=DEVICE), config=CONFIG)
     assert isinstance(result, torch.Tensor)
     rounding = torch.exp2(torch.floor(torch.log2(exact.abs().clamp_min(2**-14))) - 11)
     assert ((result[:, 0].double() - exact).abs() <= rounding * 1.001 + 6e-7).all()

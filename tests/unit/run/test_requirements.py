@@ -19,12 +19,12 @@ def encoder(name: str, size: int, hidden: int) -> EncoderInfo:
 #: The sizes of the released models: ESM-2 3B and DNABERT-S, 16 bit on disk.
 RELEASED = Model(
     "virnucpro-500",
-    Path(),
     500,
     "work",
     "",
     "",
     "",
+    Path(),
     encoder("dnabert-s", 234_000_000, 768),
     FileInfo("x", "", 1, "", ""),
     encoder("esm2-3b", 5_700_000_000, 2560),

@@ -22,7 +22,6 @@ from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.weights.directory import (
-    Description,
     NewClassifier,
     NewEncoder,
     Origin,
@@ -37,7 +36,7 @@ from virnucpro_kernels.weights.load import (
     load_protein_encoder,
     verify,
 )
-from virnucpro_kernels.weights.registry import Model, find_model, read_model
+from virnucpro_kernels.weights.registry import Description, Model, find_model, read_model
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -1,7 +1,6 @@
 """ESM-2 as published: fair-esm's `.pt`, and directories in Hugging Face format (FastESM2 too)."""
 
 from argparse import Namespace
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +12,21 @@ from virnucpro_kernels.models.layers import inverse_frequencies
 from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
 from virnucpro_kernels.weights.checkpoints.source import Source, Tensors, expect, only_tensors, read_hugging_face, size
 
-
-@dataclass(frozen=True)
-class _Layout:
-    """Names of the parts of ESM-2 in a checkpoint."""
-
-    prefixes: tuple[str, ...]
-    embedding: str
-    final_norm: str
-    layer: str
-    qkv: tuple[str, str, str]
-    attention_out: str
-    attention_norm: str
-    up: str
-    down: str
-    feed_forward_norm: str
-    not_needed: tuple[str, ...]
-
-
-_FAIR_ESM = _Layout(
-    prefixes=("encoder.sentence_encoder.", "encoder."),
-    embedding="embed_tokens.weight",
-    final_norm="emb_layer_norm_after",
-    layer="layers",
-    qkv=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    attention_out="self_attn.out_proj",
-    attention_norm="self_attn_layer_norm",
-    up="fc1",
-    down="fc2",
-    feed_forward_norm="final_layer_norm",
-    not_needed=("lm_head.", "contact_head."),
-)
-_HUGGING_FACE = _Layout(
-    prefixes=("esm.",),
-    embedding="embeddings.word_embeddings.weight",
-    final_norm="encoder.emb_layer_norm_after",
-    layer="encoder.layer",
-    qkv=("attention.self.query", "attention.self.key", "attention.self.value"),
-    attention_out="attention.output.dense",
-    attention_norm="attention.LayerNorm",
-    up="intermediate.dense",
-    down="output.dense",
-    feed_forward_norm="LayerNorm",
-    # Positions are rotary: the table of learned ones is there but unused.
-    not_needed=("lm_head.", "contact_head.", "pooler.", "embeddings.position_"),
-)
+#: Our parts, and their names in checkpoints of fair-esm and of Hugging Face; those below `blocks` are of each layer.
+_NAMES = {
+    "embedding": ("embed_tokens", "embeddings.word_embeddings"),
+    "norm": ("emb_layer_norm_after", "encoder.emb_layer_norm_after"),
+    "blocks": ("layers", "encoder.layer"),
+    "attention.query": ("self_attn.q_proj", "attention.self.query"),
+    "attention.key": ("self_attn.k_proj", "attention.self.key"),
+    "attention.value": ("self_attn.v_proj", "attention.self.value"),
+    "attention.out": ("self_attn.out_proj", "attention.output.dense"),
+    "attention_norm": ("self_attn_layer_norm", "attention.LayerNorm"),
+    "feed_forward.up": ("fc1", "intermediate.dense"),
+    "feed_forward.down": ("fc2", "output.dense"),
+    "feed_forward_norm": ("final_layer_norm", "LayerNorm"),
+}
+_NOT_NEEDED = ("lm_head.", "contact_head.")
 
 
 def read_esm2(path: Path) -> tuple[Esm2Config, Tensors]:
@@ -69,52 +38,53 @@ def read_esm2(path: Path) -> tuple[Esm2Config, Tensors]:
     """
     if path.is_dir():
         options, tensors = read_hugging_face(path)
-        layout = _HUGGING_FACE
-        names = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+        source = Source(path, tensors, ("esm.",))
+        names = {ours: name for ours, (_, name) in _NAMES.items()}
+        # Positions are rotary: the table of learned ones is there but unused.
+        not_needed: tuple[str, ...] = (*_NOT_NEEDED, "pooler.", "embeddings.position_")
+        sizes = ("num_hidden_layers", "hidden_size", "num_attention_heads")
         expect(path, options, position_embedding_type="rotary", emb_layer_norm_before=False, hidden_act="gelu")
         expect(path, options, layer_norm_eps=EPS, rope_theta=10000.0)
     else:
         checkpoint = read_checkpoint(path, [Namespace])
-        options, tensors = _fair_esm_options(path, checkpoint), checkpoint["model"]
-        layout = _FAIR_ESM
-        names = ("encoder_layers", "encoder_embed_dim", "encoder_attention_heads")
-    layers, hidden, heads = (size(path, options, name) for name in names)
+        options = _fair_esm_options(path, checkpoint)
+        source = Source(path, only_tensors(path, checkpoint["model"]), ("encoder.sentence_encoder.", "encoder."))
+        names = {ours: name for ours, (name, _) in _NAMES.items()}
+        not_needed = _NOT_NEEDED
+        sizes = ("encoder_layers", "encoder_embed_dim", "encoder_attention_heads")
+    layers, hidden, heads = (size(path, options, name) for name in sizes)
     if not isinstance(options.get("token_dropout"), bool):
         raise DamagedFileError(f"{path}: its configuration does not say token_dropout, which decides a scale")
     scale = EMBEDDING_SCALE if options["token_dropout"] else 1.0
-    source = Source(path, only_tensors(path, tensors), layout.prefixes)
-    return _convert(source, layout, layers, hidden, heads, scale)
+    converted = _convert(source, names, layers, hidden, heads, scale)
+    source.check_rest(not_needed)
+    feed_forward = len(converted["blocks.0.feed_forward.up.bias"])
+    return Esm2Config(layers, hidden, heads, feed_forward, len(converted["embedding.weight"])), converted
 
 
-def _convert(
-    source: Source, layout: _Layout, layers: int, hidden: int, heads: int, scale: float
-) -> tuple[Esm2Config, Tensors]:
-    embedding = source.take(layout.embedding)
+def _convert(source: Source, names: dict[str, str], layers: int, hidden: int, heads: int, scale: float) -> Tensors:
+    embedding = source.take(f"{names['embedding']}.weight")
     if embedding.shape[1:] != (hidden,) or hidden % (2 * heads):
         raise DamagedFileError(f"{source.path}: its configuration ({hidden} wide, {heads} heads) is not its weights'")
     converted: Tensors = {"embedding.weight": embedding.float() * scale}
     converted["rope.inverse_frequencies"] = _frequencies(source, hidden // heads)
     carried = torch.zeros(hidden)
     for index in range(layers):
-        old, new = f"{layout.layer}.{index}.", f"blocks.{index}."
+        old, new = f"{names['blocks']}.{index}.", f"blocks.{index}."
         for kind in ("weight", "bias"):
-            parts = [source.take(f"{old}{name}.{kind}") for name in layout.qkv]
+            parts = [source.take(f"{old}{names[f'attention.{part}']}.{kind}") for part in ("query", "key", "value")]
             converted[f"{new}attention.qkv.{kind}"] = torch.cat(parts)
-            converted[f"{new}attention_norm.{kind}"] = source.take(f"{old}{layout.attention_norm}.{kind}")
-            converted[f"{new}feed_forward_norm.{kind}"] = source.take(f"{old}{layout.feed_forward_norm}.{kind}")
-            converted[f"{new}feed_forward.up.{kind}"] = source.take(f"{old}{layout.up}.{kind}")
-        converted[f"{new}attention.out.weight"] = source.take(f"{old}{layout.attention_out}.weight")
-        converted[f"{new}feed_forward.down.weight"] = source.take(f"{old}{layout.down}.weight")
-        converted[f"{new}attention_norm.carried_bias"] = carried
-        carried = carried + source.take(f"{old}{layout.attention_out}.bias").float()
-        converted[f"{new}feed_forward_norm.carried_bias"] = carried
-        carried = carried + source.take(f"{old}{layout.down}.bias").float()
+            for part in ("attention_norm", "feed_forward_norm", "feed_forward.up"):
+                converted[f"{new}{part}.{kind}"] = source.take(f"{old}{names[part]}.{kind}")
+        # Each LayerNorm carries the biases of all projections before it.
+        for norm, projection in (("attention_norm", "attention.out"), ("feed_forward_norm", "feed_forward.down")):
+            converted[f"{new}{norm}.carried_bias"] = carried
+            converted[f"{new}{projection}.weight"] = source.take(f"{old}{names[projection]}.weight")
+            carried = carried + source.take(f"{old}{names[projection]}.bias").float()
     converted["norm.carried_bias"] = carried
     for kind in ("weight", "bias"):
-        converted[f"norm.{kind}"] = source.take(f"{layout.final_norm}.{kind}")
-    source.check_rest(layout.not_needed)
-    feed_forward = len(converted["blocks.0.feed_forward.up.bias"])
-    return Esm2Config(layers, hidden, heads, feed_forward, len(embedding)), converted
+        converted[f"norm.{kind}"] = source.take(f"{names['norm']}.{kind}")
+    return converted
 
 
 def _frequencies(source: Source, head_dim: int) -> torch.Tensor:

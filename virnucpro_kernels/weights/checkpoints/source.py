@@ -73,17 +73,16 @@ def read_hugging_face(directory: Path) -> tuple[dict[str, Any], Tensors]:
     """Return `config.json` and all tensors of a directory in Hugging Face format, memory-mapped."""
     tensors: Tensors = {}
     for file in weight_files(directory):
-        tensors |= read_safetensors(file)[1] if file.suffix == ".safetensors" else _read_bin(file)
+        if file.suffix == ".safetensors":
+            tensors |= read_safetensors(file)[1]
+        else:
+            tensors |= only_tensors(file, read_checkpoint(file))
     return _read_json(directory / "config.json"), {_usual(name): tensor for name, tensor in tensors.items()}
 
 
 def _usual(name: str) -> str:
     """Some versions of transformers call a LayerNorm's weight and bias gamma and beta in files."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _read_bin(path: Path) -> Tensors:
-    return only_tensors(path, read_checkpoint(path))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], Tensors]:
