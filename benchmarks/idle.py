@@ -86,7 +86,8 @@ def main() -> None:
         nucleotide, protein = Path(folder) / "nucleotide.h5", Path(folder) / "protein.h5"
         embed_options = EmbedOptions(
             options.manifest, options.chunk, find_model(options.model), nucleotide, protein,
-            device="cuda", precision=options.precision, threads=options.threads,
+            device="cuda", precision=options.precision, embedding_dtype="auto", attention="auto", token_budget=0,
+            threads=options.threads,
         )  # fmt: skip
         kernels = trace(embed_options)
         record = json.loads((Path(folder) / f"{options.chunk}.embed.json").read_text())

@@ -14,7 +14,7 @@ from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.split.split import PoolSummary, split_pool
 from virnucpro_kernels.split.windows import Geometry
 
-GEOMETRY = Geometry(60)
+GEOMETRY = Geometry(60, "original")
 ALPHABETS = ["ACGGCC", "ACGGCC", "ACGT", "ACGTNRY-*Uacgt", "acgc", "N", "TA"]
 
 Contig = tuple[str, str, str]

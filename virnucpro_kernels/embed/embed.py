@@ -54,12 +54,12 @@ class EmbedOptions:
     model: Model
     nucleotide: Path
     protein: Path
-    device: str = "auto"
-    precision: str = "auto"
-    embedding_dtype: str = "auto"
-    attention: str = "auto"
-    token_budget: int = 0
-    threads: int = 1
+    device: str
+    precision: str
+    embedding_dtype: str
+    attention: str
+    token_budget: int
+    threads: int
 
 
 def embed(options: EmbedOptions) -> None:

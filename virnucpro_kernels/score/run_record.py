@@ -157,12 +157,9 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
         scores: Folder of the scores; the embeddings lie in the folder above it.
         chunks: Chunks of the manifest.
     """
-    paths = {
-        "split": [manifest.parent / SPLIT_RECORD],
-        "embed": [scores.parent / f"{chunk.chunk}.embed.json" for chunk in chunks],
-        "merge": [scores.parent / f"{chunk.chunk}.merge.json" for chunk in chunks],
-        "classify": [scores / f"{chunk.chunk}.classify.json" for chunk in chunks],
-    }
+    paths = {"split": [manifest.parent / SPLIT_RECORD]}
+    for stage, folder in (("embed", scores.parent), ("merge", scores.parent), ("classify", scores)):
+        paths[stage] = [folder / f"{chunk.chunk}.{stage}.json" for chunk in chunks]
     return {stage: [record for path in found if (record := read_job(path))] for stage, found in paths.items()}
 
 

@@ -111,7 +111,7 @@ class ContigBatch:
         return np.nonzero(self.mask[:, None] >> np.arange(6, dtype=np.uint8) & 1)[1]
 
 
-class _Forward:
+class ForwardReader:
     """Reader that goes forward through the batches of a Parquet file, in pieces of any size."""
 
     def __init__(self, path: Path, batches: Iterator[pa.RecordBatch]) -> None:
@@ -207,7 +207,7 @@ class _WindowReader:
     def __init__(self, sources: Sources, chunks: Sequence[Chunk], model_id: str, first_contig: int) -> None:
         self._path, self._scores, self._chunks, self._model_id = sources.windows, sources.scores, chunks, model_id
         groups = _groups_from(self._path, first_contig)
-        self._table = _Forward(self._path, _batches(self._path, _WINDOW_COLUMNS, groups))
+        self._table = ForwardReader(self._path, _batches(self._path, _WINDOW_COLUMNS, groups))
         self._table.skip_below("contig", first_contig)
         self._pool_scores: PoolScores | None = None
         self._next_row = 0
@@ -291,20 +291,10 @@ def read_contig_batches(
             yield batch
 
 
-class SampleRecords:
-    """Reader of ID and length of a sample's contigs, in pieces of any size."""
-
-    def __init__(self, contigs: Path, sample: str) -> None:
-        self._table = _Forward(contigs, (batch for _, batch in _contigs(contigs, sample, ["contig", "length"])))
-
-    def take(self, n: int) -> tuple[list[str], list[int]]:
-        """Return IDs and lengths of the next `n` contigs.
-
-        Raises:
-            DamagedFileError: there are fewer.
-        """
-        table = self._table.take(n)
-        return table["contig"].to_pylist(), table["length"].to_pylist()
+def read_ids(sources: Sources, sample: str) -> ForwardReader:
+    """Return a reader of the columns `contig` and `length` of a sample's contigs."""
+    batches = (batch for _, batch in _contigs(sources.contigs, sample, ["contig", "length"]))
+    return ForwardReader(sources.contigs, batches)
 
 
 def _groups_from(path: Path, contig: int) -> list[int]:

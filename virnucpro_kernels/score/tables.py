@@ -116,12 +116,6 @@ class _Rows:
         unscored = pc.if_else(pc.equal(self.batch.status, "no_codon"), "no_codon", "no_open_frame").take(self.owner)
         return pc.if_else(pa.array(self.windows.scored), "scored", unscored)
 
-    @property
-    def is_short(self) -> Bools:
-        """Whether a window has less than half the window length, bool (w,)."""
-        short: Bools = 2 * (self.batch.end - self.batch.start) < self.window_length
-        return short
-
 
 Columns = Mapping[str, Callable[[_Rows], pa.Array | str]]
 
@@ -148,7 +142,7 @@ WINDOW_COLUMNS: Columns = {
     "start": lambda rows: integers(rows.batch.start),
     "end": lambda rows: integers(rows.batch.end),
     "status": lambda rows: rows.window_status,
-    "short": lambda rows: words(("False", "True"), rows.is_short),
+    "short": lambda rows: words(("False", "True"), 2 * (rows.batch.end - rows.batch.start) < rows.window_length),
     "frames": lambda rows: words(_MASK_NAMES, rows.batch.mask),
     "best_frame": lambda rows: words(FRAME_NAMES, rows.windows.best_frame),
     "strand": lambda rows: words(_STRANDS, np.where(rows.windows.scored, rows.windows.best_frame // 3, -1)),

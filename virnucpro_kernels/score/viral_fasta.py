@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.score.sample_reader import SampleRecords, Sources
+from virnucpro_kernels.score.sample_reader import Sources, read_ids
 from virnucpro_kernels.score.scoring import TIERS
 from virnucpro_kernels.score.tables import deterministic_gzip
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
@@ -36,15 +36,16 @@ def write_viral(
     Raises:
         UsageError: the files no longer hold what was split.
     """
-    records = SampleRecords(sources.contigs, sample)
+    records = read_ids(sources, sample)
     with deterministic_gzip(path) as file:
         first = 0
         for source, batch in ((given, batch) for given in sources.inputs for batch in read_batches(given)):
             stop = first + len(batch)
             if stop > len(tiers):
                 raise UsageError(_changed(source, f"has more than the {len(tiers):,} records"))
-            names, lengths = records.take(len(batch))
-            _check_same(source, batch, names, lengths)
+            table = records.take(len(batch))
+            names = table["contig"].to_pylist()
+            _check_same(source, batch, names, table["length"].to_pylist())
             pieces = []
             for index in np.flatnonzero(tiers[first:stop] >= 0).tolist():
                 header = (

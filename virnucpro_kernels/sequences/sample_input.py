@@ -66,7 +66,7 @@ class SampleInput:
         warnings: Problems that are no errors, after the first pass.
     """
 
-    def __init__(self, path: Path, *, duplicate_ids: DuplicateIds = "error", name: str | None = None) -> None:
+    def __init__(self, path: Path, *, duplicate_ids: DuplicateIds, name: str | None = None) -> None:
         """Look at the first bytes of `path`.
 
         Raises:

@@ -69,17 +69,12 @@ def place_windows(lengths: npt.ArrayLike, window_length: int, layout: Layout) ->
     return Windows(contig, number, start, np.minimum(start + window_length, size))
 
 
-def window_starts(length: int, window_length: int, layout: Layout = "original") -> Int64s:
-    """Return the starts of the windows of one contig, int64 (k,); see `place_windows`."""
-    return place_windows([length], window_length, layout).start
-
-
 @dataclass(frozen=True)
 class Geometry:
     """Window length and layout. Its text, as in `500-original`, is a part of the paths of a pool."""
 
     window_length: int
-    layout: Layout = "original"
+    layout: Layout
 
     def __str__(self) -> str:
         return f"{self.window_length}-{self.layout}"

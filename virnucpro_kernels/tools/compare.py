@@ -63,11 +63,6 @@ class Comparison:
     mismatches: list[Mismatch]
     cosines: Float64s = field(default_factory=lambda: np.empty(0))
 
-    @property
-    def equal(self) -> bool:
-        """Whether both sides have the same rows with the same labels and, within the tolerance, the same scores."""
-        return not self.mismatches
-
     def lines(self) -> Iterator[str]:
         """Yield the findings for people."""
         kinds = Counter(mismatch.kind for mismatch in self.mismatches)

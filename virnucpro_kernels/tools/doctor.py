@@ -89,9 +89,8 @@ def _torch() -> Iterator[Finding]:
 
     from virnucpro_kernels.ops.prepare import prepare
 
-    build = (
-        f"PyTorch {torch.__version__}, {f'for CUDA {torch.version.cuda}' if torch.version.cuda else 'for CPUs only'}"
-    )
+    target = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
+    build = f"PyTorch {torch.__version__}, for {target}"
     if torch.cuda.is_available():
         prepare(torch.device("cuda"))
         yield Finding("ok", "torch", f"{build}; kernels can be compiled and launched")

@@ -40,7 +40,7 @@ def second_names(sample: SampleInput) -> list[str]:
 
 
 def test_both_readings_give_the_same_records(tmp_path: Path) -> None:
-    sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b", "c"]))
+    sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b", "c"]), duplicate_ids="error")
     first = first_records(sample)
     assert [record for block in sample.second_blocks() for record in read_block(block)] == first
     assert [record.contig for record in first] == ["a", "b", "c"]
@@ -50,7 +50,7 @@ def test_both_readings_give_the_same_records(tmp_path: Path) -> None:
 
 def test_duplicates_are_refused_with_the_first_ten_and_their_number(tmp_path: Path) -> None:
     contigs = ["unique", *(f"twice_{i}" for i in range(500)), *(f"twice_{i}" for i in range(500)), "twice_3"]
-    sample = SampleInput(fasta(tmp_path / "x.fa", contigs))
+    sample = SampleInput(fasta(tmp_path / "x.fa", contigs), duplicate_ids="error")
     with pytest.raises(InputError) as caught:
         consume(sample)
     assert caught.value.exit_code == 5
@@ -73,7 +73,7 @@ def test_duplicates_far_apart_in_a_large_file(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"record 70,000 \(line 139,999\): 'contig_5' is the ID of record 6 \(line 11\)"
     ):
-        consume(SampleInput(path))
+        consume(SampleInput(path, duplicate_ids="error"))
     sample = SampleInput(path, duplicate_ids="suffix")
     assert consume(sample) == 70_000
     assert second_names(sample) == [*contigs[:69_999], "contig_5_2"]
@@ -83,7 +83,7 @@ def test_only_the_id_counts_not_the_description(tmp_path: Path) -> None:
     path = tmp_path / "reads.fq"
     path.write_text("@r 1:N:0\nA\n+\nI\n@r 2:N:0\nC\n+\nI\n")
     with pytest.raises(InputError, match=r"record 2 \(line 5\): 'r' is the ID of record 1 \(line 1\) too"):
-        consume(SampleInput(path))
+        consume(SampleInput(path, duplicate_ids="error"))
 
 
 def test_formats_without_lines_name_the_record(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_formats_without_lines_name_the_record(tmp_path: Path) -> None:
             segment.query_name, segment.flag, segment.query_sequence = name, 4, "ACGT"
             out.write(segment)
     with pytest.raises(InputError, match=r"reads\.bam, record 3: 'r' is the ID of record 1 too"):
-        consume(SampleInput(path))
+        consume(SampleInput(path, duplicate_ids="error"))
 
 
 def test_suffixes_never_meet_an_id_of_the_file(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_suffixed_ids_are_unique_stable_and_leave_first_occurrences(
 def test_warnings_name_records_without_sequence(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
     path.write_text(">full\nACGT\n>none\n>rna\nACGU\n" + "".join(f">empty_{i}\n" for i in range(15)))
-    sample = SampleInput(path, name="sample 1")
+    sample = SampleInput(path, duplicate_ids="error", name="sample 1")
     assert consume(sample) == 18
     lines = [str(warning) for warning in sample.warnings]
     assert all(warning.severity == "warning" for warning in sample.warnings)
@@ -137,7 +137,7 @@ def test_warnings_name_records_without_sequence(tmp_path: Path) -> None:
 def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
     path = tmp_path / "x.fa.gz"
     path.write_bytes(gzip.compress(b""))
-    sample = SampleInput(path)
+    sample = SampleInput(path, duplicate_ids="error")
     assert consume(sample) == 0
     assert second_names(sample) == []
     assert [warning.kind for warning in sample.warnings] == ["empty_file"]
@@ -147,14 +147,14 @@ def test_the_first_error_stops_the_first_reading(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
     path.write_text(">a\nACGT\n>b\nAC?T\n>c\n!\n")
     with pytest.raises(InputError, match=r"record 2 \(line 3\): 'b' holds '\?' at base 3") as caught:
-        consume(SampleInput(path))
+        consume(SampleInput(path, duplicate_ids="error"))
     assert "virnucpro check" in str(caught.value)
     assert "'c'" not in str(caught.value)
 
 
 def test_a_file_that_changes_between_the_readings_is_refused(tmp_path: Path) -> None:
     path = fasta(tmp_path / "x.fa", ["a", "b"])
-    sample = SampleInput(path)
+    sample = SampleInput(path, duplicate_ids="error")
     consume(sample)
     fasta(path, ["a", "c"])
     os.utime(path, ns=(1, 1))
@@ -163,7 +163,7 @@ def test_a_file_that_changes_between_the_readings_is_refused(tmp_path: Path) -> 
 
 
 def test_the_second_reading_needs_the_first_to_its_end(tmp_path: Path) -> None:
-    sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b"]))
+    sample = SampleInput(fasta(tmp_path / "x.fa", ["a", "b"]), duplicate_ids="error")
     sample.note(check_block(next(sample.first_blocks()))[1])
     with pytest.raises(RuntimeError):
         second_names(sample)

@@ -26,14 +26,14 @@ def test_the_originals_files(golden: Path, tmp_path: Path, name: str) -> None:
         "nucleotide": tmp_path / f"{name}_identified_nucleotide.fa",
         "protein": tmp_path / f"{name}_identified_protein.faa",
     }
-    write_frame_files(read_batches(golden / f"{name}.fa"), Geometry(500), **written)
+    write_frame_files(read_batches(golden / f"{name}.fa"), Geometry(500, "original"), **written)
     for path in written.values():
         assert path.read_bytes() == (golden / path.name).read_bytes()
 
 
 def test_the_case_of_windows_is_kept_and_lines_are_wrapped(tmp_path: Path) -> None:
     first = "acgN" * 30
-    counts, texts = write(f">a b c\n{first}\n{first}C\n", tmp_path, Geometry(120))
+    counts, texts = write(f">a b c\n{first}\n{first}C\n", tmp_path, Geometry(120, "original"))
     assert counts == FrameCounts(contigs=1, windows=3, frames=18)
     sequence = first + first + "C"
     pieces = [sequence[0:120], sequence[80:200], sequence[160:241]]
@@ -44,7 +44,7 @@ def test_the_case_of_windows_is_kept_and_lines_are_wrapped(tmp_path: Path) -> No
 
 
 def test_frames_by_hand(tmp_path: Path) -> None:
-    counts, texts = write(">x\nATGgcNAAtga\n", tmp_path, Geometry(500))
+    counts, texts = write(">x\nATGgcNAAtga\n", tmp_path, Geometry(500, "original"))
     assert counts == FrameCounts(1, 1, 5)
     # The codon with N is dropped, and the nucleotides are the first 3P + 1 bases of the frame. F3 ends in a stop.
     expected = {
@@ -60,7 +60,7 @@ def test_frames_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", ">only\n", ">short\nAC\n", ">stops\nTAATTAATTAATTAATTAA\n"])
 def test_without_frames_the_files_are_empty(tmp_path: Path, text: str) -> None:
-    counts, texts = write(text, tmp_path, Geometry(500))
+    counts, texts = write(text, tmp_path, Geometry(500, "original"))
     assert counts.frames == 0
     assert texts[1:] == ["", ""]
 

@@ -121,13 +121,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = random.Random(5)
     contigs = [(f"c{i}", "", "".join(rng.choices("ACGGCCTA", k=rng.randrange(400, 900)))) for i in range(8_000)]
     write_fasta(folder / "large.fa", contigs)
-    split(folder / "pool", folder / "large.fa", geometry=Geometry(300), chunk_tokens=200_000)
+    split(folder / "pool", folder / "large.fa", geometry=Geometry(300, "original"), chunk_tokens=200_000)
     assert len(read_manifest(folder / "pool" / "chunks.tsv")) > 1
     return folder
 
 
 def test_processes_do_not_change_a_byte(large: Path, tmp_path: Path) -> None:
-    split(tmp_path, large / "large.fa", geometry=Geometry(300), chunk_tokens=200_000, threads=3)
+    split(tmp_path, large / "large.fa", geometry=Geometry(300, "original"), chunk_tokens=200_000, threads=3)
     assert contents(tmp_path) == contents(large / "pool")
 
 
@@ -151,12 +151,12 @@ def test_neither_compression_nor_format_nor_lines_change_a_byte(large: Path, tmp
             bam.write(record)
     for path in (compressed, fastq, wrapped, unaligned):
         pool = tmp_path / f"pool_of_{path.suffix}"
-        split(pool, path, geometry=Geometry(300), chunk_tokens=200_000)
+        split(pool, path, geometry=Geometry(300, "original"), chunk_tokens=200_000)
         assert contents(pool) == contents(large / "pool"), path
 
 
 def test_the_number_of_chunks_changes_no_frame(large: Path, tmp_path: Path) -> None:
-    split(tmp_path / "pool", large / "large.fa", geometry=Geometry(300), chunk_tokens=10**9, min_chunks=40)
+    split(tmp_path / "pool", large / "large.fa", geometry=Geometry(300, "original"), chunk_tokens=10**9, min_chunks=40)
     frames: list[dict[int, tuple[str, bytes, bytes]]] = [
         {
             int(row): (name, nucleotide, protein)
@@ -259,7 +259,7 @@ def test_input_that_changes_between_the_readings_is_refused(tmp_path: Path) -> N
 
 def test_progress_goes_from_start_to_end(large: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    options = split_options(Geometry(300), chunk_tokens=200_000)
+    options = split_options(Geometry(300, "original"), chunk_tokens=200_000)
     split_pool([("large", large / "large.fa")], tmp_path, options, lambda *share: told.append(share))
     shares = [done / total for done, total in told]
     assert shares == sorted(shares)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.reference_frames import windows as reference_windows
-from virnucpro_kernels.split.windows import place_windows, window_starts
+from virnucpro_kernels.split.windows import place_windows
 
 
 @pytest.mark.parametrize("window_length", [1, 2, 7, 100, 300, 500])
@@ -55,9 +55,9 @@ def test_even_layout(lengths: list[int], window_length: int) -> None:
 
 
 def test_starts_of_one_contig() -> None:
-    assert window_starts(1001, 500).tolist() == [0, 333, 666]
-    assert window_starts(1001, 500, "even").tolist() == [0, 250, 501]
-    assert window_starts(0, 500).tolist() == []
+    assert place_windows([1001], 500, "original").start.tolist() == [0, 333, 666]
+    assert place_windows([1001], 500, "even").start.tolist() == [0, 250, 501]
+    assert place_windows([0], 500, "original").start.tolist() == []
 
 
 def test_wrong_geometry_is_refused() -> None:
