@@ -184,6 +184,13 @@ def test_a_gpu_that_is_lost_while_it_is_watched_fails_nothing(monkeypatch: pytes
     assert monitor.summary() == {"gpu": None, "gpu_uuid": "GPU-a", "driver": None}
 
 
+def test_a_block_that_is_shorter_than_the_interval_has_a_sample_at_either_end() -> None:
+    clock = iter(range(1000))
+    with Sampler(lambda: {"energy": float(next(clock))}, 3600) as sampler:
+        assert sampler.values("energy") == [0.0]
+    assert sampler.values("energy") == [0.0, 1.0]
+
+
 def test_samples_are_taken_at_the_start_while_it_runs_and_at_the_end() -> None:
     clock = iter(range(1000))
 

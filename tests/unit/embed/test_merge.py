@@ -31,7 +31,9 @@ def write(path: Path, provenance: Provenance, rows: npt.NDArray[np.int64] = ROWS
     return path
 
 
-@pytest.mark.parametrize(("one", "other"), [("float16", "float16"), ("float32", "float32"), ("float16", "float32")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("float16", "float16"), ("float32", "float32"), ("float16", "float32"), ("float32", "float16")]
+)
 def test_vectors_are_joined_bit_for_bit(tmp_path: Path, one: str, other: str) -> None:
     left = write(tmp_path / "n.h5", NUCLEOTIDE, dtype=one)
     right = write(tmp_path / "p.h5", PROTEIN, dtype=other)
@@ -42,7 +44,7 @@ def test_vectors_are_joined_bit_for_bit(tmp_path: Path, one: str, other: str) ->
         assert reader.provenance == replace(NUCLEOTIDE, protein=PROTEIN.protein)
     np.testing.assert_array_equal(found[:, :6], vectors(NUCLEOTIDE, one))
     np.testing.assert_array_equal(found[:, 6:], vectors(PROTEIN, other))
-    assert found.dtype == other
+    assert found.dtype == max(one, other), "the wider of the two"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,7 @@ def test_other_rows_are_refused(tmp_path: Path, rows: npt.NDArray[np.int64], mes
         ("pool", replace(PROTEIN, pool="x")),
         ("chunk", replace(PROTEIN, chunk="00001")),
         ("geometry", replace(PROTEIN, geometry="300-original")),
+        ("nucleotide_fasta_sha256", replace(PROTEIN, nucleotide_fasta_sha256="ff" * 32)),
         ("protein_fasta_sha256", replace(PROTEIN, protein_fasta_sha256="ff" * 32)),
     ],
 )

@@ -1,5 +1,6 @@
 """Vectors on their way to the disk."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from tests.helpers.engine_runs import provenance
 from virnucpro_kernels.embed.deduplicate import FanOut, find_distinct
 from virnucpro_kernels.embed.output import OutputThread
-from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
+from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Vectors
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 COUNT, WIDTH = 40, 1 << 20
@@ -30,3 +31,26 @@ def test_many_vectors_are_saved_before_it_is_time(tmp_path: Path) -> None:
         for _ in range(COUNT):
             output.put(np.zeros((1, WIDTH), np.float16))
     assert saved == [(0, 16), (16, 16)]  # 32 MiB each
+
+
+def test_few_results_wait_for_the_disk(tmp_path: Path) -> None:
+    many, seen = threading.Event(), list[bool]()
+
+    def save_slowly(first: int, _: Vectors) -> None:
+        if first == 0:
+            seen.append(many.wait(0.3))
+
+    provenance_of_it = provenance()["protein"]
+    width = provenance_of_it.dimension
+    distinct = find_distinct(SequenceArray.from_list([b"M" * length for length in range(1, COUNT + 1)]))
+    with (
+        EmbeddingWriter(tmp_path / "p.h5", COUNT, np.float32, provenance_of_it) as writer,
+        OutputThread(
+            np.arange(COUNT), FanOut(distinct, width, np.float32), writer, save_slowly, save_seconds=0.0
+        ) as output,
+    ):
+        for number in range(COUNT):
+            if number > 16:
+                many.set()
+            output.put(np.zeros((1, width), np.float32))
+    assert seen == [False], "nobody puts more while the first results are saved"

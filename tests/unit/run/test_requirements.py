@@ -1,5 +1,6 @@
 """What jobs ask for grows with their work."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,9 +47,14 @@ def test_the_cpu_needs_more_time_and_fp32_more_disk() -> None:
     assert on_cpu.disk_mb > 1.9 * requirements.for_embed(CHUNK, RELEASED, "cuda", 2).disk_mb
 
 
+def test_an_embedding_job_has_memory_for_the_sequences_of_its_chunk() -> None:
+    long = replace(CHUNK, protein_tokens=CHUNK.protein_tokens + 500_000_000)
+    usual, more = (requirements.for_embed(chunk, RELEASED, "cuda", 2).mem_mb for chunk in (CHUNK, long))
+    assert more - usual > 4 * 500  # MB: a residue and its codon are four bytes
+
+
 @pytest.mark.parametrize("stage", [requirements.for_merge, requirements.for_classify])
-def test_later_stages_grow_with_the_rows(stage: object) -> None:
-    assert callable(stage)
+def test_later_stages_grow_with_the_rows(stage: Callable[[Chunk, Model, int], requirements.Requirements]) -> None:
     small, large = stage(replace(CHUNK, rows=1000), RELEASED, 2), stage(CHUNK, RELEASED, 2)
     assert small.runtime <= large.runtime
     assert small.disk_mb < large.disk_mb
