@@ -27,7 +27,11 @@ from virnucpro_kernels.errors import InterruptedRunError, UsageError, VirnucproE
 
 app = typer.Typer(
     name="virnucpro",
-    help="Find viral sequences among short contigs and reads.",
+    help="Find viral sequences among short contigs and reads."
+    "\n\nExample: [bold]virnucpro predict contigs.fa.gz --output-dir out --model builtin-500[/bold]",
+    epilog="Exit codes: 0 done; 1 failed; 2 some samples failed; 3 damaged file; 4 too little GPU memory; 5 wrong usage"
+    " or input; 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,21 +50,23 @@ def _global_options(version: Version = False) -> None:
     pass
 
 
-app.command("bench")(bench.bench)
-app.command("check")(check.check)
-app.command("classify")(classify.classify)
-app.command("collect")(collect.collect)
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
-app.command("embed")(embed.embed)
-app.command("frames")(frames.frames)
-app.command("import")(import_.import_)
-app.command("init")(init.init)
-app.command("merge")(merge.merge)
-app.command("predict", cls=predict.PredictCommand)(predict.predict)
-app.command("split")(split.split)
-app.command("verify")(verify.verify)
-app.add_typer(weights.app, name="weights")
+#: Headings of the help, in the order in which a user meets the commands.
+_RUN, _MODELS, _STAGES, _DEVELOP = "Run and look", "Models", "Single stages, as the workflow runs them", "Measure"
+app.command("predict", cls=predict.PredictCommand, rich_help_panel=_RUN)(predict.predict)
+app.command("check", rich_help_panel=_RUN)(check.check)
+app.command("init", rich_help_panel=_RUN)(init.init)
+app.command("verify", rich_help_panel=_RUN)(verify.verify)
+app.command("compare", rich_help_panel=_RUN)(compare.compare)
+app.command("import", rich_help_panel=_RUN)(import_.import_)
+app.command("doctor", rich_help_panel=_RUN)(doctor.doctor)
+app.add_typer(weights.app, name="weights", rich_help_panel=_MODELS)
+app.command("frames", rich_help_panel=_STAGES)(frames.frames)
+app.command("split", rich_help_panel=_STAGES)(split.split)
+app.command("embed", rich_help_panel=_STAGES)(embed.embed)
+app.command("merge", rich_help_panel=_STAGES)(merge.merge)
+app.command("classify", rich_help_panel=_STAGES)(classify.classify)
+app.command("collect", rich_help_panel=_STAGES)(collect.collect)
+app.command("bench", rich_help_panel=_DEVELOP)(bench.bench)
 
 
 def main() -> None:

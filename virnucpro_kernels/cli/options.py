@@ -15,7 +15,7 @@ def _print_version(wanted: bool) -> None:
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit.")
 ]
 Model = Annotated[str, typer.Option(help="Name or folder of the model.")]
 ModelsDir = Annotated[Path | None, typer.Option(help="Folder of imported models.")]

@@ -20,6 +20,7 @@ Kind = Literal[
     "duplicate_id",
     "empty_record",
     "rna",
+    "unknown_base",
     "empty_file",
 ]
 

@@ -14,8 +14,8 @@ from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Seve
 from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
 from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_first_bytes, unescape
 
-#: IUPAC nucleotide codes in either case, `U`, gap and stop.
-ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
+#: IUPAC nucleotide codes in either case, `U`, `X` (which tools that mask write for an unknown base), gap and stop.
+ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNXacgturyswkmbdhvnx-*"
 
 _BLANKS = re.compile("[ \t]+")
 _HEADER = re.compile("[ \t]*([^ \t]*)[ \t]*(.*)", re.DOTALL)
@@ -206,12 +206,16 @@ def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
         for index, base in _first_in_each(batch, ~_in(ALLOWED_CHARACTERS)):
             wrong = unescape(batch.sequences[index].decode("ascii"))[base]
             message = f"{batch.contigs[index]!r} holds {wrong!r} at base {base + 1:,}, which is no nucleotide code"
-            hint = " (a protein sequence?)" if wrong in "EFIJLOPQXZefijlopqxz" else ""
+            hint = " (a protein sequence?)" if wrong in "EFIJLOPQZefijlopqz" else ""
             yield problem("error", "characters", index, message + hint)
     if b"U" in data or b"u" in data:
         for index, _ in _first_in_each(batch, _in(b"Uu")):
             message = f"{batch.contigs[index]!r} is RNA: codons with U are not translated, write T instead"
             yield problem("warning", "rna", index, message)
+    if b"X" in data or b"x" in data:
+        for index, base in _first_in_each(batch, _in(b"Xx")):
+            message = f"{batch.contigs[index]!r} holds X from base {base + 1:,} on, which counts as an unknown base"
+            yield problem("warning", "unknown_base", index, message)
     for index in np.flatnonzero(batch.sequences.lengths == 0).tolist():
         yield problem("warning", "empty_record", index, f"{batch.contigs[index]!r} has no sequence")
 

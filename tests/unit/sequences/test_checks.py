@@ -46,6 +46,13 @@ def test_every_problem_of_every_file_is_listed(tmp_path: Path) -> None:
     assert "error: cut.gz: truncated" in output
 
 
+def test_an_x_is_an_unknown_base_with_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "masked.fa").write_text(">a\nACGTXXXXACGT\n")
+    code, output = check("masked.fa", folder=tmp_path)
+    assert code == 0
+    assert "warning: masked.fa, record 1 (line 1): 'a' holds X from base 5 on" in output
+
+
 def test_a_sample_sheet_and_all_of_its_inputs_are_checked(tmp_path: Path) -> None:
     (tmp_path / "one.fa").write_text(">a\nACGT\n")
     (tmp_path / "two.fa").write_text(">a\nAC?T\n")

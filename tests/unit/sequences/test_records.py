@@ -337,7 +337,7 @@ class TestRefusals:
             assert f"record 2 (line 5): 'bad' holds {character!r} at base 3" in refusal(file(content.encode()))
 
     def test_every_allowed_character(self, file: MakeFile) -> None:
-        letters = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-*"
+        letters = b"ACGTURYSWKMBDHVNXacgturyswkmbdhvnx-*"
         assert read(file(b">all\n" + letters)) == [Record("all", "", letters)]
 
     def test_proteins_are_recognised(self, file: MakeFile) -> None:
