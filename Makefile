@@ -25,8 +25,8 @@ check: .venv/developed
 	$(BIN)/snakemake --lint
 
 format: .venv/developed
-	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
 docs: .venv/developed
@@ -34,7 +34,7 @@ docs: .venv/developed
 	cp site/README.html site/index.html
 
 clean:
-	rm -rf site .venv demo work results logs .snakemake
+	rm -rf site .venv demo
 
 # The versions that were tested together; pip takes them from where it is configured to.
 .venv/installed: pyproject.toml constraints.txt
