@@ -177,8 +177,8 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     assert started.wait(LIMIT) == 130
     assert processes(out) == [], "no job is left behind"
     last_line = (tmp_path / "output.txt").read_text().splitlines()[-1]
-    assert last_line.startswith("interrupted: what was finished is kept")
-    assert last_line.endswith("the same command goes on from there")
+    assert last_line.startswith("interrupted: finished work is kept")
+    assert last_line.endswith("run the same command to resume")
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     after = scored(out)

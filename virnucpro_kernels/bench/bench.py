@@ -23,7 +23,7 @@ def bench(options: BenchOptions, *, json: Path | None, earlier: Path | None, say
     """Measure and print.
 
     Args:
-        options: What to measure.
+        options: Options of the measurement.
         json: File for the results; written after each encoder.
         earlier: JSON of an earlier run to compare with.
         say: Function that prints a line.

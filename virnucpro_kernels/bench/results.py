@@ -29,7 +29,7 @@ class Rate:
     """Speed of one encoder in one precision on one workload.
 
     Attributes:
-        encoder, precision, workload, token_budget: What was measured.
+        encoder, precision, workload, token_budget: Subject of the measurement.
         tokens_per_second: Median over the rounds; padding does not count.
         sequences_per_second: The same rate in sequences.
         packing: Fraction of the token budget that held tokens.

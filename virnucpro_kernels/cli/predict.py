@@ -56,7 +56,8 @@ def predict(
         Path | None, typer.Option(help="Sample sheet instead of inputs (columns sample, input).")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name or folder of a model; by default the imported virnucpro-500, or else virnucpro-300.")
+        str | None,
+        typer.Option(help="Name or folder of a model; by default the imported virnucpro-500, or else virnucpro-300."),
     ] = None,
     models_dir: ModelsDir = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file to start from; options win over it.")] = None,

@@ -15,8 +15,8 @@ class Distinct:
 
     Attributes:
         sequences: Distinct sequences, u of them, in the order of their first occurrence.
-        first: int64 (u,), ascending, row of the first occurrence of each distinct sequence.
-        of_row: int64 (n,), number of the distinct sequence of each row; `of_row[first]` is 0, 1, 2, …
+        first: Row of the first occurrence of each distinct sequence, int64 (u,), ascending.
+        of_row: Number of the distinct sequence of each row, int64 (n,); `of_row[first]` is 0, 1, 2, …
     """
 
     sequences: SequenceArray

@@ -23,7 +23,7 @@ from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
 
-#: Words of the several allocators' errors; only PyTorch's own on the GPU has an exception type of its own. cuBLAS
+#: Substrings of out-of-memory messages; only PyTorch's own on the GPU has an exception type of its own. cuBLAS
 #: allocates memory at the first product, and on a full GPU reports the lack of it as "not initialised".
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -105,7 +105,7 @@ class BatchRunner(ABC):
                     f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
                     " not the weights of a working encoder (check them with `virnucpro weights verify`)"
                 )
-            # The others stay: the vector of a sequence must not depend on those that share its batch.
+            # Finite vectors are kept: the vector of a sequence must not depend on those that share its batch.
             broken = ~np.isfinite(vectors).all(axis=1)
             vectors[broken] = exact.vectors()[broken]
         return vectors
@@ -134,7 +134,7 @@ class BatchRunner(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Give unused memory back, once nothing is under way."""
+        """Free cached memory once no batch is being computed."""
 
 
 class CpuRunner(BatchRunner):

@@ -96,7 +96,8 @@ def _find_chunk(manifest: Path, name: str) -> Chunk:
         raise DamagedFileError(f"{manifest}: no such manifest; start the run again, and this pool is split anew")
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
     if name not in chunks:
-        raise UsageError(f"{manifest}: has no chunk {name!r}; choose from {', '.join(chunks) or 'none: it is empty'}")
+        which = f"choose from {', '.join(chunks)}" if chunks else "it lists none, as no input has an open frame"
+        raise UsageError(f"{manifest}: has no chunk {name!r}; {which}")
     return chunks[name]
 
 

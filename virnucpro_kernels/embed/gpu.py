@@ -1,7 +1,8 @@
 """GPUs of this machine, and a lease on one of them. Everything here works before torch is imported.
 
 A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on one machine does not: its jobs see all
-GPUs. There each job takes a lease: a lock on a file named after the GPU, which dies with the process.
+GPUs. There each job takes a lease: a lock on a file named after the GPU, which the system releases when the process
+ends.
 """
 
 import logging
@@ -45,7 +46,7 @@ class Gpu:
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """Yield whether there is an NVIDIA driver.
+    """Initialise NVML for the block; yield True if a driver is installed.
 
     Raises:
         UsageError: there is a driver, but it does not work.

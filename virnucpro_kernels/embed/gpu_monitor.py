@@ -57,7 +57,7 @@ class GpuMonitor:
         try:
             pynvml.nvmlInit()
             self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._unit)
-            # Only the whole GPU has a thermometer and a power meter.
+            # Temperature and power are reported for the whole GPU only.
             self._whole = self._handle
             if pynvml.nvmlDeviceIsMigDeviceHandle(self._handle):
                 self._whole = pynvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)

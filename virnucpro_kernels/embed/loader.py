@@ -17,7 +17,7 @@ _TOKENIZED_AT_ONCE = 4096
 
 
 class Buffer:
-    """Memory that is used again. It has room to spare: batches differ in size, and an allocation may stall the GPU."""
+    """Reusable memory, allocated larger than needed: batches differ in size, and an allocation may stall the GPU."""
 
     def __init__(self, **options: Any) -> None:
         """`options` are those of `torch.empty`, the size and the type apart."""
@@ -49,10 +49,10 @@ class Work:
 
     Attributes:
         first: Number of its first sequence.
-        lengths: int64 (B,), tokens of each sequence.
+        lengths: Number of tokens of each sequence, int64 (B,).
         padded_tokens: Number of tokens with the padding, T.
-        flat: int32 (2T + 3B + 1,): tokens, positions, borders, spans, in one piece, so that one copy brings it to the
-            device.
+        flat: Tokens, positions, borders and spans in one piece, int32 (2T + 3B + 1,), so that one copy brings them to
+            the device.
         slot: Slot that has the memory of `flat`.
     """
 

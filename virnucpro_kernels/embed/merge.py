@@ -67,6 +67,6 @@ def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
             raise DamagedFileError(f"{left.path} and {right.path}: {field} {one!r} and {other!r} differ; {remedy}")
     if not np.array_equal(left.rows, right.rows):
         only = np.setxor1d(left.rows, right.rows)
-        what = f"row {only[0]} is in one of them only" if len(only) else "other order"
+        what = f"row {only[0]} is in one of them only" if len(only) else "their order differs"
         raise DamagedFileError(f"{left.path} and {right.path}: not the same rows ({what}); {remedy}")
     return replace(left.provenance, protein=right.provenance.protein)

@@ -63,7 +63,9 @@ class PartialEmbeddings:
             try:
                 vectors, budget = self._load(path, alphabet, expected, provenance, dtype)
             except DamagedFileError as error:
-                log.warning("earlier progress from sequence %d on is of no use and is made again: %s", expected, error)
+                log.warning(
+                    "earlier progress from sequence %d on cannot be used and is computed again: %s", expected, error
+                )
                 for useless in paths[number:]:
                     useless.unlink()
                 return
@@ -86,7 +88,7 @@ class PartialEmbeddings:
 
 @contextmanager
 def open_partial(directory: Path) -> Iterator[PartialEmbeddings]:
-    """Own the partial files of a chunk during the block; they are removed when it ends without an error.
+    """Lock the partial files of a chunk during the block; they are removed when it ends without an error.
 
     Where another process has them, an orphan of a killed run perhaps, this waits until that process is done.
     """

@@ -14,8 +14,8 @@ class Projection(nn.Linear):
     """A linear layer that can hold its weights as e4m3 with a scale an output row; then its inputs are fp8 too.
 
     Attributes:
-        weight_scale: fp32 (outputs, 1), or None where the weights are not fp8.
-        input_factors: fp32 (inputs,), factors by which the inputs are multiplied already (`quantize.quantize_columns`),
+        weight_scale: Scale of each output row, fp32 (outputs, 1), or None where the weights are not fp8.
+        input_factors: Factors by which the inputs are multiplied already (`quantize.quantize_columns`), fp32 (inputs,),
             or None.
     """
 

@@ -42,9 +42,9 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     """Rotate channel c with channel c + D/2 by the angles of each token's position, computed in fp32.
 
     Args:
-        x: (T, heads, D).
-        cos: fp32 (T, D/2).
-        sin: fp32 (T, D/2).
+        x: Queries or keys, (T, heads, D).
+        cos: Cosines of the angles, fp32 (T, D/2).
+        sin: Sines of the angles, fp32 (T, D/2).
 
     Returns:
         (T, heads, D) in the type of `x`.
@@ -165,7 +165,7 @@ def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParamete
         "overlapped": overlapped,
     }
     most_tiles = len(launch.resident) * _RESIDENT_CHANNELS // max(_RESIDENT_CHANNELS, sizes["block_dim"])
-    # Number of sequences of 0, 1, 2, … tiles. The host knows all lengths: the device need not be asked.
+    # Number of sequences of 0, 1, 2, … tiles. The host knows all lengths, so nothing waits for the device.
     count = np.bincount(-(-batch.lengths // launch.block), minlength=most_tiles + 1)
     place = int(count[most_tiles + 1 :].sum())  # in `spans`, behind the sequences that have been launched
     if place:

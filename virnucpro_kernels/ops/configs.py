@@ -84,7 +84,7 @@ class KernelConfig:
 
 
 #: Compute capability 9.0: matrix products read shared memory directly, so keys and values may stay there. Registers
-#: decide how many programs an SM has at a time: with 128 and 4 warps four, as far as their memory fits.
+#: decide the occupancy of an SM: with 128 and 4 warps four, as far as their memory fits.
 HOPPER = KernelConfig(
     attention=AttentionLaunch(
         block=64,

@@ -20,12 +20,12 @@ def gelu(x: tl.tensor, degree: tl.constexpr) -> tl.tensor:
     by us with minimax weights; one exp2 and no division. The leading coefficient is negative, so far out 2^p is 0.
     libdevice's erf costs three times as much and bounds the kernel.
 
-    Degree 8: |error| of Φ at most 1.1e-7 (erf 2.2e-7), that of gelu 2e-7. Degree 5, for kernels that computing holds
-    up: 1.3e-5 and 5.5e-7. The latter is what rounding a result of 0.001 to fp16 does; smaller results, at x < −3.4,
+    Degree 8: |error| of Φ at most 1.1e-7 (erf 2.2e-7), that of gelu 2e-7. Degree 5, for compute-bound
+    kernels: 1.3e-5 and 5.5e-7. The latter is what rounding a result of 0.001 to fp16 does; smaller ones, at x < −3.4,
     lose digits (0.3 % of −1.3e-4 at −4), which no sum with ordinary ones can tell. Codes of fp8 next to zero are 4e-6
     apart where the largest number of a row is 1.
     """
-    # One way out: Triton compiles what follows an early return as well, for every degree.
+    # A single return: Triton compiles what follows an early return as well, for every degree.
     if degree == 0:
         y = 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     else:
@@ -125,9 +125,9 @@ def bias_gelu(
     """gelu(x + bias), gelu(v) = v · Φ(v) with Φ by erf, computed in fp32.
 
     Args:
-        x: (T, f) fp32, fp16 or bf16.
-        bias: (f,) of any floating type, or None.
-        out: (T, f) of the type of `x` to write to and return; may be `x` itself. None returns e4m3 values.
+        x: Input, (T, f) fp32, fp16 or bf16.
+        bias: Bias, (f,) of any floating type, or None.
+        out: Tensor (T, f) of the type of `x` to write to and return; may be `x` itself. None returns e4m3 values.
         config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:

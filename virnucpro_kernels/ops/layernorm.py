@@ -33,7 +33,7 @@ def layernorm_kernel(
     """`residual_layernorm` of `rows_a_program` rows in each program; with `out_scale_ptr` the result is fp8.
 
     The parameters, each as long as a row, are read again for every row: they come from the L1 cache. Kept in registers,
-    they would leave room for too few programs to hide the latency of memory.
+    they would lower the occupancy too far to hide the latency of memory.
     """
     first = tl.program_id(0) * rows_a_program
     for row in tl.range(first, tl.minimum(first + rows_a_program, rows), num_stages=stages):
@@ -111,8 +111,8 @@ def residual_layernorm(
     the fly. So `torch.addmm` can add a product to the stream, and the stream need not be written again for a bias.
 
     Args:
-        residual: (T, d) fp32, fp16 or bf16.
-        branch: (T, d) of any floating type, to be added to the residual, or None where that was done already.
+        residual: Residual stream, (T, d) fp32, fp16 or bf16.
+        branch: Branch to add to the residual, (T, d) of any floating type, or None where that was done already.
         norm: Parameters of the LayerNorm. The deferred bias never becomes part of `residual`.
         update_residual: Whether to write residual + branch back into `residual`, in place.
         quantize: Whether to return e4m3 values with a scale a row.

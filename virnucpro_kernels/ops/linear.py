@@ -12,9 +12,9 @@ def linear(x: Operand, weight: Operand, bias: torch.Tensor | None = None) -> tor
     """`x @ weight.T + bias`.
 
     Args:
-        x: (T, in), or `RowScaled` where the weight is.
-        weight: (out, in) of the type of `x`, or `RowScaled` with a scale an output row.
-        bias: (out,) of the type of the result.
+        x: Input, (T, in), or `RowScaled` where the weight is.
+        weight: Weights, (out, in) of the type of `x`, or `RowScaled` with a scale an output row.
+        bias: Bias, (out,) of the type of the result.
 
     Returns:
         (T, out) in the type of `x`; bf16 from fp8 operands, which both cuBLAS and CUTLASS offer for row scales.
@@ -33,9 +33,9 @@ def linear_add(x: Operand, weight: Operand, residual: torch.Tensor) -> torch.Ten
     """Add the product of a residual branch to the residual, without its bias, which the next LayerNorm adds.
 
     Args:
-        x: (T, in).
-        weight: (out, in).
-        residual: (T, out).
+        x: Input, (T, in).
+        weight: Weights, (out, in).
+        residual: Residual stream, (T, out).
 
     Returns:
         None where cuBLAS can add to its output: `residual += x @ weight.T` has happened in place. With fp8 operands it

@@ -15,8 +15,8 @@ class TokenArray:
     """Tokenised sequences, ragged: sequence i is `tokens[offsets[i] : offsets[i + 1]]`, special tokens included.
 
     Attributes:
-        tokens: uint8 or uint16 (total,), all sequences end to end.
-        offsets: int64 (n + 1,), borders of the sequences, from 0 to total.
+        tokens: Token numbers of all sequences end to end, uint8 or uint16 (total,).
+        offsets: Borders of the sequences, int64 (n + 1,), from 0 to total.
     """
 
     tokens: npt.NDArray[np.unsignedinteger]
@@ -39,11 +39,11 @@ class PackedBatch:
     model for them is undefined and is not read.
 
     Attributes:
-        tokens: int32 (T,).
-        cu_seqlens: int32 (B + 1,), borders of the sequences, from 0.
-        positions: int32 (T,), position of each token in its sequence, from 0.
-        spans: int32 (B, 2), start and length of the sequences, the longest first.
-        lengths: int64 (B,), tokens of each sequence, on the host, so that the device never has to be asked.
+        tokens: Token numbers, int32 (T,).
+        cu_seqlens: Borders of the sequences, int32 (B + 1,), from 0.
+        positions: Position of each token in its sequence, int32 (T,), from 0.
+        spans: Start and length of the sequences, int32 (B, 2), the longest first.
+        lengths: Number of tokens of each sequence, int64 (B,), on the host: nothing has to wait for the device.
     """
 
     tokens: torch.Tensor

@@ -101,10 +101,10 @@ def layernorm_mean(
     """Mean over each sequence's chosen tokens of LayerNorm(residual + branch + deferred bias), all in fp32.
 
     Args:
-        residual: (T, d) fp32, fp16 or bf16.
-        branch: (T, d) of any floating type, or None.
+        residual: Residual stream, (T, d) fp32, fp16 or bf16.
+        branch: Branch to add to the residual, (T, d) of any floating type, or None.
         norm: Parameters of the LayerNorm.
-        cu_seqlens: int32 (B + 1,), first token of each sequence and the total; repeated offsets are empty sequences.
+        cu_seqlens: First token of each sequence and the total, int32 (B + 1,); repeated offsets are empty sequences.
         chosen: Tokens to take of each sequence.
         config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 

@@ -223,7 +223,7 @@ def verify(path: Path) -> Provenance:
 
 @contextmanager
 def damage(path: Path) -> Iterator[None]:
-    """Turn what h5py raises on a broken file into DamagedFileError."""
+    """Convert h5py's exceptions for a damaged file into DamagedFileError."""
     try:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -34,7 +34,7 @@ def read_rows(path: Path, row_class: type[Row], *, remedy: str) -> list[Row]:
     Args:
         path: Table that `write_rows` wrote.
         row_class: Dataclass whose fields are all `str` or `int`.
-        remedy: What the user can do about a damaged table, for the message.
+        remedy: Advice to the user of a damaged table, for the message.
 
     Raises:
         DamagedFileError: the columns are not the fields of `row_class`, or a value is not of its type.

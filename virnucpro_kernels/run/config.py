@@ -78,7 +78,7 @@ def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[s
         if error.validator in {"additionalProperties", "required"}:
             continue
         place = ".".join(map(str, error.path))
-        # Nobody reads a regular expression: the schema says in words, beside the pattern, what is allowed.
+        # Regular expressions are hard to read, so the schema states in words, beside the pattern, what is allowed.
         message = error.message
         if error.validator == "pattern":
             message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"

@@ -35,12 +35,12 @@ def run_lock(directory: Path) -> Iterator[int]:
     path = lock_path(directory)
 
     def refuse() -> None:
-        raise VirnucproError(f"another `virnucpro predict` works in {directory} ({_holder(path)}")
+        raise VirnucproError(f"another `virnucpro predict` works in {directory} {_holder(path)}")
 
     try:
         _, descriptor = take_lock([path], if_taken=refuse)
     except OSError as error:
-        raise UsageError(f"{directory}: cannot be the folder of a run ({error}); name another") from error
+        raise UsageError(f"{directory}: cannot be created or locked ({error}); choose another folder") from error
     try:
         _note_holder(descriptor, os.getpid())
         yield descriptor
@@ -58,15 +58,15 @@ def _holder(lock: Path) -> str:
     """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
     match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
-            return f"process {process} on {host}); wait for it or stop it"
+            return f"(process {process} on {host}); wait for it or stop it"
         case [_, process, child] if not Path("/proc", process).exists():
             return (
-                f"process {process}, which is gone, but the Snakemake that it started, process {child}, is not); wait"
+                f"(process {process}, which is gone, but the Snakemake that it started, process {child}, is not); wait"
                 f" for it, or stop it and its jobs: kill -s INT -- -{child}"
             )
         case [_, process, *_]:
-            return f"process {process}); wait for it or stop it"
-    return "process unknown); wait for it or stop it"
+            return f"(process {process}); wait for it or stop it"
+    return "(process unknown); wait for it or stop it"
 
 
 def snakemake(*arguments: str | Path) -> list[str]:
@@ -75,7 +75,7 @@ def snakemake(*arguments: str | Path) -> list[str]:
 
 
 def unlock(directory: Path, snakefile: Path, log: Path) -> None:
-    """Remove the lock that a killed Snakemake left. The caller holds the run's lock, so no living one has it."""
+    """Remove the lock that a killed Snakemake left. The caller holds the run's lock, so no running one has it."""
     locks = directory / ".snakemake" / "locks"
     if locks.is_dir() and any(locks.iterdir()):
         with log.open("ab") as output:
@@ -136,7 +136,7 @@ def watch(
 
 @contextmanager
 def _heeding_interrupts() -> Iterator[None]:
-    """Start children in this block with the default reaction to SIGINT, even where this process ignores it.
+    """Restore the default reaction to SIGINT for children that are started in this block.
 
     A shell starts the background jobs of a script with SIGINT ignored, and a child inherits that. A signal with a
     handler, however, is reset to its default in the child.

@@ -48,7 +48,7 @@ class State:
 
 
 class ProgressReader:
-    """Reader of the progress of a run. It keeps what cannot change, so that reading costs a few directory listings."""
+    """Reader of the progress of a run. Completed items are cached, so that reading costs a few directory listings."""
 
     def __init__(self, run: Run, directory: Path) -> None:
         self._run, self._directory = run, directory

@@ -73,7 +73,7 @@ def read_sheet(path: Path) -> list[Sample]:
 def _header_problems(header: Sequence[str]) -> list[str]:
     """Return what is wrong with the first line of a sheet."""
     if len(header) == 1 and re.search("[,; ]", header[0]):
-        return [f"{header[0]!r} is one column: tabs separate sample and input"]
+        return [f"{header[0]!r} is one column; separate sample and input with tabs"]
     rules = schema("samples")
     known, needed = list(rules["properties"]), list(rules["required"])
     if not set(known) & set(header):

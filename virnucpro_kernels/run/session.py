@@ -61,8 +61,8 @@ class Session:
     def _how_to_go_on(self) -> str:
         anew = ", without --force," if self._options.force else ""
         return (
-            "what was finished is kept, and most of what was embedded of a chunk under way; the same"
-            f" command{anew} goes on from there"
+            "finished work is kept, including most embeddings of the current chunks; run the same"
+            f" command{anew} to resume"
         )
 
     def _announce(self, state: State) -> None:
@@ -77,11 +77,11 @@ class Session:
         self._say(
             f"  done     {state.samples_done} samples, {state.chunks_done} chunks scored"
             if not self._options.force
-            else "  done     whatever there is, is made anew (--force)"
+            else "  done     all outputs are made again (--force)"
         )
         chunks = f", {state.chunks - state.chunks_done} chunks of the pools split so far" if state.pools_split else ""
         if state.pools_split and not self._options.force:
-            chunks += "; and whatever was made from other input or parameters"
+            chunks += "; outputs whose input or parameters changed are made again too"
         self._say(f"  to do    {todo if not self._options.force else state.samples} samples{chunks}")
         if not self._options.quiet:
             self._shown = self._log.stat().st_size
@@ -116,11 +116,13 @@ class Session:
             with self._log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(self._log_begin)
                 reason = textwrap.indent(last_error(log.read()), "  ")
-            raise VirnucproError(f"Snakemake failed, and none of its jobs; its log {self._log} ends with\n{reason}")
+            raise VirnucproError(
+                f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{reason}"
+            )
         for line in describe_failures(failures, self._directory):
             print(line, file=sys.stderr)  # noqa: T201 the command's result
         if (self._directory / FAILED).exists():
-            print(f"all of it: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
+            print(f"all failures: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
         failed = {failure.sample for failure in failures}
         if any(sample.name not in failed for sample in self._run.samples):
             return EXIT_PARTIAL

@@ -78,7 +78,9 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
         UsageError: there are not so many GPUs, or none of that number or UUID.
     """
     if device == "cpu" and wanted != "auto":
-        raise UsageError(f"--gpus {wanted}: this run computes on the CPU, by its configuration or for want of a GPU")
+        raise UsageError(
+            f"--gpus {wanted}: this run computes on the CPU, because its configuration says so or no GPU was found"
+        )
     if device != "cuda":
         return 0
     if "," in wanted:
@@ -88,7 +90,7 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
     visible = len(visible_units(list_gpus(), environment.get("CUDA_VISIBLE_DEVICES")))
     count = int(wanted) if wanted.isdigit() else visible
     if count > visible or count == 0:
-        raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; --device cpu does without")
+        raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; use --device cpu to run without a GPU")
     return count
 
 

@@ -15,6 +15,7 @@ from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import UNRECORDED, Provenance
+from virnucpro_kernels.pool.scores import VALUES
 from virnucpro_kernels.weights.load import load_classifier
 from virnucpro_kernels.weights.registry import Model
 
@@ -23,7 +24,7 @@ from virnucpro_kernels.weights.registry import Model
 _BATCH = 1024
 _ROW_GROUP = 1 << 16
 
-_SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in ("logit", "p_other", "p_virus"))])
+_SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in VALUES)])
 
 
 def classify(features: Path, model: Model, output: Path) -> None:

@@ -34,11 +34,11 @@ WINDOW_COLUMNS = {
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?!")(.*)', re.DOTALL)
 
 
-def eaten_quotes(name: str) -> str:
+def name_as_pandas_reads_it(name: str) -> str:
     """Return a window's ID as pandas reads it: a quoted beginning loses its quotes.
 
     Where a leading quote is never closed, pandas runs on through the following lines, and the original's table is
-    garbage or its run dies; here such a name stays as it is.
+    corrupted or its run fails; here such a name stays as it is.
     """
     match = _QUOTED.fullmatch(name)
     return match[1].replace('""', '"') + match[2] if match else name
@@ -73,7 +73,7 @@ class OriginalFiles(ExitStack):
         self._file.write(lines([frames, words(PREDICTIONS, is_virus_frame(batch)), *texts]))
         names = names.filter(pa.array(windows.scored))
         if pc.any(pc.starts_with(names, '"')).as_py():
-            names = pa.array([eaten_quotes(name) for name in names.to_pylist()], pa.string())
+            names = pa.array([name_as_pandas_reads_it(name) for name in names.to_pylist()], pa.string())
         score1, score2 = windows.highest[windows.scored].T
         place = np.arange(self._windows, self._windows + len(names))
         self._windows += len(names)

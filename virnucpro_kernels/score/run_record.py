@@ -52,7 +52,7 @@ def describe_run(
         sources: Files that the sample was collected from.
         chunks: Chunks of the manifest.
         parameters: Parameters of the tables.
-        counts: What was found.
+        counts: Counts of contigs, windows and frames.
         results: Files that were written.
         seconds: Time that the tables took so far.
     """

@@ -47,7 +47,7 @@ class ContigScores:
 
     Attributes:
         scored_windows: Number of scored windows, int64 (m,).
-        covered: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig.
+        covered_fraction: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig.
         window_calls: Numbers of scored windows that are host, ambiguous and viral, int64 (m, 3).
         p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (m,); NaN where
             there are none.
@@ -57,7 +57,7 @@ class ContigScores:
     """
 
     scored_windows: Int64s
-    covered: Float64s
+    covered_fraction: Float64s
     window_calls: Int64s
     p_virus: Float64s
     call: Int64s
@@ -119,11 +119,11 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
     def total(values: Float64s | Int64s) -> Float64s:
         return np.bincount(contig, weights=values, minlength=m).astype(np.float64, copy=False)
 
-    # Windows lie in the order of their starts and ends, so the overlap with the one before is all there is.
+    # Windows are sorted by start and end, so a window overlaps no counted bases but those of the one before.
     before = np.where(np.diff(contig, prepend=-1) == 0, np.roll(end, 1), 0)
     bases = total(end - np.maximum(start, before))
     with np.errstate(invalid="ignore"):
-        covered = np.round(bases / batch.length, DECIMALS)
+        covered_fraction = np.round(bases / batch.length, DECIMALS)
         p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
 
     low, high = thresholds.ambiguous
@@ -137,7 +137,7 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
     best_window[owners] = batch.window_number[scored][at_best[first_at_best]]
     return ContigScores(
         scored_windows=count,
-        covered=covered,
+        covered_fraction=covered_fraction,
         window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
         call=np.where(count == 0, CALLS.index("none"), np.where(viral, CALLS.index("viral"), CALLS.index("host"))),

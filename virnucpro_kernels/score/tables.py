@@ -126,7 +126,7 @@ CONTIG_COLUMNS: Columns = {
     "status": lambda rows: rows.batch.status,
     "windows": lambda rows: integers(rows.batch.windows),
     "scored_windows": lambda rows: integers(rows.contigs.scored_windows),
-    "covered_fraction": lambda rows: decimals(rows.contigs.covered),
+    "covered_fraction": lambda rows: decimals(rows.contigs.covered_fraction),
     "viral_windows": lambda rows: integers(rows.contigs.window_calls[:, 2]),
     "ambiguous_windows": lambda rows: integers(rows.contigs.window_calls[:, 1]),
     "host_windows": lambda rows: integers(rows.contigs.window_calls[:, 0]),

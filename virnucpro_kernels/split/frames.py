@@ -73,7 +73,7 @@ class OpenFrames:
 
     Attributes:
         masks: Frames of each window, uint8 (w,): bit i is set where frame i has no stop codon.
-        readable: Flag of each window with a complete codon of A, C, G, T in any frame, bool (w,).
+        readable: True where a window has a complete codon of A, C, G, T in any frame, bool (w,).
         window: Index of the window, int64 (f,).
         frame: Number of the frame, 0 to 5, int64 (f,).
         residues: Length of the protein, int64 (f,).

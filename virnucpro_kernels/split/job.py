@@ -22,7 +22,7 @@ def run_split(
     Args:
         samples: Name and sequence file of each sample.
         output_dir: Folder for tables, chunks and manifest.
-        options: How to split.
+        options: Options of the split.
         say: Function that prints a line of the result.
         warn: Function that prints a line about what is wrong with the input.
 

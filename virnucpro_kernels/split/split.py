@@ -78,7 +78,7 @@ class PoolSummary:
         statuses: Number of contigs of each status, in the order of `STATUSES`.
         protein_tokens: Exact number.
         nucleotide_tokens: Estimated number.
-        warnings: Oddities of the input that are no errors.
+        warnings: Warnings about the input.
         unusable: Samples that were left out.
     """
 
@@ -112,7 +112,7 @@ def split_pool(
     Args:
         samples: Name and sequence file of each sample; `-` is standard input.
         directory: Folder of the pool.
-        options: How to split.
+        options: Options of the split.
         progress: Function to call now and then.
 
     Raises:
@@ -246,7 +246,7 @@ class _Passes:
 
     @property
     def warnings(self) -> list[Problem]:
-        """Oddities of the inputs, after the first pass."""
+        """Warnings about the inputs, after the first pass."""
         return [warning for records in self._inputs for warning in records.warnings]
 
     def count_frames(self, table: "WindowTable") -> None:

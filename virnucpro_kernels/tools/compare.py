@@ -23,10 +23,10 @@ class Mismatch:
     """A row that differs.
 
     Attributes:
-        level: What the rows stand for: `frames`, `windows`, `contigs` or `vectors`, after the sample where there are
+        level: Unit of a row: `frames`, `windows`, `contigs` or `vectors`, after the sample where there are
             several.
         id: ID of the row.
-        kind: What differs: `label`, `score`, `vector`, `only in A` or `only in B`.
+        kind: Type of the difference: `label`, `score`, `vector`, `only in A` or `only in B`.
         a, b: Both labels, or both values of the score that differs most; empty for vectors.
         difference: Largest difference of scores or of a vector's values; empty for labels.
         cosine: Cosine of the two vectors; empty for anything else.
@@ -46,7 +46,7 @@ class Comparison:
     """Result of the comparison of one level.
 
     Attributes:
-        level: What the rows stand for, see `Mismatch`.
+        level: Unit of a row, see `Mismatch`.
         both: Number of rows that both sides have.
         labels_agree: Number of rows with the same label; None for vectors.
         compared: Names of the scores that both sides have.

@@ -24,6 +24,7 @@ from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRun, Provenance
 from virnucpro_kernels.run.config import default, read_config, write_config
+from virnucpro_kernels.run.folder import CONFIG, SHEET
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.split.split import SplitOptions, split_pool
@@ -208,7 +209,7 @@ class _Places:
         places = np.fromiter((self._place.get(name, -1) for name in ids), np.int64, len(ids))
         if (places < 0).any():
             raise DamagedFileError(
-                f"{path}: {ids[int(np.argmin(places))]} is no frame of the input; was the run made from another file?"
+                f"{path}: {ids[int(np.argmin(places))]} is not a frame of the input; was another file's run given?"
             )
         distinct, first = np.unique(places, return_index=True)
         if len(distinct) < len(places):
@@ -298,11 +299,11 @@ def configure(output_dir: Path, new: Sequence[Sample], model: str | None, models
 
     Each sample has a pool of its own, into which no other sample may come.
     """
-    sheet, config = output_dir / "config" / "samples.tsv", output_dir / "config" / "config.yaml"
+    sheet, config = output_dir / SHEET, output_dir / CONFIG
     names = {sample.name for sample in new}
     old = [sample for sample in read_sheet(sheet) if sample.name not in names] if sheet.exists() else []
     write_sheet(sheet, [*old, *new])
-    settings = {"samples": "config/samples.tsv", "layout": "original", "precision": PRECISION}
+    settings = {"samples": str(SHEET), "layout": "original", "precision": PRECISION}
     if model is not None:
         settings["model"] = str(Path(model).absolute()) if Path(model).is_dir() else model
     if models_dir is not None:

@@ -51,7 +51,7 @@ class _Format:
         scores: Columns of scores, each by the name that it gets.
         optional: More of them, which only some versions of the table have.
         status: Column that says why there is no label, where it is not `scored`.
-        quoting: How fields are quoted: the original writes IDs as they are into one of its files, quotes and all.
+        quoting: Quoting convention of the fields: the original writes IDs into one of its files with bare quotes.
     """
 
     level: str

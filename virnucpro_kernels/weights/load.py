@@ -1,7 +1,7 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +15,14 @@ from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
-from virnucpro_kernels.weights.registry import EncoderInfo, FileInfo, Model
+from virnucpro_kernels.weights.registry import (
+    EncoderInfo,
+    FileInfo,
+    Model,
+    find_directory,
+    model_directories,
+    read_model,
+)
 
 _log = logging.getLogger(__name__)
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -136,6 +143,31 @@ def verify(model: Model) -> list[str]:
         except DamagedFileError as error:
             problems.append(str(error))
     return problems
+
+
+def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[str], object]) -> None:
+    """Verify models and print a line for each.
+
+    Args:
+        names: Names or folders of models; all models where there are none.
+        models_dir: Folder of imported models; None for the user's own.
+        say: Function that prints a line.
+
+    Raises:
+        DamagedFileError: a model is damaged.
+        UsageError: there is no model of one of these names.
+    """
+    directories = [find_directory(name, models_dir) for name in names] if names else model_directories(models_dir)
+    problems: list[str] = []
+    for directory in directories:
+        try:
+            found = verify(read_model(directory))
+        except DamagedFileError as error:
+            found = [str(error)]
+        say(f"{directory}: {'damaged' if found else 'complete, all checksums right'}")
+        problems += found
+    if problems:
+        raise DamagedFileError("\n".join(problems))
 
 
 def note_checked(path: Path, info: FileInfo) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import read_data
 
 
@@ -66,6 +67,18 @@ RECIPES = tuple(
     Recipe(f"virnucpro-{file.window_length}", file.window_length, _FILES["protein"][0], _FILES["nucleotide"], file)
     for file in _FILES["classifier"]
 )
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of a released model.
+
+    Raises:
+        UsageError: there is no released model of that name.
+    """
+    for recipe in RECIPES:
+        if recipe.name == name:
+            return recipe
+    raise UsageError(f"{name!r} is not a released model; released are {', '.join(recipe.name for recipe in RECIPES)}")
 
 
 def digests(path: Path) -> tuple[str, str]:

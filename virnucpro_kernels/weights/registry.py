@@ -113,6 +113,20 @@ class Model(Description):
         """Name of all that decides the scores of given embeddings, for a path."""
         return f"{self.name}-{_short_hash(self.classifier.sha256, str(self.window_length))}"
 
+    def description(self) -> str:
+        """Return what the model was made of, in lines of text."""
+        lines = [f"made {self.directory} for windows of {self.window_length} bp"]
+        parts: dict[str, tuple[FileInfo, str]] = {
+            "nucleotide": (self.nucleotide, f"{self.nucleotide.name}, {self.nucleotide.dimension} wide"),
+            "tokenizer": (self.tokenizer, ""),
+            "protein": (self.protein, f"{self.protein.name}, {self.protein.dimension} wide"),
+            "classifier": (self.classifier, f"takes {self.classifier.dimension} features"),
+        }
+        for part, (info, what) in parts.items():
+            size = f"{info.bytes / 1e6:,.1f} MB"
+            lines.append(f"  {part:<10}  {size:>12}  sha256 {info.sha256[:12]}…  {what:<22}  from: {info.source}")
+        return "\n".join([*lines, f"  checked: {self.notes}", f"use it with --model {self.name}"])
+
     def damage(self) -> list[str]:
         """Files that are missing or of a wrong size, in words; empty for a complete model."""
         found = []
@@ -272,3 +286,25 @@ def write_model(model: Model) -> None:
 def _toml_value(value: str | int) -> str:
     # JSON's escapes are TOML's, but TOML wants one for DEL too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def model_table(models_dir: Path | None = None) -> Iterator[str]:
+    """Yield the lines of a table of all models: name, window length, encoders, state, folder."""
+    rows: list[tuple[str, ...]] = [("MODEL", "WINDOW", "NUCLEOTIDE", "PROTEIN", "STATE", "DIRECTORY")]
+    directories = model_directories(models_dir)
+    rows += [_row(directory) for directory in directories]
+    missing = [name for name in RELEASED if name not in {directory.name for directory in directories}]
+    rows += [(name, "", "", "", "not here", f"virnucpro weights fetch {name}") for name in missing]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(directory: Path) -> tuple[str, ...]:
+    try:
+        model = read_model(directory)
+    except DamagedFileError as error:
+        return directory.name, "", "", "", f"damaged: {error}", str(directory)
+    state = "; ".join(model.damage()) or "complete"
+    window = f"{model.window_length} bp"
+    return model.name, window, model.nucleotide.name, model.protein.name, state, str(directory)

@@ -16,7 +16,7 @@ from snakemake.exceptions import WorkflowError
 from virnucpro_kernels.run import requirements
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.run.failures import write_failures
-from virnucpro_kernels.pool.file_names import ORIGINAL_FILES
+from virnucpro_kernels.pool.file_names import GATHERED, ORIGINAL_FILES, UNUSABLE
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.pools import POOLS, keep_pools
@@ -106,7 +106,7 @@ def of_pool(name):
 
 def unusable_samples(wildcards):
     """The list of samples that were left out of the sample's pool. One more or less changes no table of the others."""
-    return ancient(of_pool("unusable.tsv")(wildcards))
+    return ancient(of_pool(UNUSABLE)(wildcards))
 
 
 def pool_scores(wildcards):
@@ -117,7 +117,7 @@ def pool_scores(wildcards):
 
 def sample_scores(wildcards):
     """The list of all that the tables of the sample's pool are made from; the scores lie beside it."""
-    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / "gathered.sha256")
+    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / GATHERED)
 
 
 def original_files():

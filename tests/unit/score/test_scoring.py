@@ -91,9 +91,9 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
         assert contigs.window_calls[index].tolist() == kinds
         assert contigs.best_window[index] == best_window
         if batch.length[index]:
-            assert contigs.covered[index] == pytest.approx(len(covered) / batch.length[index], abs=1e-6)
+            assert contigs.covered_fraction[index] == pytest.approx(len(covered) / batch.length[index], abs=1e-6)
         else:
-            assert np.isnan(contigs.covered[index])
+            assert np.isnan(contigs.covered_fraction[index])
         call = CALLS[contigs.call[index]]
         if not weight:
             assert np.isnan(contigs.p_virus[index])
