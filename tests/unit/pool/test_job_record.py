@@ -14,6 +14,7 @@ def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
     assert left.seconds(200, 1000) is None
     assert left.seconds(500, 1000) == pytest.approx(50.0)
     assert left.seconds(1000, 1000) == 0
+    assert TimeLeft(clock).seconds(5, 5) == 0, "also where all is done at the first call"
 
 
 @pytest.mark.parametrize(
