@@ -262,9 +262,10 @@ def _gathered(
         missing = np.ones(count, bool)
         for path in sorted(folder.glob(_VECTORS[alphabet])):
             content = read_original_embeddings(path)
-            if content.kind != alphabet or (len(content.ids) and content.vectors.shape[1] != width):
+            if content.vector_type != alphabet or (len(content.ids) and content.vectors.shape[1] != width):
                 raise DamagedFileError(
-                    f"{path}: {content.kind} vectors of {content.vectors.shape[1]} values; the model takes {alphabet}"
+                    f"{path}: {content.vector_type} vectors of {content.vectors.shape[1]} values; the model takes"
+                    f" {alphabet}"
                     f" vectors of {width}"
                 )
             found = places.find(path, content.ids)

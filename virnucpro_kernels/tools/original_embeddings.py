@@ -11,10 +11,10 @@ import torch
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
 
-Kind = Literal["nucleotide", "protein", "features"]
+VectorType = Literal["nucleotide", "protein", "features"]
 
 # The key of the IDs says which of the three files it is.
-_KINDS: dict[str, Kind] = {"nucleotide": "nucleotide", "proteins": "protein", "ids": "features"}
+_TYPES: dict[str, VectorType] = {"nucleotide": "nucleotide", "proteins": "protein", "ids": "features"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +22,12 @@ class OriginalEmbeddings:
     """The content of one file.
 
     Attributes:
-        kind: Kind of the vectors.
+        vector_type: Type of the vectors.
         ids: IDs of the frames (n), as in `contig_chunk_1F1`.
         vectors: Vectors in the order of `ids`, float32 (n, d).
     """
 
-    kind: Kind
+    vector_type: VectorType
     ids: list[str]
     vectors: npt.NDArray[np.float32]
 
@@ -41,29 +41,29 @@ def read_original_embeddings(path: Path) -> OriginalEmbeddings:
             in a merged file with a frame that only one of the two encoders had.
     """
     content = read_checkpoint(path)
-    keys = [key for key in _KINDS if isinstance(content, dict) and key in content and "data" in content]
+    keys = [key for key in _TYPES if isinstance(content, dict) and key in content and "data" in content]
     if len(keys) != 1:
         raise DamagedFileError(f"{path}: not an embedding file of the original tool")
-    kind, ids = _KINDS[keys[0]], content[keys[0]]
+    vector_type, ids = _TYPES[keys[0]], content[keys[0]]
     try:
-        vectors = _vectors(kind, ids, content["data"])
+        vectors = _vectors(vector_type, ids, content["data"])
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise DamagedFileError(f"{path}: damaged, or not an embedding file of the original tool ({error})") from error
     if not np.isfinite(vectors).all():
         raise DamagedFileError(
             f"{path}: the vector of {ids[int(np.argmin(np.isfinite(vectors).all(axis=1)))]} is not finite"
         )
-    return OriginalEmbeddings(kind, list(ids), vectors)
+    return OriginalEmbeddings(vector_type, list(ids), vectors)
 
 
-def _vectors(kind: Kind, ids: Any, data: Any) -> npt.NDArray[np.float32]:
+def _vectors(vector_type: VectorType, ids: Any, data: Any) -> npt.NDArray[np.float32]:
     if not all(isinstance(name, str) for name in ids):
         raise TypeError("an ID is no text")
-    if kind == "nucleotide":
+    if vector_type == "nucleotide":
         if [item["label"] for item in data] != list(ids):
             raise ValueError("IDs and vectors differ in order")
         vectors = np.array([item["mean_representation"] for item in data], np.float32)
-    elif kind == "protein":
+    elif vector_type == "protein":
         vectors = torch.stack(list(data)).to(torch.float32).numpy() if len(data) else np.empty((0, 0), np.float32)
     else:
         vectors = torch.as_tensor(data).to(torch.float32).numpy()
