@@ -166,7 +166,7 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "a.fa", "--model", MODEL)
     assert ended.returncode == 5
-    assert "cannot be the folder of a run" in ended.stderr
+    assert "cannot be created or locked" in ended.stderr
 
 
 def test_tables_of_an_earlier_run_are_no_success_of_this_one(tmp_path: Path) -> None:

@@ -265,8 +265,7 @@ def _gathered(
             if content.vector_type != alphabet or (len(content.ids) and content.vectors.shape[1] != width):
                 raise DamagedFileError(
                     f"{path}: {content.vector_type} vectors of {content.vectors.shape[1]} values; the model takes"
-                    f" {alphabet}"
-                    f" vectors of {width}"
+                    f" {alphabet} vectors of {width}"
                 )
             found = places.find(path, content.ids)
             if not missing[found].all():

@@ -151,7 +151,7 @@ def with_wide_vectors(path: Path) -> None:
     [
         (without_last, "1 of .* frames have no vector, one of them r.*; let the original finish first"),
         (with_a_repeat, "r.* is in it twice"),
-        (with_a_stranger, "r999_chunk_1F1 is no frame of the input"),
+        (with_a_stranger, "r999_chunk_1F1 is not a frame of the input"),
         (with_wide_vectors, "protein vectors of 33 values; the model takes protein vectors of 32"),
         (lambda path: shutil.copy(path, path.with_name("output_9_ESM.pt")), "is in an earlier file"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "output_2_ESM.pt"),
