@@ -91,8 +91,8 @@ def varlen_attention(
     """Softmax attention of every sequence over itself, not causal; positions restart at 0 in each sequence.
 
     Args:
-        qkv: (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence are ignored. **Its keys
-            may be overwritten** by their rotated selves.
+        qkv: Queries, keys and values, (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence
+            are ignored. **Its keys may be overwritten** by their rotated selves.
         batch: Sequences, T tokens at most in all; the `tokens` of the batch are not read.
         parameters: Scale, and rotation or ALiBi.
         backend: Backend, see `dispatch.resolve_attention`.

@@ -257,13 +257,13 @@ def resident_kernel(
     with the whole sequence need no loop, and no tile but the last needs a mask.
 
     Args:
-        out_ptr: (T, heads * head_dim), the result.
-        out_scale_ptr: fp32 (heads * head_dim,), factors of the channels where the result is fp8; otherwise None.
-        qkv_ptr: (T, 3, heads, head_dim).
-        spans_ptr: int32 (B, 2), start and length of the sequences, longest first.
-        cos_ptr: fp32 (positions, head_dim / 2), or None without rotation; `sin_ptr` likewise.
+        out_ptr: Result, (T, heads * head_dim).
+        out_scale_ptr: Factors of the channels where the result is fp8, fp32 (heads * head_dim,); otherwise None.
+        qkv_ptr: Queries, keys and values, (T, 3, heads, head_dim).
+        spans_ptr: Start and length of the sequences, longest first, int32 (B, 2).
+        cos_ptr: Cosines, fp32 (positions, head_dim / 2), or None without rotation; `sin_ptr` likewise.
         sin_ptr: see `cos_ptr`.
-        slopes_ptr: fp32 (heads,), or None without ALiBi.
+        slopes_ptr: ALiBi slopes, fp32 (heads,), or None without ALiBi.
         scale: Factor of the queries, times log2(e).
         first_place: Place in `spans_ptr` of the first sequence of this launch.
         heads: Number of heads; the grid has `heads` programs for each sequence of this launch.

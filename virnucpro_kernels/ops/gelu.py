@@ -152,7 +152,7 @@ def glu(x: torch.Tensor, *, config: KernelConfig | None = None) -> torch.Tensor:
     """gelu(first half of the columns) · (second half), computed in fp32.
 
     Args:
-        x: (T, 2f) fp32, fp16 or bf16.
+        x: Input, (T, 2f) fp32, fp16 or bf16.
         config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 
     Returns:

@@ -97,9 +97,9 @@ def linear_gelu(
     rounded.
 
     Args:
-        x: (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
-        weight: (out, in) of the type of `x`.
-        bias: (out,) of any floating type.
+        x: Input, (T, in) fp32, fp16 or bf16; or `RowScaled` where the weight is.
+        weight: Weights, (out, in) of the type of `x`.
+        bias: Bias, (out,) of any floating type.
         quantize: Whether to return e4m3 values with a scale a row.
         config: Launch configurations of our kernels, see `dispatch.resolve_kernels`.
 

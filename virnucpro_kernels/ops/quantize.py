@@ -40,7 +40,7 @@ def quantize_rows(x: torch.Tensor) -> RowScaled:
     Used for weights at load, and as the reference of kernels with fp8 output.
 
     Args:
-        x: (rows, columns) of any floating type.
+        x: Matrix, (rows, columns) of any floating type.
     """
     x = x.float()
     maximum = x.abs().amax(dim=1, keepdim=True).clamp_min(SMALLEST_ROW_MAXIMUM)
@@ -55,8 +55,8 @@ def quantize_columns(x: torch.Tensor, factors: torch.Tensor) -> RowScaled:
     write fp8 without knowing a row's maximum, which is spread over its heads (`attention_factors`).
 
     Args:
-        x: (rows, columns) of any floating type.
-        factors: fp32 (columns,).
+        x: Matrix, (rows, columns) of any floating type.
+        factors: Factors of the columns, fp32 (columns,).
     """
     return RowScaled(_to_fp8(x.float() * factors), torch.ones(len(x), 1, dtype=torch.float32, device=x.device))
 
@@ -70,10 +70,10 @@ def attention_factors(
     has a norm of at most sqrt(d), so by Cauchy and Schwarz |value| <= sqrt(d) · ‖W ∘ weight‖ + |W · bias + b|.
 
     Args:
-        value_weight: (channels, d), W.
-        value_bias: (channels,), b.
-        ln_weight: (d,), weight of the LayerNorm.
-        ln_bias: (d,), bias of the LayerNorm.
+        value_weight: Weights W, (channels, d).
+        value_bias: Bias b, (channels,).
+        ln_weight: Weight of the LayerNorm, (d,).
+        ln_bias: Bias of the LayerNorm, (d,).
 
     Returns:
         fp32 (channels,).
