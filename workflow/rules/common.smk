@@ -79,14 +79,9 @@ def result_files():
     return expand("results/{sample}/{name}", sample=POOL_OF, name=RUN.result_names)
 
 
-def sequence_inputs(samples):
-    """The sequence files of samples. `local` keeps a module's prefix away from them."""
-    return [local(str(sample.input)) for sample in samples]
-
-
 def pool_sequences(wildcards):
-    """The sequence files of a pool."""
-    return sequence_inputs(POOLED[wildcards.pool])
+    """The sequence files of a pool. `local` keeps a module's prefix away from them."""
+    return [local(str(sample.input)) for sample in POOLED[wildcards.pool]]
 
 
 def pool_samples(wildcards):
@@ -120,14 +115,9 @@ def original_files():
     return [f"results/{{sample}}/{name}" for name in ORIGINAL_FILES if name in RUN.result_names]
 
 
-def sample_sequences(wildcards):
-    """The sequence file of a sample, in a list."""
-    return sequence_inputs([SAMPLES[wildcards.sample]])
-
-
-def sample_path(wildcards):
-    """The path of a sample's sequence file, as `collect` takes it."""
-    return str(SAMPLES[wildcards.sample].input)
+def sample_input(wildcards):
+    """The sequence file of a sample."""
+    return local(str(SAMPLES[wildcards.sample].input))
 
 
 def chunks_of(manifest):
@@ -155,7 +145,7 @@ FINISH_FIRST = 10**12
 
 
 def split_needs(wildcards, input):
-    return requirements.for_split(sample.input for sample in POOLED[wildcards.pool])
+    return requirements.for_split(input.sequences)
 
 
 def embed_needs(wildcards, input):
