@@ -10,10 +10,10 @@ import torch
 from benchmarks.timing import copy_bandwidth, milliseconds
 from virnucpro_kernels.bench.encoders import Encoder, Workload, make_batches
 from virnucpro_kernels.bench.run import Plan, count_sequences
-from virnucpro_kernels.models.dnabert_s import Block as DnabertBlock
 from virnucpro_kernels.models.dnabert_s import DnabertS
-from virnucpro_kernels.models.esm2 import Block as EsmBlock
+from virnucpro_kernels.models.dnabert_s import TransformerBlock as DnabertBlock
 from virnucpro_kernels.models.esm2 import Esm2, FeedForward
+from virnucpro_kernels.models.esm2 import TransformerBlock as EsmBlock
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.linear import linear, linear_add

@@ -16,7 +16,7 @@ from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, make_ba
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.bench.timing import calls_per_second, measure_memory
 from virnucpro_kernels.embed.device import Embeds
-from virnucpro_kernels.models.esm2 import Block, Esm2
+from virnucpro_kernels.models.esm2 import Esm2, TransformerBlock
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 
 TOKENS_A_BATCH = 2048
@@ -137,7 +137,7 @@ def plant_outliers(encoder: Esm2) -> None:
     hidden = encoder.config.hidden
     for channel in (3, hidden // 2, hidden - 7):
         encoder.embedding.weight[:, channel] *= 30
-        for index, block in enumerate(cast("list[Block]", list(encoder.blocks))):
+        for index, block in enumerate(cast("list[TransformerBlock]", list(encoder.blocks))):
             block.attention_norm.weight[channel] *= 5
             block.feed_forward.down.weight[channel] *= 30
             block.attention_norm.carried_bias[channel] -= 2 * index

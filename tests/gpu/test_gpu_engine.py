@@ -215,7 +215,7 @@ def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeyp
     assert record["gpu_memory_peak_bytes"] > 0
     run = verify(tmp_path / "e" / "00000.protein.h5").protein
     assert run is not None
-    assert (run.precision, run.kernel) == ("fp16", "triton")
+    assert (run.precision, run.attention) == ("fp16", "triton")
 
 
 def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

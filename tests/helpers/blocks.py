@@ -5,9 +5,9 @@ from typing import cast
 from virnucpro_kernels.models import dnabert_s, esm2
 
 
-def esm2_blocks(encoder: esm2.Esm2) -> list[esm2.Block]:
-    return cast("list[esm2.Block]", list(encoder.blocks))
+def esm2_blocks(encoder: esm2.Esm2) -> list[esm2.TransformerBlock]:
+    return cast("list[esm2.TransformerBlock]", list(encoder.blocks))
 
 
-def dnabert_blocks(encoder: dnabert_s.DnabertS) -> list[dnabert_s.Block]:
-    return cast("list[dnabert_s.Block]", list(encoder.blocks))
+def dnabert_blocks(encoder: dnabert_s.DnabertS) -> list[dnabert_s.TransformerBlock]:
+    return cast("list[dnabert_s.TransformerBlock]", list(encoder.blocks))

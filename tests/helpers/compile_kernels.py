@@ -14,7 +14,8 @@ from triton import compile as compile_kernel
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from virnucpro_kernels.ops.attention_kernels import resident_kernel, streamed_kernel
+from virnucpro_kernels.ops.attention_resident import resident_kernel
+from virnucpro_kernels.ops.attention_streamed import streamed_kernel
 from virnucpro_kernels.ops.configs import HOPPER
 from virnucpro_kernels.ops.gelu import activation_fp8_kernel, activation_kernel
 from virnucpro_kernels.ops.layernorm import layernorm_kernel
@@ -31,7 +32,7 @@ FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"
 #: Kernels whose bias is a parameter of the model, of its type; elsewhere it is a deferred one, fp32.
 WITH_MODEL_BIAS = (activation_kernel, activation_fp8_kernel)
 INTEGER_POINTERS = {"cu_seqlens_ptr", "spans_ptr"}
-INTEGERS = {"rows", "first_place"}
+INTEGERS = {"rows", "first_sequence"}
 HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}
 ROTARY = {"slopes_ptr": None} | HEADS
 ALIBI = {"cos_ptr": None, "sin_ptr": None} | HEADS

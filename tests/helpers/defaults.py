@@ -9,10 +9,8 @@ from virnucpro_kernels.split.windows import Geometry
 
 
 def thresholds(**values: Any) -> Thresholds:
-    lower, upper = default("ambiguous_band")
-    defaults = {"viral": default("viral_threshold"), "ambiguous": (lower, upper)}
-    defaults |= {tier: default(f"tier_{tier}") for tier in ("medium", "high")}
-    return Thresholds(**defaults | values)
+    keys = ("viral_threshold", "ambiguous_band", "tier_medium", "tier_high")
+    return Thresholds(**{key: default(key) for key in keys} | values)
 
 
 def split_options(geometry: Geometry, **options: Any) -> SplitOptions:

@@ -19,7 +19,7 @@ from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader
-from virnucpro_kernels.pool.provenance import Alphabet, EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord, Provenance
 
 BUDGET = 256
 
@@ -43,7 +43,7 @@ def with_outliers(factor: float) -> Esm2:
 
 def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Alphabet, Provenance]:
     base = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
-    run = EncoderRun("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
+    run = EncoderRecord("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
     return {
         "protein": replace(base, protein=run),
         "nucleotide": replace(base, nucleotide=replace(run, dimension=tiny.NUCLEOTIDE_DIMENSION)),

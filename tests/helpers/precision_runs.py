@@ -40,7 +40,7 @@ class PrecisionRuns:
         assert made_by.nucleotide is not None
         assert made_by.protein is not None
         found = pq.read_table(of_run / "scores.parquet")["p_virus"].to_numpy()
-        return found, f"{made_by.nucleotide.kernel},{made_by.protein.kernel}"
+        return found, f"{made_by.nucleotide.attention},{made_by.protein.attention}"
 
 
 def check_scores(precision: str, found: Scores, exact: Scores) -> None:

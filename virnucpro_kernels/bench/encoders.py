@@ -13,7 +13,7 @@ from torch import nn
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
-from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Block, Esm2, Esm2Config
+from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Esm2, Esm2Config, TransformerBlock
 from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
 
 CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
@@ -49,15 +49,15 @@ def _initialise_as_fair_esm(encoder: Esm2) -> None:
     """Initialise embeddings normally, attention by Xavier's rule with its gains, all else by PyTorch's default."""
     encoder.embedding.weight[1] = 0  # padding
     encoder.embedding.weight.mul_(EMBEDDING_SCALE)
-    owed = torch.zeros_like(encoder.norm.carried_bias)
-    for block in cast("list[Block]", list(encoder.blocks)):
+    carried = torch.zeros_like(encoder.norm.carried_bias)
+    for block in cast("list[TransformerBlock]", list(encoder.blocks)):
         for third in block.attention.qkv.weight.chunk(3):
             nn.init.xavier_uniform_(third, gain=1 / math.sqrt(2))
         nn.init.xavier_uniform_(block.attention.out.weight)
-        block.attention_norm.carried_bias.copy_(owed)
-        block.feed_forward_norm.carried_bias.copy_(owed)  # the output of attention begins with a bias of zero
-        owed += torch.empty_like(owed).uniform_(-1, 1).mul_(encoder.config.feed_forward**-0.5)
-    encoder.norm.carried_bias.copy_(owed)
+        block.attention_norm.carried_bias.copy_(carried)
+        block.feed_forward_norm.carried_bias.copy_(carried)  # the output of attention begins with a bias of zero
+        carried += torch.empty_like(carried).uniform_(-1, 1).mul_(encoder.config.feed_forward**-0.5)
+    encoder.norm.carried_bias.copy_(carried)
 
 
 def projections(block: nn.Module) -> list[nn.Linear]:

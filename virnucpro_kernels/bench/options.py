@@ -11,7 +11,7 @@ import torch
 from virnucpro_kernels.bench.encoders import CONFIGS, PRECISIONS, Workload
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.models.precisions import check_device
+from virnucpro_kernels.models.precisions import check_device, choose_device
 from virnucpro_kernels.ops.dispatch import check_fp8
 
 PRESETS = (10, 100, 1_000, 10_000)
@@ -80,12 +80,11 @@ def check_files(*files: Path | None) -> None:
 
 def find_device(name: str) -> torch.device:
     """Return the current GPU or the CPU, for `auto`, `cpu` or `cuda`."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {name}: choose from auto, cpu, cuda")
     available = torch.cuda.is_available()
-    if name == "cuda" and not available:
+    chosen = choose_device(name, gpu_available=available)
+    if chosen == "cuda" and not available:
         raise UsageError(f"--device cuda: PyTorch {torch.__version__} finds no NVIDIA GPU here; choose auto or cpu")
-    return torch.device("cpu" if name == "cpu" or not available else f"cuda:{torch.cuda.current_device()}")
+    return torch.device("cpu" if chosen == "cpu" else f"cuda:{torch.cuda.current_device()}")
 
 
 def find_encoders(names: Sequence[str], device: torch.device) -> list[str]:

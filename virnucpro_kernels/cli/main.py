@@ -2,26 +2,11 @@
 
 import logging
 import sys
+from importlib import import_module
 
 import typer
+from typer.core import TyperCommand
 
-from virnucpro_kernels.cli import (
-    bench,
-    check,
-    classify,
-    collect,
-    compare,
-    doctor,
-    embed,
-    frames,
-    import_,
-    init,
-    merge,
-    predict,
-    split,
-    verify,
-    weights,
-)
 from virnucpro_kernels.cli.options import Version
 from virnucpro_kernels.errors import InterruptedRunError, UsageError, VirnucproError
 
@@ -50,23 +35,21 @@ def _global_options(version: Version = False) -> None:
     pass
 
 
-#: Headings of the help, in the order in which a user meets the commands.
-_RUN, _MODELS, _STAGES, _DEVELOP = "Run and look", "Models", "Single stages, as the workflow runs them", "Measure"
-app.command("predict", cls=predict.PredictCommand, rich_help_panel=_RUN)(predict.predict)
-app.command("check", rich_help_panel=_RUN)(check.check)
-app.command("init", rich_help_panel=_RUN)(init.init)
-app.command("verify", rich_help_panel=_RUN)(verify.verify)
-app.command("compare", rich_help_panel=_RUN)(compare.compare)
-app.command("import", rich_help_panel=_RUN)(import_.import_)
-app.command("doctor", rich_help_panel=_RUN)(doctor.doctor)
-app.add_typer(weights.app, name="weights", rich_help_panel=_MODELS)
-app.command("frames", rich_help_panel=_STAGES)(frames.frames)
-app.command("split", rich_help_panel=_STAGES)(split.split)
-app.command("embed", rich_help_panel=_STAGES)(embed.embed)
-app.command("merge", rich_help_panel=_STAGES)(merge.merge)
-app.command("classify", rich_help_panel=_STAGES)(classify.classify)
-app.command("collect", rich_help_panel=_STAGES)(collect.collect)
-app.command("bench", rich_help_panel=_DEVELOP)(bench.bench)
+#: Commands by heading of the help, in the order in which a user meets them: each a function in the module of its name.
+_COMMANDS = {
+    "Run and look": ("predict", "check", "init", "verify", "compare", "import_", "doctor"),
+    "Models": ("weights",),
+    "Single stages, as the workflow runs them": ("frames", "split", "embed", "merge", "classify", "collect"),
+    "Measure": ("bench",),
+}
+for _heading, _names in _COMMANDS.items():
+    for _name in _names:
+        _module = import_module(f"virnucpro_kernels.cli.{_name}")
+        if _name == "weights":
+            app.add_typer(_module.app, name=_name, rich_help_panel=_heading)
+        else:
+            _class = getattr(_module, "Command", TyperCommand)
+            app.command(_name.rstrip("_"), cls=_class, rich_help_panel=_heading)(getattr(_module, _name))
 
 
 def main() -> None:

@@ -38,9 +38,16 @@ class SchemaDefault:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def schema_option(key: str, description: str, **settings: Any) -> Any:
-    """Return a typer option whose default is that of a key of the configuration."""
-    return typer.Option(default_factory=SchemaDefault(key), help=description, **settings)
+def schema_option(key: str, description: str) -> Any:
+    """Return a typer option for a key of the configuration: its default and what it may be stand in the schema."""
+
+    def check(value: Any) -> Any:
+        from virnucpro_kernels.run.config import complete_config
+
+        complete_config({key: list(value) if isinstance(value, tuple) else value}, "options")
+        return value
+
+    return typer.Option(default_factory=SchemaDefault(key), help=description, callback=check)
 
 
 Layout = Annotated[

@@ -10,7 +10,7 @@ from virnucpro_kernels.cli.old_flags import refuse_old_arguments, refuse_old_fla
 from virnucpro_kernels.cli.options import ModelsDir, Version
 
 
-class PredictCommand(TyperCommand):
+class Command(TyperCommand):
     """Command that tells users of the older tools what replaces an option, instead of saying that there is none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

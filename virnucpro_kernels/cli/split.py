@@ -16,13 +16,13 @@ Inputs = Annotated[
         " `-` is standard input.",
     ),
 ]
-MinLength = Annotated[int, schema_option("min_length", "Contigs with fewer bases are not scored.", min=0)]
+MinLength = Annotated[int, schema_option("min_length", "Contigs with fewer bases are not scored.")]
 DuplicateIds = Annotated[
     Literal["error", "suffix"],
     schema_option("duplicate_ids", "Stop where an ID occurs twice in a sample, or number the repeats."),
 ]
-ChunkTokens = Annotated[int, schema_option("chunk_tokens", "Protein tokens of a chunk.", min=1)]
-MinChunks = Annotated[int, schema_option("min_chunks", "Smallest number of chunks of the pool.", min=1)]
+ChunkTokens = Annotated[int, schema_option("chunk_tokens", "Protein tokens of a chunk.")]
+MinChunks = Annotated[int, schema_option("min_chunks", "Smallest number of chunks of the pool.")]
 
 
 def split(

@@ -33,11 +33,11 @@ def find_distinct(sequences: SequenceArray) -> Distinct:
     of_row = encoded.indices.to_numpy().astype(np.int64)
     # Numbers are given in the order of first occurrence: a sequence is new where its number is higher than all before.
     first = np.flatnonzero(np.diff(np.maximum.accumulate(of_row), prepend=-1) > 0)
-    _, offsets, data = encoded.dictionary.buffers()
+    _, offset_buffer, data = encoded.dictionary.buffers()
     if not len(first):
         return Distinct(SequenceArray.from_list([]), first, of_row)
-    borders = np.frombuffer(offsets, np.int64, len(first) + 1)
-    return Distinct(SequenceArray(np.frombuffer(data, np.uint8, borders[-1]), borders), first, of_row)
+    offsets = np.frombuffer(offset_buffer, np.int64, len(first) + 1)
+    return Distinct(SequenceArray(np.frombuffer(data, np.uint8, offsets[-1]), offsets), first, of_row)
 
 
 class FanOut:
@@ -54,18 +54,13 @@ class FanOut:
         """Prepare for vectors of `dimension` values of `dtype`."""
         self._distinct = distinct
         repeated = np.bincount(distinct.of_row, minlength=len(distinct)) > 1
-        # Place of each distinct sequence among the kept vectors; -1 where its vector is needed only once.
-        self._place = np.where(repeated, np.cumsum(repeated) - 1, -1)
+        # Index of each distinct sequence among the kept vectors; -1 where its vector is needed only once.
+        self._slot = np.where(repeated, np.cumsum(repeated) - 1, -1)
         self._kept = np.empty((int(repeated.sum()), dimension), dtype)
         # With the vector of distinct sequence i, all rows before the first occurrence of i + 1 are complete, because
         # distinct sequences are numbered in the order of their first occurrence.
         self._ends = np.append(distinct.first[1:], len(distinct.of_row))
         self.taken = self.given = 0
-
-    @property
-    def kept_bytes(self) -> int:
-        """Memory for the vectors of repeated sequences."""
-        return self._kept.nbytes
 
     def take(self, vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Take the next `vectors` (m, d); return those of the next rows (k, d), as many as are complete with them.
@@ -77,8 +72,8 @@ class FanOut:
             return vectors
         before, self.taken = self.taken, self.taken + len(vectors)
         start, self.given = self.given, int(self._ends[self.taken - 1])
-        places = self._place[before : self.taken]
-        self._kept[places[places >= 0]] = vectors[places >= 0]
+        slots = self._slot[before : self.taken]
+        self._kept[slots[slots >= 0]] = vectors[slots >= 0]
         # The rows that are complete now, as numbers of distinct sequences: some new, some seen in earlier calls.
         wanted = self._distinct.of_row[start : self.given]
         if len(wanted) == len(vectors):  # every row is the first occurrence of its sequence
@@ -86,5 +81,5 @@ class FanOut:
         out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
         new = wanted >= before
         out[new] = vectors[wanted[new] - before]
-        out[~new] = self._kept[self._place[wanted[~new]]]
+        out[~new] = self._kept[self._slot[wanted[~new]]]
         return out

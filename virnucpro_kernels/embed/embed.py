@@ -20,7 +20,9 @@ from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
+from virnucpro_kernels.models.precisions import choose_device
 from virnucpro_kernels.pool.chunk_fasta import check_fasta
+from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance
@@ -72,7 +74,7 @@ def embed(options: EmbedOptions) -> None:
         StoppedError: SIGTERM or SIGINT came; finished vectors are kept, and the same call goes on from there.
         UsageError: the options cannot run here, or there is no such chunk.
     """
-    with Job(options.protein.with_name(f"{options.chunk}.embed.json"), "embed") as job:
+    with Job(options.protein.with_name(record_name("embed", options.chunk)), "embed") as job:
         chunk = _find_chunk(options.manifest, options.chunk)
         options.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(options.manifest))
         job.facts["rows"] = chunk.rows
@@ -104,11 +106,9 @@ def _find_chunk(manifest: Path, name: str) -> Chunk:
 @contextmanager
 def _device(wanted: str) -> Iterator[str]:
     """Hold a GPU during the block and yield its UUID; yield nothing for the CPU."""
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device {wanted!r}: choose from auto, cpu, cuda")
     gpus = [] if wanted == "cpu" else gpu.list_gpus()
     units = gpu.visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")) if gpus else []
-    if wanted == "cpu" or (wanted == "auto" and not units):
+    if choose_device(wanted, gpu_available=bool(units)) == "cpu":
         yield ""
     else:
         with gpu.lease(units) as unit:
@@ -131,9 +131,11 @@ def _embed(options: EmbedOptions, chunk: Chunk, device_type: str, job: Job, prog
         token_budget=options.token_budget,
         embedding_dtype=options.embedding_dtype,
     )
-    kernels = {alphabet: run.kernel for alphabet, run in setup.runs.items()}
-    job.facts |= {"precision": setup.precision, "attention": kernels, "threads": options.threads}
-    log.info("chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, kernels)
+    attention = {alphabet: record.attention for alphabet, record in setup.records.items()}
+    job.facts |= {"precision": setup.precision, "attention": attention, "threads": options.threads}
+    log.info(
+        "chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, attention
+    )
     outputs: dict[Alphabet, Path] = {"nucleotide": options.nucleotide, "protein": options.protein}
     started = time.perf_counter()
     fasta = check_fasta(options.manifest, chunk)
@@ -176,7 +178,7 @@ def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> dict[Alphabet, 
     """Attributes of both files, with the token budget to begin with."""
     pool = manifest.absolute().parent.name
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
-    nucleotide, protein = setup.runs["nucleotide"], setup.runs["protein"]
+    nucleotide, protein = setup.records["nucleotide"], setup.records["protein"]
     return {"nucleotide": replace(base, nucleotide=nucleotide), "protein": replace(base, protein=protein)}
 
 

@@ -16,17 +16,11 @@ import torch
 from virnucpro_kernels.embed.device import Embeds, is_out_of_memory
 from virnucpro_kernels.embed.engine import Encoder
 from virnucpro_kernels.errors import GpuMemoryError, UsageError
-from virnucpro_kernels.models.precisions import (
-    check_precision,
-    choose_embedding_dtype,
-    choose_precision,
-    no_original,
-    parse_precision,
-)
+from virnucpro_kernels.models import precisions
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
-from virnucpro_kernels.pool.provenance import Alphabet, EncoderRun
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 
@@ -56,7 +50,7 @@ class Setup:
         precision: Precision, never `auto`; `fp8` without the layers that stay fp16.
         fp16_layers: Layers of the protein encoder that stay fp16 where the precision is fp8.
         dtype: Type of the stored vectors.
-        runs: Description of each encoder's run, as the embedding files have it.
+        records: Record of each encoder, as the embedding files have it.
     """
 
     model: Model
@@ -64,7 +58,7 @@ class Setup:
     precision: str
     fp16_layers: tuple[int, ...]
     dtype: torch.dtype
-    runs: dict[Alphabet, EncoderRun]
+    records: dict[Alphabet, EncoderRecord]
 
 
 def set_up(
@@ -85,33 +79,33 @@ def set_up(
         UsageError: a setting is unknown or cannot run here.
     """
     if precision == "original":
-        raise no_original("this chunk has none")
-    requested = choose_precision(precision, device.type)
-    check_precision(requested, device.type, model.protein.layers)
-    precision, fp16_layers = parse_precision(requested)
+        raise precisions.no_original("this chunk has none")
+    requested = precisions.choose_precision(precision, device.type)
+    precisions.check_precision(requested, device.type, model.protein.layers)
+    precision, fp16_layers = precisions.parse_precision(requested)
     if precision == "fp8":
         check_fp8(device)
-    dtype = _STORED[choose_embedding_dtype(embedding_dtype, precision)]
+    dtype = _STORED[precisions.choose_embedding_dtype(embedding_dtype, precision)]
     budget = token_budget or default_budget(precision, device)
     backends = attention.split(",")
     if len(backends) > 2:
         raise UsageError(f"attention {attention!r}: give one backend, or two: nucleotide encoder's, protein encoder's")
 
     nucleotide, protein = model.nucleotide, model.protein
-    runs: dict[Alphabet, EncoderRun] = {
-        "nucleotide": EncoderRun(
+    records: dict[Alphabet, EncoderRecord] = {
+        "nucleotide": EncoderRecord(
             nucleotide.name, nucleotide.sha256, nucleotide.dimension,
             precision="fp16" if precision == "fp8" else requested,
-            kernel=_attention_of(nucleotide, precision, device, backends[0], alibi=True),
+            attention=_attention_of(nucleotide, precision, device, backends[0], alibi=True),
             token_budget=budget, tokenizer_sha256=model.tokenizer.sha256,
         ),
-        "protein": EncoderRun(
+        "protein": EncoderRecord(
             protein.name, protein.sha256, protein.dimension, precision=requested,
-            kernel=_attention_of(protein, precision, device, backends[-1], alibi=False),
+            attention=_attention_of(protein, precision, device, backends[-1], alibi=False),
             token_budget=budget,
         ),
     }  # fmt: skip
-    return Setup(model, device, precision, fp16_layers, dtype, runs)
+    return Setup(model, device, precision, fp16_layers, dtype, records)
 
 
 def _attention_of(info: EncoderInfo, precision: str, device: torch.device, backend: str, *, alibi: bool) -> str:
@@ -196,5 +190,5 @@ _LOADERS: dict[Alphabet, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucl
 
 
 def _options(setup: Setup, alphabet: Alphabet) -> dict[str, Any]:
-    attention = "auto" if setup.precision == "reference" else setup.runs[alphabet].kernel
+    attention = "auto" if setup.precision == "reference" else setup.records[alphabet].attention
     return {"dtype": _WEIGHTS[setup.precision], "attention": attention}

@@ -22,7 +22,7 @@ from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
-from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_record, with_budget
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class _EncoderPass:
         """Read the partial files, compute the rest, write the file; `save_all` keeps all vectors in partial files."""
         started = time.perf_counter()
         self.measures = measures = Measures(len(self.rows), len(self.distinct))
-        self.budget = encoder_run(self.provenance, self.encoder.alphabet).token_budget
+        self.budget = encoder_record(self.provenance, self.encoder.alphabet).token_budget
         numpy_type = torch.empty(0, dtype=self.engine.dtype).numpy().dtype
         fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
         runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)

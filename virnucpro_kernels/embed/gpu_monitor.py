@@ -14,32 +14,32 @@ class Sampler:
     """Context manager that reads a set of sensors every `interval_seconds`, in a thread of its own.
 
     Attributes:
-        samples: Readings in order; the first at the start, the last at the end of the block.
+        readings: Values of the sensors in order; the first at the start, the last at the end of the block.
     """
 
     def __init__(self, read: Callable[[], Mapping[str, float]], interval_seconds: float = 1.0) -> None:
         self._read, self._interval = read, interval_seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self.samples: list[Mapping[str, float]] = []
+        self.readings: list[Mapping[str, float]] = []
 
     def __enter__(self) -> Self:
-        self.samples.append(self._read())
+        self.readings.append(self._read())
         self._thread.start()
         return self
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
-            self.samples.append(self._read())
+            self.readings.append(self._read())
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self.samples.append(self._read())
+        self.readings.append(self._read())
 
     def values(self, sensor: str) -> list[float]:
         """All readings of one sensor; empty where it has none."""
-        return [sample[sensor] for sample in self.samples if sensor in sample]
+        return [reading[sensor] for reading in self.readings if sensor in reading]
 
 
 class GpuMonitor:
@@ -92,7 +92,7 @@ class GpuMonitor:
 
 
 def summarise(sampler: Sampler) -> dict[str, float]:
-    """Means and peaks of the sensors of `GpuMonitor`; energy is the difference of last and first sample."""
+    """Means and peaks of the sensors of `GpuMonitor`; energy is the difference of the last and the first reading."""
     rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
         "gpu_utilisation_percent": ("utilisation", statistics.fmean),
         "gpu_memory_peak_bytes": ("memory", max),

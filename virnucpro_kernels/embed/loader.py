@@ -51,7 +51,7 @@ class Work:
         first: Number of its first sequence.
         lengths: Number of tokens of each sequence, int64 (B,).
         padded_tokens: Number of tokens with the padding, T.
-        flat: Tokens, positions, borders and spans in one piece, int32 (2T + 3B + 1,), so that one copy brings them to
+        flat: Tokens, positions, offsets and spans in one piece, int32 (2T + 3B + 1,), so that one copy brings them to
             the device.
         slot: Slot that has the memory of `flat`.
     """

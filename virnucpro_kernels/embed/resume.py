@@ -19,7 +19,7 @@ import numpy as np
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import take_lock
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, Vectors, damage
-from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_run, with_budget
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_record, with_budget
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class PartialEmbeddings:
     ) -> tuple[Vectors, int]:
         with EmbeddingReader(path) as reader:
             with damage(path):
-                budget = encoder_run(reader.provenance, alphabet).token_budget
+                budget = encoder_record(reader.provenance, alphabet).token_budget
             if reader.provenance != with_budget(provenance, alphabet, budget) or reader.dtype != dtype:
                 raise DamagedFileError(f"{path}: made from other content, or by another model, precision or version")
             if not np.array_equal(reader.rows, first + np.arange(len(reader))):

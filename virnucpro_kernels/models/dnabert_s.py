@@ -107,7 +107,7 @@ class BiasedLayerNorm(ExactBuffers):
         return NormParameters(self.weight, self.bias, EPS, self.projection_bias)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """One layer: attention, then gated feed-forward, each with a residual around it and a LayerNorm behind it.
 
     x = LayerNorm(x + attention(x))
@@ -140,13 +140,13 @@ class DnabertS(nn.Module):
         table = torch.empty(config.vocabulary, config.hidden).uniform_(-(3**0.5), 3**0.5)
         self.embedding = nn.Embedding(config.vocabulary, config.hidden, _weight=table)
         self.embedding_norm = BiasedLayerNorm(config.hidden)
-        self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config, attention) for _ in range(config.layers))
 
     def _run_blocks(self, batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor | None, BiasedLayerNorm]:
         """Return both inputs of the last LayerNorm, and that LayerNorm."""
         x, branch = functional.embedding(batch.tokens, self.embedding.weight), None
         norm = self.embedding_norm
-        for block in cast("Iterable[Block]", self.blocks):
+        for block in cast("Iterable[TransformerBlock]", self.blocks):
             x, branch = block(norm(x, branch), batch)
             norm = block.norm
         return x, branch, norm

@@ -104,7 +104,7 @@ class FeedForward(nn.Module):
         return linear_add(activated, self.down.operand, residual)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """One layer: attention, then feed-forward, each behind a LayerNorm and around a residual.
 
     residual += attention(LayerNorm(residual + carried biases))
@@ -149,14 +149,14 @@ class Esm2(nn.Module):
         table = torch.empty(config.vocabulary, config.hidden).uniform_(-(3**0.5), 3**0.5)
         self.embedding = nn.Embedding(config.vocabulary, config.hidden, _weight=table)
         self.rope = Rope(config.head_dim)
-        self.blocks = nn.ModuleList(Block(config, attention) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config, attention) for _ in range(config.layers))
         self.norm = CarriedLayerNorm(config.hidden)
 
     def to_fp8(self, *, keep: Collection[int] = ()) -> None:
         """Round the weights of all layers but those in `keep` (from 0) to fp8."""
         for index, block in enumerate(self.blocks):
             if index not in keep:
-                cast("Block", block).to_fp8()
+                cast("TransformerBlock", block).to_fp8()
 
     def _claim_memory(self, tokens: int) -> None:
         """Make PyTorch's allocator reserve memory for the widest activations and the residual stream at the same time.

@@ -11,6 +11,17 @@ NO_FAIR_ESM = "the reference needs fair-esm: pip install 'virnucpro[reference]'"
 _FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 
 
+def choose_device(requested: str, *, gpu_available: bool) -> str:
+    """Return the type of device, `cpu` or `cuda`: `auto` is a GPU where there is one.
+
+    Raises:
+        UsageError: there is no such type.
+    """
+    if requested not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device {requested!r}: choose from auto, cpu, cuda")
+    return requested if requested != "auto" else "cuda" if gpu_available else "cpu"
+
+
 def choose_precision(requested: str, device: str) -> str:
     """Return the precision for a type of device, `cpu` or `cuda`: `auto` is fp16 on a GPU and fp32 on a CPU."""
     if requested != "auto":

@@ -64,7 +64,7 @@ class ReferenceEsm2(_OneByOne):
 
 def _fair_esm_tensors(encoder: esm2.Esm2) -> dict[str, torch.Tensor]:
     """The tensors under fair-esm's names; the factor of the embeddings stays in their table."""
-    blocks = cast("list[esm2.Block]", list(encoder.blocks))
+    blocks = cast("list[esm2.TransformerBlock]", list(encoder.blocks))
     # Training may have given the first norm a bias to carry as well: fair-esm has no projection there, but a table.
     table = encoder.embedding.weight.data + blocks[0].attention_norm.carried_bias
     tensors = {"embed_tokens.weight": table}
@@ -107,7 +107,7 @@ class ReferenceDnabertS(_OneByOne):
         x = _norm(self.encoder.embedding_norm, self.encoder.embedding(tokens))
         position = torch.arange(len(tokens), device=tokens.device)
         distance = (position.unsqueeze(0) - position.unsqueeze(1)).abs()
-        for block in cast("list[dnabert_s.Block]", list(self.encoder.blocks)):
+        for block in cast("list[dnabert_s.TransformerBlock]", list(self.encoder.blocks)):
             attention = block.attention
             query, key, value = attention.qkv(x).view(len(x), 3, attention.heads, -1).permute(1, 2, 0, 3)
             scores = query @ key.transpose(1, 2) / attention.head_dim**0.5

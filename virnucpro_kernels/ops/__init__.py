@@ -2,5 +2,6 @@
 
 Other rooms use `packing` (batches), `attention`, `layernorm`, `linear`, `linear_gelu`, `gelu`, `token_mean` and
 `quantize` (operations), `dispatch` (implementations: which one runs, and why not another) and `prepare` (start-up
-checks). `attention_kernels`, `rows` and `jit` are for this room alone; `configs` is for tuning too.
+checks). `attention_tiles`, `attention_resident`, `attention_streamed`, `rows` and `jit` are for this room alone;
+`configs` is for tuning too.
 """

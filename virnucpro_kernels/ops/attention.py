@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from virnucpro_kernels.ops import attention_kernels, dispatch
+from virnucpro_kernels.ops import dispatch
+from virnucpro_kernels.ops.attention_resident import resident_kernel
+from virnucpro_kernels.ops.attention_streamed import streamed_kernel
 from virnucpro_kernels.ops.configs import AttentionLaunch, KernelConfig, kernel_config
 from virnucpro_kernels.ops.jit import triton
 from virnucpro_kernels.ops.packing import PackedBatch
@@ -147,7 +149,7 @@ def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParamete
     A sequence of n tokens is ceil(n / block) tiles. `resident_kernel` is compiled for a fixed number of tiles, so each
     number has a launch of its own; sequences of more tiles than fit into shared memory share one of `streamed_kernel`.
     `batch.spans` lists the sequences from the longest to the shortest. Those of one launch are therefore neighbours
-    there, and a launch needs to know only the place of its first sequence. The long ones, which take longest, come
+    there, and a launch needs to know only the index of its first sequence. The long ones, which take longest, come
     first; where the GPU can do so, a launch begins while the one before it runs out of programs.
     """
     scale, rope, alibi_slopes, fp8_scale = parameters
@@ -167,20 +169,20 @@ def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParamete
     most_tiles = len(launch.resident) * _RESIDENT_CHANNELS // max(_RESIDENT_CHANNELS, sizes["block_dim"])
     # Number of sequences of 0, 1, 2, … tiles. The host knows all lengths, so nothing waits for the device.
     count = np.bincount(-(-batch.lengths // launch.block), minlength=most_tiles + 1)
-    place = int(count[most_tiles + 1 :].sum())  # in `spans`, behind the sequences that have been launched
-    if place:
-        attention_kernels.streamed_kernel[(heads * place,)](
+    first = int(count[most_tiles + 1 :].sum())  # index in `spans` of the first sequence that is not launched yet
+    if first:
+        streamed_kernel[(heads * first,)](
             *arguments, stages=launch.stages, **sizes, num_warps=launch.warps, maxnreg=launch.registers
         )
     for tiles in range(most_tiles, 0, -1):  # sequences of no tokens come last and need no launch
         if count[tiles]:
             resident = launch.resident[tiles - 1]
-            attention_kernels.resident_kernel[(heads * int(count[tiles]),)](
-                *arguments, place, tiles=tiles, queries=resident.queries, **sizes,
+            resident_kernel[(heads * int(count[tiles]),)](
+                *arguments, first, tiles=tiles, queries=resident.queries, **sizes,
                 num_warps=resident.warps, maxnreg=resident.registers,
-                launch_pdl=overlapped and place > 0,  # begins before the launch before it has ended
+                launch_pdl=overlapped and first > 0,  # begins before the launch before it has ended
             )  # fmt: skip
-            place += int(count[tiles])
+            first += int(count[tiles])
     if fp8_scale is None:
         return out
     return RowScaled(out, torch.ones(tokens, 1, dtype=torch.float32, device=out.device))

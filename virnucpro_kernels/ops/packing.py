@@ -1,4 +1,4 @@
-"""Packing sequences of tokens into batches without padding: one flat tensor and the borders of its sequences."""
+"""Packing sequences of tokens into batches without padding: one flat tensor and the offsets of its sequences."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ class TokenArray:
 
     Attributes:
         tokens: Token numbers of all sequences end to end, uint8 or uint16 (total,).
-        offsets: Borders of the sequences, int64 (n + 1,), from 0 to total.
+        offsets: Starts of the sequences and the total, int64 (n + 1,).
     """
 
     tokens: npt.NDArray[np.unsignedinteger]
@@ -102,16 +102,16 @@ def pack(sequences: TokenArray, batch: slice, *, total_tokens: int | None = None
         ValueError: the batch is larger than the number to pad to.
     """
     offsets = sequences.offsets[batch.start : batch.stop + 1]
-    borders, lengths = offsets - offsets[0], np.diff(offsets)
-    padding = 0 if total_tokens is None else total_tokens - int(borders[-1])
+    cu_seqlens, lengths = offsets - offsets[0], np.diff(offsets)
+    padding = 0 if total_tokens is None else total_tokens - int(cu_seqlens[-1])
     if padding < 0:
-        raise ValueError(f"{len(lengths)} sequences of {borders[-1]} tokens do not fit into {total_tokens}")
+        raise ValueError(f"{len(lengths)} sequences of {cu_seqlens[-1]} tokens do not fit into {total_tokens}")
 
-    positions = np.arange(borders[-1]) - np.repeat(borders[:-1], lengths)
-    spans = np.stack([borders[:-1], lengths], axis=1)[np.argsort(-lengths, kind="stable")]
+    positions = np.arange(cu_seqlens[-1]) - np.repeat(cu_seqlens[:-1], lengths)
+    spans = np.stack([cu_seqlens[:-1], lengths], axis=1)[np.argsort(-lengths, kind="stable")]
     return PackedBatch(
         tokens=_int32(np.pad(sequences.tokens[offsets[0] : offsets[-1]], (0, padding))),
-        cu_seqlens=_int32(borders),
+        cu_seqlens=_int32(cu_seqlens),
         positions=_int32(np.pad(positions, (0, padding))),
         spans=_int32(spans),
         lengths=lengths,

@@ -1,5 +1,11 @@
 """Names of the files that one stage leaves to the next, and of a sample's results. Light: the workflow reads it."""
 
+from pathlib import Path
+
+#: Folders of a run: intermediate files, and results.
+WORK = Path("work")
+RESULTS = Path("results")
+
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"
 CONTIGS = "contigs.parquet"
@@ -7,7 +13,6 @@ WINDOWS = "windows.parquet"
 UNUSABLE = "unusable.tsv"
 #: Folder of the chunks' FASTA files.
 CHUNKS = "chunks"
-SPLIT_RECORD = "split.json"
 
 #: Beside the scores of a pool: checksums of all files that the pool's tables are made from, written once all are there.
 GATHERED = "gathered.sha256"
@@ -18,10 +23,14 @@ WINDOW_TABLE = "windows.tsv"
 FRAME_TABLE = "frames.tsv.gz"
 VIRAL_FASTA = "viral.fna.gz"
 RUN_RECORD = "run.json"
-COLLECT_RECORD = "collect.json"
 ORIGINAL_FRAMES = "prediction_results.txt"
 ORIGINAL_WINDOWS = "prediction_results_highestscore.csv"
 
 #: What `collect` always writes of a sample; the setting `original_files` adds the other two.
 RESULT_TABLES = (CONTIG_TABLE, WINDOW_TABLE, FRAME_TABLE, VIRAL_FASTA, RUN_RECORD)
 ORIGINAL_FILES = (ORIGINAL_FRAMES, ORIGINAL_WINDOWS)
+
+
+def record_name(stage: str, chunk: str = "") -> str:
+    """Return the name of the record of a job, `{chunk}.{stage}.json`, or `{stage}.json` where its unit is no chunk."""
+    return f"{chunk}.{stage}.json" if chunk else f"{stage}.json"

@@ -10,7 +10,7 @@ UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True)
-class EncoderRun:
+class EncoderRecord:
     """How the vectors of one encoder were made.
 
     Attributes:
@@ -18,7 +18,7 @@ class EncoderRun:
         sha256: Checksum of its weights.
         dimension: Number of values of a vector.
         precision: `fp32`, `fp16`, `bf16`, `fp8`, `reference`, or `original` for vectors that the original tool made.
-        kernel: Attention backend that ran.
+        attention: Attention backend that ran.
         token_budget: Number of tokens of a batch; where memory ran out on the way, the last and smallest number. 0 if
             unknown.
         tokenizer_sha256: Checksum of the tokenizer file; empty for an encoder whose tokens are single letters.
@@ -28,7 +28,7 @@ class EncoderRun:
     sha256: str
     dimension: int
     precision: str
-    kernel: str
+    attention: str
     token_budget: int
     tokenizer_sha256: str = ""
 
@@ -43,8 +43,8 @@ class Provenance:
         geometry: Window length and layout, as in `500-original`.
         nucleotide_fasta_sha256: Checksum of the chunk's nucleotide FASTA.
         protein_fasta_sha256: Checksum of the chunk's protein FASTA.
-        nucleotide: Run that made the first values of each vector, if the nucleotide encoder made any.
-        protein: Run that made the values after these, if the protein encoder made any.
+        nucleotide: Record of the nucleotide encoder, which made the first values of each vector, if it made any.
+        protein: Record of the protein encoder, which made the values after these, if it made any.
         package_version: Version of this package.
     """
 
@@ -53,8 +53,8 @@ class Provenance:
     geometry: str
     nucleotide_fasta_sha256: str
     protein_fasta_sha256: str
-    nucleotide: EncoderRun | None = None
-    protein: EncoderRun | None = None
+    nucleotide: EncoderRecord | None = None
+    protein: EncoderRecord | None = None
     package_version: str = __version__
 
     @property
@@ -65,14 +65,14 @@ class Provenance:
     @property
     def dimension(self) -> int:
         """Number of values of a vector, those of both encoders together."""
-        return sum(run.dimension for run in (self.nucleotide, self.protein) if run is not None)
+        return sum(record.dimension for record in (self.nucleotide, self.protein) if record is not None)
 
     def attributes(self) -> dict[str, str | int]:
         """Return all fields in one dictionary; those of an encoder are prefixed with `nucleotide_` or `protein_`."""
         flat: dict[str, str | int] = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, EncoderRun):
+            if isinstance(value, EncoderRecord):
                 flat |= {f"{field.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
             elif value is not None:
                 flat[field.name] = value
@@ -90,8 +90,8 @@ class Provenance:
             if field.name not in ("nucleotide", "protein"):
                 values[field.name] = flat[field.name]
             elif f"{field.name}_encoder" in flat:
-                values[field.name] = EncoderRun(
-                    **{part.name: flat[f"{field.name}_{part.name}"] for part in fields(EncoderRun)}  # type: ignore[arg-type]
+                values[field.name] = EncoderRecord(
+                    **{part.name: flat[f"{field.name}_{part.name}"] for part in fields(EncoderRecord)}  # type: ignore[arg-type]
                 )
         return cls(**values)
 
@@ -100,19 +100,19 @@ class Provenance:
 Alphabet = Literal["nucleotide", "protein"]
 
 
-def encoder_run(provenance: Provenance, alphabet: Alphabet) -> EncoderRun:
+def encoder_record(provenance: Provenance, alphabet: Alphabet) -> EncoderRecord:
     """Return how the vectors of one alphabet were made.
 
     Raises:
         ValueError: `provenance` does not say it.
     """
-    run = provenance.nucleotide if alphabet == "nucleotide" else provenance.protein
-    if run is None:
+    record: EncoderRecord | None = getattr(provenance, alphabet)
+    if record is None:
         raise ValueError(f"provenance without {alphabet} encoder")
-    return run
+    return record
 
 
 def with_budget(provenance: Provenance, alphabet: Alphabet, token_budget: int) -> Provenance:
     """Return `provenance` with another token budget of the encoder of `alphabet`."""
-    run = replace(encoder_run(provenance, alphabet), token_budget=token_budget)
-    return replace(provenance, nucleotide=run) if alphabet == "nucleotide" else replace(provenance, protein=run)
+    changed: dict[str, Any] = {alphabet: replace(encoder_record(provenance, alphabet), token_budget=token_budget)}
+    return replace(provenance, **changed)

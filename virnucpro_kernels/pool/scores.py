@@ -114,13 +114,13 @@ class PoolScores:
         values = np.full((n, len(VALUES)), np.nan, np.float32)
         for file in self._files:
             rows, found = file.below(stop)
-            places = rows - first
-            twice = ~np.isnan(values[places, 0])
+            indices = rows - first
+            twice = ~np.isnan(values[indices, 0])
             if twice.any():
                 raise DamagedFileError(
                     f"{file.path}: row {rows[twice][0]} is in another chunk too; split the pool again"
                 )
-            values[places] = found
+            values[indices] = found
         missing = np.isnan(values[:, 0])
         if missing.any():
             raise DamagedFileError(

@@ -62,9 +62,8 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
             "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
         )
     complete = {key: config[key] if key in config else default(key) for key in rules["properties"]}
-    lower, upper = complete["ambiguous_band"]
     try:
-        Thresholds(complete["viral_threshold"], (lower, upper), complete["tier_medium"], complete["tier_high"])
+        Thresholds(**{name: complete[name] for name in Thresholds.__dataclass_fields__})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     return complete

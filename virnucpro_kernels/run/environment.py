@@ -8,6 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from virnucpro_kernels.pool.file_names import WORK
+
 #: Variables that would make Snakemake, its shells or its Pythons do something else than asked for.
 _MISLEADING = ("SNAKEMAKE_PROFILE", "CDPATH", "BASH_ENV", "PYTHONHOME", "PYTHONSTARTUP")
 
@@ -23,7 +25,7 @@ def snakemake_environment(directory: Path) -> dict[str, str]:
     # Modules in the working directory must not stand in for those of the standard library.
     environment["PYTHONSAFEPATH"] = "1"
     if not has_writable_cache():
-        environment["XDG_CACHE_HOME"] = str(directory.absolute() / "work" / ".cache")
+        environment["XDG_CACHE_HOME"] = str(directory.absolute() / WORK / ".cache")
     try:
         getpass.getuser()
     except (KeyError, OSError):  # the user has no entry among those of the system, as in some containers

@@ -6,7 +6,7 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.file_names import MANIFEST
+from virnucpro_kernels.pool.file_names import MANIFEST, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
@@ -159,7 +159,8 @@ def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
     manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
         # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
-        chunks = sorted(path.name.split(".")[0] for path in (directory / run.embedding_dir(pool)).glob("*.embed.json"))
+        records = (directory / run.embedding_dir(pool)).glob(record_name("embed", "*"))
+        chunks = sorted(path.name.split(".")[0] for path in records)
         damaged = [job for chunk in chunks if (job := replace(split, stage="embed", chunk=chunk)).stopped]
         return damaged or [split]
     unfinished = []

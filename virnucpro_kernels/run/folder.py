@@ -11,6 +11,7 @@ import yaml
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.file_names import WORK
 from virnucpro_kernels.run.config import Config, complete_config, read_config, write_config
 from virnucpro_kernels.run.samples import Sample, misread, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.streams import needs_spooling, spool
@@ -134,7 +135,7 @@ def _make_link(link: Path, target: Path) -> None:
 def _links(directory: Path, samples: Iterable[Sample]) -> dict[str, Path]:
     """Return a link for each sample whose input has braces, which Snakemake takes for wildcards, or odd blanks."""
     return {
-        sample.name: directory.absolute() / "work" / "inputs" / sample.name
+        sample.name: directory.absolute() / WORK / "inputs" / sample.name
         for sample in samples
         if misread(str(sample.input.absolute()))
     }
@@ -160,7 +161,7 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
 def _spooled(path: Path, directory: Path) -> Path:
     """Copy an input that can be read only once into the run's folder; an earlier copy of the same content stays."""
     name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
-    copy = directory.absolute() / "work" / "stdin" / name
+    copy = directory.absolute() / WORK / "stdin" / name
     arriving = copy.with_name(f".{name}.new")
     spool(path, arriving)
     if copy.exists() and sha256(copy) == sha256(arriving):

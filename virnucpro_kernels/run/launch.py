@@ -11,6 +11,7 @@ from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError, VirnucproError
 from virnucpro_kernels.files import take_lock
+from virnucpro_kernels.pool.file_names import WORK
 
 _TICK_SECONDS = 0.5
 #: Time that jobs have to end after each signal before a stronger one is sent: SIGINT, SIGTERM, SIGKILL.
@@ -19,7 +20,7 @@ _GRACE_SECONDS = 15.0
 
 def lock_path(directory: Path) -> Path:
     """Return the file that a `predict` which works in `directory` has locked."""
-    return directory / "work" / ".predict.lock"
+    return directory / WORK / ".predict.lock"
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from virnucpro_kernels.pool.file_names import WORK
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.samples import Sample
 
-POOLS = Path("work", "pools.tsv")
+POOLS = WORK / "pools.tsv"
 
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _COMPRESSION_RATIO = 4

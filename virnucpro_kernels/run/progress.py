@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from virnucpro_kernels.pool.file_names import MANIFEST
+from virnucpro_kernels.pool.file_names import MANIFEST, record_name
 from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
@@ -70,18 +70,15 @@ class ProgressReader:
                 continue
             split += 1
             chunks += len(known)
-            scored = _names(self._directory / run.score_dir(pool), ".parquet")
+            scores = _listing(self._directory / run.score_dir(pool))
             listing = _listing(self._directory / run.embedding_dir(pool))
             for chunk in known:
                 tokens += chunk.protein_tokens
-                fraction = 1.0
-                if chunk.chunk in scored:
-                    done += 1
-                elif f"{chunk.chunk}.embed.json" in listing:
-                    record = read_job(self._directory / run.record_path("embed", pool, chunk.chunk))
-                    fraction = _fraction(record)
-                else:
-                    fraction = 0.0
+                scored = f"{chunk.chunk}.parquet" in scores
+                fraction = float(scored)
+                done += scored
+                if not scored and record_name("embed", chunk.chunk) in listing:
+                    fraction = _fraction(read_job(self._directory / run.record_path("embed", pool, chunk.chunk)))
                 embedded += fraction == 1.0
                 tokens_done += round(fraction * chunk.protein_tokens)
         samples_done = sum(
@@ -117,10 +114,6 @@ def _listing(folder: Path) -> set[str]:
         return {path.name for path in folder.iterdir()}
     except FileNotFoundError:
         return set()
-
-
-def _names(folder: Path, suffix: str) -> set[str]:
-    return {name.removesuffix(suffix) for name in _listing(folder) if name.endswith(suffix)}
 
 
 def describe(state: State, left: float | None) -> str:

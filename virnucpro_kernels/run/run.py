@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
-from virnucpro_kernels.models.precisions import choose_embedding_dtype, choose_precision
-from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
+from virnucpro_kernels.models.precisions import choose_device, choose_embedding_dtype, choose_precision
+from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES, RESULTS, WORK, record_name
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
 from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
 from virnucpro_kernels.weights.registry import Model, find_model
 
-FAILED = Path("results", "failed.tsv")
+FAILED = RESULTS / "failed.tsv"
 
 
 #: The stages that every chunk goes through, in order.
@@ -67,7 +67,7 @@ class Run:
 
     def split_dir(self, pool: str) -> Path:
         """Folder of a pool's manifest, tables and chunks."""
-        return Path("work", self.geometry, pool)
+        return WORK / self.geometry / pool
 
     def embedding_dir(self, pool: str) -> Path:
         """Folder of a pool's embeddings and features."""
@@ -87,12 +87,12 @@ class Run:
             case "classify":
                 return self.score_dir(unit)
             case "collect":
-                return Path("results", unit)
+                return RESULTS / unit
         raise ValueError(stage)
 
     def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
         """Return the path of a job's record."""
-        return self._job_dir(stage, unit) / (f"{chunk}.{stage}.json" if chunk else f"{stage}.json")
+        return self._job_dir(stage, unit) / record_name(stage, chunk)
 
     def log_path(self, stage: str, unit: str, chunk: str = "") -> Path:
         """Return the path of a job's log, as its rule declares it."""
@@ -106,7 +106,7 @@ class Run:
 
     def result_paths(self, sample: str) -> list[Path]:
         """Return the paths of the files of a sample."""
-        return [Path("results", sample, name) for name in self.result_names]
+        return [RESULTS / sample / name for name in self.result_names]
 
 
 def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools: Path, on_cluster: bool) -> Run:
@@ -130,9 +130,7 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     """Return the run of `samples` with a complete configuration; arguments and errors as for `load_run`."""
     models_dir = Path(config["models_dir"]).expanduser() if config["models_dir"] else None
     model = find_model(config["model"], models_dir)
-    device = config["device"]
-    if device == "auto":
-        device = "cuda" if on_cluster or count_gpus() else "cpu"
+    device = choose_device(config["device"], gpu_available=on_cluster or bool(count_gpus()))
     precision = choose_precision(config["precision"], device)
     known = read_pools(pools)
     unknown = {

@@ -13,6 +13,7 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import atomic_path, remove_leftovers
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
+from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import UNRECORDED, Provenance
 from virnucpro_kernels.pool.scores import VALUES
@@ -38,7 +39,7 @@ def classify(features: Path, model: Model, output: Path) -> None:
     Raises:
         DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
     """
-    with Job(output.with_name(f"{output.stem}.classify.json"), "classify") as job:
+    with Job(output.with_name(record_name("classify", output.stem)), "classify") as job:
         classifier = load_classifier(model)
         remove_leftovers(output)
         with EmbeddingReader(features) as reader:

@@ -17,14 +17,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.pool.file_names import (
-    COLLECT_RECORD,
-    GATHERED,
-    ORIGINAL_FILES,
-    RESULT_TABLES,
-    RUN_RECORD,
-    VIRAL_FASTA,
-)
+from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
@@ -119,12 +112,15 @@ def collect(
         chunks = read_manifest(sources.manifest)
         for geometry in sorted({chunk.geometry for chunk in chunks}):
             model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
-        with Job(output_dir / COLLECT_RECORD, "collect") as job, _publishing(output_dir) as directory:
+        with (
+            Job(output_dir / file_names.record_name("collect"), "collect") as job,
+            _publishing(output_dir) as directory,
+        ):
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
             progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
             summary = _write_tables(batches, directory, model, thresholds, original_files, progress)
             if sources.inputs:
-                write_viral(directory / VIRAL_FASTA, sources, sample, *summary.viral(), model_label(model))
+                write_viral(directory / file_names.VIRAL_FASTA, sources, sample, *summary.viral(), model_label(model))
             job.facts |= summary.counts()
             record = describe_run(
                 *(sample, model, sources, chunks),
@@ -133,7 +129,7 @@ def collect(
                 results=sorted(directory.iterdir()),
                 seconds=time.monotonic() - clock,
             )
-            (directory / RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
+            (directory / file_names.RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
     return summary
 
 
@@ -142,7 +138,7 @@ def _gathered_anew_after_damage(scores: Path) -> Iterator[None]:
     try:
         yield
     except DamagedFileError:
-        (scores / GATHERED).unlink(missing_ok=True)
+        (scores / file_names.GATHERED).unlink(missing_ok=True)
         raise
 
 
@@ -185,9 +181,9 @@ def _publishing(output_dir: Path) -> Iterator[Path]:
         for path in directory.iterdir():
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-        for name in (RUN_RECORD, *RESULT_TABLES, *ORIGINAL_FILES):
+        for name in (file_names.RUN_RECORD, *file_names.RESULT_TABLES, *file_names.ORIGINAL_FILES):
             (output_dir / name).unlink(missing_ok=True)
-        for path in sorted(directory.iterdir(), key=lambda path: path.name == RUN_RECORD):
+        for path in sorted(directory.iterdir(), key=lambda path: path.name == file_names.RUN_RECORD):
             path.replace(output_dir / path.name)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import PACKAGE, sha256
-from virnucpro_kernels.pool.file_names import SPLIT_RECORD
+from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.score.sample_reader import Sources
@@ -157,7 +157,7 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
         scores: Folder of the scores; the embeddings lie in the folder above it.
         chunks: Chunks of the manifest.
     """
-    paths = {"split": [manifest.parent / SPLIT_RECORD]}
+    paths = {"split": [manifest.parent / record_name("split")]}
     for stage, folder in (("embed", scores.parent), ("merge", scores.parent), ("classify", scores)):
         paths[stage] = [folder / f"{chunk.chunk}.{stage}.json" for chunk in chunks]
     return {stage: [record for path in found if (record := read_job(path))] for stage, found in paths.items()}

@@ -126,9 +126,9 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
         covered_fraction = np.round(bases / batch.length, DECIMALS)
         p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
 
-    low, high = thresholds.ambiguous
+    low, high = thresholds.ambiguous_band
     window_call = (p >= low).astype(np.int64) + (p >= high)  # 0 host, 1 ambiguous, 2 viral
-    viral = p_virus >= thresholds.viral
+    viral = p_virus >= thresholds.viral_threshold
     best = np.full(m, -1.0)
     np.maximum.at(best, contig, p)
     at_best = np.flatnonzero(p == best[contig])
@@ -141,6 +141,8 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
         window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
         call=np.where(count == 0, CALLS.index("none"), np.where(viral, CALLS.index("viral"), CALLS.index("host"))),
-        tier=np.where(viral, (p_virus >= thresholds.medium).astype(np.int64) + (p_virus >= thresholds.high), -1),
+        tier=np.where(
+            viral, (p_virus >= thresholds.tier_medium).astype(np.int64) + (p_virus >= thresholds.tier_high), -1
+        ),
         best_window=best_window,
     )

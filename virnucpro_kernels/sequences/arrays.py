@@ -23,8 +23,8 @@ class SequenceArray:
 
     Attributes:
         data: Characters of all sequences, uint8 (total,).
-        offsets: Borders of the sequences, int64 (n + 1,): sequence `i` is `data[offsets[i]:offsets[i + 1]]`; the first
-            offset is 0, the last `total`.
+        offsets: Starts of the sequences and the total, int64 (n + 1,): sequence `i` is
+            `data[offsets[i]:offsets[i + 1]]`.
     """
 
     data: Uint8s

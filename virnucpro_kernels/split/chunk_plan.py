@@ -17,7 +17,7 @@ class ChunkPlan:
     """Distribution of the frames of a pool over n chunks.
 
     Attributes:
-        borders: Places in the order by length and row, int64 (n + 1,): chunk k holds the frames from border k to
+        borders: Ranks in the order by length and row, int64 (n + 1,): chunk k holds the frames from border k to
             border k + 1.
         tokens: Protein tokens of each chunk, int64 (n,).
         min_residues, max_residues: Lengths of the shortest and of the longest protein of each chunk, int64 (n,).

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from virnucpro_kernels.pool.file_names import SPLIT_RECORD
+from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job, duration
 from virnucpro_kernels.pool.unusable import NothingUsableError, Unusable
 from virnucpro_kernels.split.split import PoolSummary, SplitOptions, split_pool
@@ -37,7 +37,7 @@ def run_split(
         "samples": len(samples),
         "threads": options.threads,
     }
-    with Job(output_dir / SPLIT_RECORD, "split", facts) as job:
+    with Job(output_dir / record_name("split"), "split", facts) as job:
         try:
             summary = split_pool(samples, output_dir, options, job.progress)
         except NothingUsableError as error:

@@ -18,21 +18,21 @@ INPUT_CHANGED = "an input file changed while it was being read: start again when
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedBlock:
-    """A block of contigs, and the places of its frames in the pool.
+class RankedBlock:
+    """A block of contigs, and the ranks of its frames in the pool.
 
     Attributes:
         block: Contigs.
         first_row: Row of the first frame.
         counts: Number of frames by length, as the first pass found them.
-        first_places: Place of the block's first frame of each length in the order of all frames of the pool by length
+        first_ranks: Rank of the block's first frame of each length in the order of all frames of the pool by length
             and row, int64 (k,). The block's other frames of this length follow it.
     """
 
     block: FileBlock | RecordBatch
     first_row: int
     counts: FrameCounts
-    first_places: Int64s
+    first_ranks: Int64s
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,19 @@ class ContigLines:
 
 
 def extract_frames(
-    placed: PlacedBlock, *, borders: Int64s, geometry: Geometry, min_length: int
+    ranked: RankedBlock, *, borders: Int64s, geometry: Geometry, min_length: int
 ) -> tuple[ContigLines, list[ChunkPiece]]:
     """Return the lines of a block's contigs, and its frames as pieces of chunks, each in the order of the rows.
 
     Args:
-        placed: Contigs.
+        ranked: Contigs.
         borders: Borders of the `ChunkPlan`, int64 (chunks + 1,).
         geometry, min_length: Same values as in the first pass.
 
     Raises:
         UsageError: the block is not what it was in the first pass.
     """
-    batch = read_block(placed.block)
+    batch = read_block(ranked.block)
     windows = lay_windows(batch.sequences, geometry, min_length)
     frames, nucleotides, proteins = cut_frames(batch.sequences, windows)
     lengths = batch.sequences.lengths
@@ -99,8 +99,8 @@ def extract_frames(
     )
 
     ids = frame_ids(contigs, windows, frames)
-    headers = [b">%d %b\n" % pair for pair in enumerate(ids, start=placed.first_row)]
-    chunks = np.searchsorted(borders, _places(placed, frames.residues), side="right") - 1
+    headers = [b">%d %b\n" % pair for pair in enumerate(ids, start=ranked.first_row)]
+    chunks = np.searchsorted(borders, _ranks(ranked, frames.residues), side="right") - 1
     order = np.argsort(chunks, kind="stable")
     found, starts = np.unique(chunks[order], return_index=True)
     groups = (members.tolist() for members in np.split(order, starts[1:]))
@@ -116,28 +116,28 @@ def extract_frames(
     ]
 
 
-def _places(placed: PlacedBlock, residues: Int64s) -> Int64s:
-    """Return the place of each frame of the block in the order of all frames of the pool by length and row.
+def _ranks(ranked: RankedBlock, residues: Int64s) -> Int64s:
+    """Return the rank of each frame of the block in the order of all frames of the pool by length and row.
 
     Example: the block's proteins have 5, 3 and 5 residues, and its first frames of 3 and of 5 residues are at the
-    places 10 and 40 of the pool (`first_places`). The places are 40, 10 and 41.
+    ranks 10 and 40 of the pool (`first_ranks`). The ranks are 40, 10 and 41.
 
     Args:
-        placed: Block.
+        ranked: Block.
         residues: Length of the protein of each of its frames, int64 (f,).
 
     Returns:
         int64 (f,).
     """
-    # In the example, sorted by length: residues 3, 5, 5, which start at 0 and 1. A frame's place is its index in this
-    # order plus, for its length, first place minus start: 0 + (10 - 0), 1 + (40 - 1), 2 + (40 - 1).
+    # In the example, sorted by length: residues 3, 5, 5, which start at 0 and 1. A frame's rank is its index in this
+    # order plus, for its length, first rank minus start: 0 + (10 - 0), 1 + (40 - 1), 2 + (40 - 1).
     order = np.argsort(residues, kind="stable")
     lengths, starts, counts = np.unique(residues[order], return_index=True, return_counts=True)
-    if not (np.array_equal(lengths, placed.counts.residues) and np.array_equal(counts, placed.counts.frames)):
+    if not (np.array_equal(lengths, ranked.counts.residues) and np.array_equal(counts, ranked.counts.frames)):
         raise UsageError(INPUT_CHANGED)
-    places = np.empty(len(residues), np.int64)
-    places[order] = np.repeat(placed.first_places - starts, counts) + np.arange(len(residues))
-    return places
+    ranks = np.empty(len(residues), np.int64)
+    ranks[order] = np.repeat(ranked.first_ranks - starts, counts) + np.arange(len(residues))
+    return ranks
 
 
 def _fasta(headers: list[bytes], sequences: list[bytes], indices: list[int]) -> Uint8s:

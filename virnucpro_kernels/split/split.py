@@ -40,7 +40,7 @@ from virnucpro_kernels.sequences.streams import needs_spooling, spool
 from virnucpro_kernels.split.chunk_files import ChunkFiles
 from virnucpro_kernels.split.chunk_plan import ChunkPlan, plan_chunks
 from virnucpro_kernels.split.first_pass import FrameCounts, count_frames
-from virnucpro_kernels.split.second_pass import INPUT_CHANGED, PlacedBlock, extract_frames
+from virnucpro_kernels.split.second_pass import INPUT_CHANGED, RankedBlock, extract_frames
 from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.split.workers import Workers
 
@@ -273,16 +273,16 @@ class _Passes:
     def write_frames(self, plan: ChunkPlan, table: "ContigTable", files: ChunkFiles) -> None:
         """Run the second pass."""
 
-        def tasks() -> Iterator[tuple[int, PlacedBlock]]:
+        def tasks() -> Iterator[tuple[int, RankedBlock]]:
             first_row = 0
-            # For each length, the place of the next frame of that length in the order of all frames by length and row.
-            next_place = np.concatenate([[0], np.cumsum(_sum(self.counts))])
+            # For each length, the rank of the next frame of that length in the order of all frames by length and row.
+            next_rank = np.concatenate([[0], np.cumsum(_sum(self.counts))])
             blocks = (
                 (number, block) for number, records in enumerate(self._inputs) for block in records.second_blocks()
             )
             for (number, block), count in zip(blocks, self.counts, strict=False):
-                yield number, PlacedBlock(block, first_row, count, next_place[count.residues])
-                next_place[count.residues] += count.frames
+                yield number, RankedBlock(block, first_row, count, next_rank[count.residues])
+                next_rank[count.residues] += count.frames
                 first_row += int(count.frames.sum())
 
         contigs = sum(records.records for records in self._inputs)

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
-from virnucpro_kernels.pool.file_names import MANIFEST
+from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
-from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRecord, Provenance
 from virnucpro_kernels.run.config import default, read_config, write_config
 from virnucpro_kernels.run.folder import CONFIG, SHEET
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
@@ -155,44 +155,44 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, threads: int, s
     model.check_window_length(run.window_length, str(run.directory))
     (sample,) = name_samples([run.input])
     geometry = Geometry(run.window_length, "original")
-    pool = output_dir / "work" / str(geometry) / sample.name
+    pool = output_dir / WORK / str(geometry) / sample.name
     keys = ("min_length", "duplicate_ids", "chunk_tokens", "min_chunks")
     options = SplitOptions(geometry, **{key: default(key) for key in keys}, threads=threads)
     split_pool([(sample.name, run.input)], pool, options, lambda *_: None)
     chunks = read_manifest(pool / MANIFEST)
-    places = _Places(pool, chunks)
+    indices = _FrameIndex(pool, chunks)
     embeddings = pool / model.encoders_id(PRECISION)
     widths: dict[Alphabet, int] = {"nucleotide": model.nucleotide.dimension, "protein": model.protein.dimension}
     for alphabet, width in widths.items():
-        places.check_frames(run, alphabet)
-        with _gathered(run, alphabet, width, places, pool) as vectors:
-            for chunk, place in zip(chunks, places.of_chunk, strict=True):
+        indices.check_frames(run, alphabet)
+        with _gathered(run, alphabet, width, indices, pool) as vectors:
+            for chunk, index in zip(chunks, indices.of_chunk, strict=True):
                 path = embeddings / f"{chunk.chunk}.{alphabet}.h5"
-                _write(path, places.rows[place], vectors[place], _provenance(pool.name, chunk, alphabet, width))
+                _write(path, indices.rows[index], vectors[index], _provenance(pool.name, chunk, alphabet, width))
     for chunk in chunks:
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
-        with Job(embeddings / f"{chunk.chunk}.embed.json", "embed", facts) as job:
+        with Job(embeddings / record_name("embed", chunk.chunk), "embed", facts) as job:
             job.progress(chunk.rows, chunk.rows)
-    say(f"{run.name}: {len(places.rows):,} frames in {embeddings}")
+    say(f"{run.name}: {len(indices.rows):,} frames in {embeddings}")
     return Sample(sample.name, run.input.absolute(), sample.name)
 
 
-class _Places:
-    """Places of the frames of a pool, counted over all its chunks.
+class _FrameIndex:
+    """Indices of the frames of a pool, counted over all its chunks.
 
     Attributes:
         rows: Row of each frame in this order, int64 (n,).
-        of_chunk: Places of the frames of each chunk.
+        of_chunk: Indices of the frames of each chunk.
     """
 
     def __init__(self, pool: Path, chunks: list[Chunk]) -> None:
-        self._place: dict[str, int] = {}
+        self._index: dict[str, int] = {}
         self.of_chunk: list[slice] = []
         rows, digests = [np.empty(0, np.int64)], {alphabet: [np.empty(0, np.uint64)] for alphabet in _ENCODERS}
         for chunk in chunks:
             frames = read_frames(*check_fasta(pool / MANIFEST, chunk))
-            first = len(self._place)
-            self._place |= {name: first + index for index, name in enumerate(frames.ids)}
+            first = len(self._index)
+            self._index |= {name: first + index for index, name in enumerate(frames.ids)}
             self.of_chunk.append(slice(first, first + len(frames)))
             rows.append(frames.rows)
             digests["nucleotide"].append(_digests(frames.nucleotides))
@@ -201,21 +201,21 @@ class _Places:
         self._digests = {alphabet: np.concatenate(parts) for alphabet, parts in digests.items()}
 
     def find(self, path: Path, ids: list[str]) -> Int64s:
-        """Return the places (m,) of the frames that a file names.
+        """Return the indices (m,) of the frames that a file names.
 
         Raises:
             DamagedFileError: the file names a frame that the input does not have, or a frame twice.
         """
-        places = np.fromiter((self._place.get(name, -1) for name in ids), np.int64, len(ids))
-        if (places < 0).any():
+        indices = np.fromiter((self._index.get(name, -1) for name in ids), np.int64, len(ids))
+        if (indices < 0).any():
             raise DamagedFileError(
-                f"{path}: {ids[int(np.argmin(places))]} is not a frame of the input; was another file's run given?"
+                f"{path}: {ids[int(np.argmin(indices))]} is not a frame of the input; was another file's run given?"
             )
-        distinct, first = np.unique(places, return_index=True)
-        if len(distinct) < len(places):
-            repeated = np.setdiff1d(np.arange(len(places)), first)[0]
+        distinct, first = np.unique(indices, return_index=True)
+        if len(distinct) < len(indices):
+            repeated = np.setdiff1d(np.arange(len(indices)), first)[0]
             raise DamagedFileError(f"{path}: {ids[repeated]} is in it twice")
-        return places
+        return indices
 
     def check_frames(self, run: OriginalRun, alphabet: Alphabet) -> None:
         """Compare the frames that the original wrote with those of the input.
@@ -228,17 +228,17 @@ class _Places:
             raise DamagedFileError(f"{path}: missing; without it the vectors cannot be told to be of this input")
         lines = path.read_bytes().split(b"\n")
         ids = [line[1:].decode() for line in lines[0::2] if line]
-        places = self.find(path, ids)
+        indices = self.find(path, ids)
         sequences = SequenceArray.from_list(lines[1::2][: len(ids)])
-        if len(ids) != len(self._place) or len(sequences) != len(ids):
-            raise DamagedFileError(f"{path}: {len(ids):,} frames, but the input has {len(self._place):,}")
-        same = self._digests[alphabet][places] == _digests(sequences)
+        if len(ids) != len(self._index) or len(sequences) != len(ids):
+            raise DamagedFileError(f"{path}: {len(ids):,} frames, but the input has {len(self._index):,}")
+        same = self._digests[alphabet][indices] == _digests(sequences)
         if not same.all():
             raise DamagedFileError(f"{path}: {ids[int(np.argmin(same))]} has another sequence than in the input")
 
-    def name(self, place: int) -> str:
-        """Return the ID of the frame at a place."""
-        return next(name for name, at in self._place.items() if at == place)
+    def name(self, index: int) -> str:
+        """Return the ID of a frame."""
+        return list(self._index)[index]
 
 
 def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
@@ -248,15 +248,15 @@ def _digests(sequences: SequenceArray) -> npt.NDArray[np.uint64]:
 
 @contextmanager
 def _gathered(
-    run: OriginalRun, alphabet: Alphabet, width: int, places: _Places, scratch: Path
+    run: OriginalRun, alphabet: Alphabet, width: int, indices: _FrameIndex, scratch: Path
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the vectors (n, width) of all frames in the order of their places, in a temporary file in `scratch`.
+    """Yield the vectors (n, width) of all frames in the order of their indices, in a temporary file in `scratch`.
 
     Raises:
         DamagedFileError: a file is damaged, has vectors of another width, or not all frames have a vector.
     """
     folder = run.directory / f"{run.name}_{alphabet}"
-    count = len(places.rows)
+    count = len(indices.rows)
     with tempfile.TemporaryFile(dir=scratch) as file:
         vectors = np.memmap(file, np.float32, "w+", shape=(max(count, 1), width))[:count]
         missing = np.ones(count, bool)
@@ -267,7 +267,7 @@ def _gathered(
                     f"{path}: {content.vector_type} vectors of {content.vectors.shape[1]} values; the model takes"
                     f" {alphabet} vectors of {width}"
                 )
-            found = places.find(path, content.ids)
+            found = indices.find(path, content.ids)
             if not missing[found].all():
                 twice = content.ids[int(np.argmin(missing[found]))]
                 raise DamagedFileError(f"{path}: {twice} is in an earlier file of {folder} too")
@@ -276,14 +276,14 @@ def _gathered(
         if missing.any():
             raise DamagedFileError(
                 f"{folder}: {int(missing.sum()):,} of {count:,} frames have no vector, one of them"
-                f" {places.name(int(missing.argmax()))}; let the original finish first"
+                f" {indices.name(int(missing.argmax()))}; let the original finish first"
             )
         yield vectors
 
 
 def _provenance(pool: str, chunk: Chunk, alphabet: Alphabet, width: int) -> Provenance:
     tokenizer = UNRECORDED if alphabet == "nucleotide" else ""
-    run = EncoderRun(_ENCODERS[alphabet], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
+    run = EncoderRecord(_ENCODERS[alphabet], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
     return replace(base, nucleotide=run) if alphabet == "nucleotide" else replace(base, protein=run)
 

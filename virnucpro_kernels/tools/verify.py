@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
-from virnucpro_kernels.pool.file_names import CHUNKS, CONTIGS, GATHERED, MANIFEST, RUN_RECORD, UNUSABLE, WINDOWS
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.scores import ChunkScores
 from virnucpro_kernels.pool.unusable import read_unusable
@@ -50,7 +50,7 @@ def verify_run(directory: Path, *, quick: bool, remove: bool, say: Callable[[str
     Raises:
         UsageError: `directory` is not the folder of a run.
     """
-    if not (directory / "work").is_dir() and not (directory / "results").is_dir():
+    if not (directory / file_names.WORK).is_dir() and not (directory / file_names.RESULTS).is_dir():
         raise UsageError(f"{directory}: not the folder of a run; it has neither work/ nor results/")
     files: set[Path] = set()
     damaged = []
@@ -78,13 +78,13 @@ def check_run(directory: Path, *, quick: bool) -> Iterator[Checked]:
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
         yield from _check_pool(folder, quick)
-    for record in sorted(directory.glob(f"results/*/{RUN_RECORD}")):
+    for record in sorted(directory.glob(f"results/*/{file_names.RUN_RECORD}")):
         yield from _check_results(record, quick)
 
 
 def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     """Check the files of a pool; without the manifest, `split` makes all of its files again."""
-    manifest = folder / MANIFEST
+    manifest = folder / file_names.MANIFEST
     if not manifest.exists():
         return
     samples = tuple(_records_of_pool(folder))
@@ -94,20 +94,20 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
     if listed.problem:
         return
     chunks = {chunk.chunk: chunk for chunk in read_manifest(manifest)}
-    for table in (folder / CONTIGS, folder / WINDOWS):
+    for table in (folder / file_names.CONTIGS, folder / file_names.WINDOWS):
         yield _checked(table, _not_empty if quick else _read_parquet, again)
-    yield _checked(folder / UNUSABLE, _not_empty if quick else read_unusable, again)
+    yield _checked(folder / file_names.UNUSABLE, _not_empty if quick else read_unusable, again)
     for name, chunk in chunks.items():
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
-            yield _checked(folder / CHUNKS / f"{name}{suffix}", check, again)
+            yield _checked(folder / file_names.CHUNKS / f"{name}{suffix}", check, again)
     for path in sorted(folder.glob("*/*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
     for path in sorted(folder.glob("*/*/*.parquet")):
         if path.stem in chunks:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
-            yield _checked(path, check, (path, path.with_name(GATHERED), *samples))
-    for path in sorted(folder.glob(f"*/*/{GATHERED}")):
+            yield _checked(path, check, (path, path.with_name(file_names.GATHERED), *samples))
+    for path in sorted(folder.glob(f"*/*/{file_names.GATHERED}")):
         yield from _check_gathered(path, again, quick)
 
 
@@ -131,7 +131,7 @@ def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Ite
 def _records_of_pool(folder: Path) -> Iterator[Path]:
     """Yield the records of the samples whose results come from a pool."""
     pool = folder.relative_to(folder.parents[2])
-    for record in sorted(folder.parents[2].glob(f"results/*/{RUN_RECORD}")):
+    for record in sorted(folder.parents[2].glob(f"results/*/{file_names.RUN_RECORD}")):
         try:
             directory = json.loads(record.read_text(encoding="utf-8"))["pool"]["directory"]
         except (ValueError, KeyError, TypeError):

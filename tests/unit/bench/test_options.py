@@ -19,7 +19,7 @@ def refusal(*options: str) -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--device tpu", "--device tpu: choose from auto, cpu, cuda"),
+        ("--device tpu", "device 'tpu': choose from auto, cpu, cuda"),
         ("--workload abc", "--workload abc: .* as in 168 or 40-350"),
         ("--workload 350-40", "--workload 350-40: "),
         ("--workload 40-", "--workload 40-: "),

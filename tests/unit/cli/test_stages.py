@@ -23,10 +23,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny-300", window_length=300)
 
 
-def all_stages(directory: Path, model: Model, samples: dict[str, Path], *, chunk_tokens: int) -> None:
+def all_stages(directory: Path, model: Model, samples: dict[str, Path], *, min_chunks: int) -> None:
     pool = directory / "pool"
     inputs = [f"{name}={path}" for name, path in samples.items()]
-    run("split", *inputs, "--window-length", 300, "--chunk-tokens", chunk_tokens, "--output-dir", pool)
+    run("split", *inputs, "--window-length", 300, "--min-chunks", min_chunks, "--output-dir", pool)
     vectors = pool / model.encoders_id("fp32")
     scores = vectors / model.model_id
     for chunk in read_manifest(pool / "chunks.tsv"):
@@ -57,7 +57,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_from_sequences_to_tables(tmp_path: Path, model: Model, samples: dict[str, Path]) -> None:
-    all_stages(tmp_path, model, samples, chunk_tokens=200)
+    all_stages(tmp_path, model, samples, min_chunks=5)
     assert len(read_manifest(tmp_path / "pool" / "chunks.tsv")) > 2
     odd = pd.read_csv(tmp_path / "results" / "odd" / "contigs.tsv", sep="\t", keep_default_na=False)
     assert odd["contig"].tolist() == ['"a"b;c', "empty", "NA", "short", "stops"]
@@ -94,8 +94,8 @@ def test_from_sequences_to_tables(tmp_path: Path, model: Model, samples: dict[st
 def test_the_order_and_number_of_chunks_and_the_company_in_a_pool_change_no_call(
     tmp_path: Path, model: Model, samples: dict[str, Path]
 ) -> None:
-    all_stages(tmp_path / "a", model, samples, chunk_tokens=200)
-    all_stages(tmp_path / "b", model, {"one": samples["one"]}, chunk_tokens=10**6)
+    all_stages(tmp_path / "a", model, samples, min_chunks=5)
+    all_stages(tmp_path / "b", model, {"one": samples["one"]}, min_chunks=1)
     for name in ("contigs.tsv", "windows.tsv", "prediction_results_highestscore.csv"):
         one, other = (pd.read_csv(tmp_path / run / "results" / "one" / name, sep="\t") for run in "ab")
         scores = one.select_dtypes(float).columns
@@ -105,7 +105,7 @@ def test_the_order_and_number_of_chunks_and_the_company_in_a_pool_change_no_call
 
 def test_the_same_work_gives_the_same_bytes(tmp_path: Path, model: Model, samples: dict[str, Path]) -> None:
     for name in ("a", "b"):
-        all_stages(tmp_path / name, model, samples, chunk_tokens=700)
+        all_stages(tmp_path / name, model, samples, min_chunks=2)
     made = {path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()}
     assert made == {path.relative_to(tmp_path / "b") for path in (tmp_path / "b").rglob("*") if path.is_file()}
     for path in made:

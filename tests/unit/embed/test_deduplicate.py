@@ -34,12 +34,6 @@ def test_every_sequence_gets_the_vector_of_its_content(sequences: list[bytes], d
     np.testing.assert_array_equal(np.concatenate(given_out), expected)
 
 
-def test_only_repeated_sequences_are_kept_in_memory() -> None:
-    sequences = [f"{i}".encode() for i in range(1000)] + [b"7"]
-    fan_out = FanOut(find_distinct(SequenceArray.from_list(sequences)), 4, np.float16)
-    assert fan_out.kept_bytes == 4 * 2
-
-
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_without_repeats_vectors_pass_through(count: int) -> None:
     fan_out = FanOut(find_distinct(SequenceArray.from_list([b"A", b"C", b"D"][:count])), 2, np.float32)

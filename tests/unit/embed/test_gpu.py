@@ -199,9 +199,9 @@ def test_samples_are_taken_at_the_start_while_it_runs_and_at_the_end() -> None:
         return {"energy": 10 * tick, "power": tick % 2} | ({"memory": tick} if tick != 1 else {})
 
     with Sampler(read, 0.01) as sampler:
-        while len(sampler.samples) < 4:
+        while len(sampler.readings) < 4:
             time.sleep(0.01)
-    last = len(sampler.samples) - 1
+    last = len(sampler.readings) - 1
     assert sampler.values("energy") == [10.0 * tick for tick in range(last + 1)]
     assert len(sampler.values("memory")) == last
     summary = summarise(sampler)

@@ -12,11 +12,11 @@ from virnucpro_kernels.embed.merge import merge
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
 from virnucpro_kernels.pool.job_record import read_job
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 
 BASE = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
-NUCLEOTIDE = replace(BASE, nucleotide=EncoderRun("dnabert-s", "cc" * 32, 6, "fp16", "triton", 33_792, "ee" * 32))
-PROTEIN = replace(BASE, protein=EncoderRun("esm2-3b", "dd" * 32, 10, "fp16", "triton", 16_896))
+NUCLEOTIDE = replace(BASE, nucleotide=EncoderRecord("dnabert-s", "cc" * 32, 6, "fp16", "triton", 33_792, "ee" * 32))
+PROTEIN = replace(BASE, protein=EncoderRecord("esm2-3b", "dd" * 32, 10, "fp16", "triton", 16_896))
 ROWS = np.arange(3000) * 2 + 7
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, verify
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 
-PROTEIN = EncoderRun("esm2-8m", "ab" * 32, 24, "fp32", "sdpa", 4096)
+PROTEIN = EncoderRecord("esm2-8m", "ab" * 32, 24, "fp32", "sdpa", 4096)
 PROVENANCE = Provenance("sämple; 1", "00003", "500-original", "01" * 32, "23" * 32, protein=PROTEIN)
 
 
@@ -46,7 +46,7 @@ def test_what_was_written_is_read(tmp_path: Path, dtype: str) -> None:
 
 
 def test_provenance_of_both_encoders_survives(tmp_path: Path) -> None:
-    nucleotide = EncoderRun("dnabert-s", "cd" * 32, 8, "fp16", "triton", 33_792)
+    nucleotide = EncoderRecord("dnabert-s", "cd" * 32, 8, "fp16", "triton", 33_792)
     both = replace(PROVENANCE, nucleotide=nucleotide)
     write(tmp_path / "f.h5", 5, both)
     assert verify(tmp_path / "f.h5") == both

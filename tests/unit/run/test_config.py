@@ -2,13 +2,18 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from virnucpro_kernels.cli import collect, options, split
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.run.config import complete_config, read_config, schema
 from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.score import original_tables
+from virnucpro_kernels.sequences import sample_input
+from virnucpro_kernels.split import windows
 
 
 def test_missing_keys_take_their_defaults() -> None:
@@ -36,6 +41,18 @@ def test_missing_keys_take_their_defaults() -> None:
 def test_refuses_what_the_schema_does_not_know(config: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         complete_config(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "types"),
+    [
+        ("layout", [windows.Layout, get_args(options.Layout)[0]]),
+        ("duplicate_ids", [sample_input.DuplicateIds, get_args(split.DuplicateIds)[0]]),
+        ("original_files", [original_tables.OriginalFormat, get_args(collect.OriginalFiles)[0]]),
+    ],
+)
+def test_types_in_the_code_name_the_values_of_the_schema(key: str, types: list[object]) -> None:
+    assert [get_args(one) for one in types] == [tuple(schema("config")["properties"][key]["enum"])] * len(types)
 
 
 def test_names_all_problems_at_once() -> None:

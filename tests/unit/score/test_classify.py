@@ -14,7 +14,7 @@ from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.pool.job_record import read_job
-from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import UNRECORDED, EncoderRecord, Provenance
 from virnucpro_kernels.score.classify import classify, logits, softmax
 from virnucpro_kernels.weights.load import load_classifier
 from virnucpro_kernels.weights.registry import Model
@@ -36,10 +36,10 @@ def provenance(model: Model) -> Provenance:
         "500-original",
         "aa" * 32,
         "bb" * 32,
-        EncoderRun(
+        EncoderRecord(
             nucleotide.name, nucleotide.sha256, nucleotide.dimension, "fp32", "sdpa", 512, model.tokenizer.sha256
         ),
-        EncoderRun(protein.name, protein.sha256, protein.dimension, "fp32", "sdpa", 512),
+        EncoderRecord(protein.name, protein.sha256, protein.dimension, "fp32", "sdpa", 512),
     )
 
 

@@ -165,14 +165,19 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     for chunk, seconds in (("00000", 30), ("00001", 50)):
         job = {"seconds": seconds, "host": "h2", "device": "a GPU", "attempts": 2, "precision": "fp16", "rows": seconds}
         (pool.scores.parent / f"{chunk}.embed.json").write_text(json.dumps(job))
-    record = run(pool, "odd", tmp_path / "out", thresholds=thresholds(viral=0.6))
+    record = run(pool, "odd", tmp_path / "out", thresholds=thresholds(viral_threshold=0.6))
     assert record["sample"] == "odd"
     assert record["model"]["id"] == pool.model.model_id
     assert "trying out" in record["model"]["notice"]
     assert record["model"]["classifier"]["sha256"] == "0" * 64
     assert record["software"]["version"]
     assert record["software"]["packages"]["numpy"] == np.__version__
-    assert record["parameters"]["thresholds"] == {"viral": 0.6, "ambiguous": [0.3, 0.7], "medium": 0.7, "high": 0.9}
+    assert record["parameters"]["thresholds"] == {
+        "viral_threshold": 0.6,
+        "ambiguous_band": [0.3, 0.7],
+        "tier_medium": 0.7,
+        "tier_high": 0.9,
+    }
     assert record["parameters"]["geometry"] == "300-original"
     assert record["parameters"]["scores"] == {"model_id": pool.model.model_id}
     assert record["inputs"] == [

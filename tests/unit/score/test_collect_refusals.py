@@ -143,7 +143,7 @@ def test_an_input_that_changed_since_the_split_is_refused(
     path = pool.inputs["first"]
     path.write_text(change(path.read_text()))
     with pytest.raises(UsageError, match=message):
-        run(pool, "first", tmp_path / "out", thresholds=thresholds(viral=0.0))
+        run(pool, "first", tmp_path / "out", thresholds=thresholds(viral_threshold=0.0))
 
 
 def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:

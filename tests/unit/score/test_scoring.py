@@ -152,10 +152,12 @@ def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
 def test_thresholds_move_calls_tiers_and_bands() -> None:
     batch = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
     windows = score_windows(batch)
-    strict = score_contigs(batch, windows, thresholds(viral=0.67, ambiguous=(0.1, 0.2)))
+    strict = score_contigs(batch, windows, thresholds(viral_threshold=0.67, ambiguous_band=(0.1, 0.2)))
     assert CALLS[strict.call[0]] == "host"
     assert strict.window_calls.tolist() == [[0, 0, 1]]
-    loose = score_contigs(batch, windows, thresholds(viral=0.1, medium=0.5, high=0.6, ambiguous=(0.6, 0.9)))
+    loose = score_contigs(
+        batch, windows, thresholds(viral_threshold=0.1, tier_medium=0.5, tier_high=0.6, ambiguous_band=(0.6, 0.9))
+    )
     assert (CALLS[loose.call[0]], TIERS[loose.tier[0]]) == ("viral", "high")
     assert loose.window_calls.tolist() == [[0, 1, 0]]
 
@@ -163,11 +165,11 @@ def test_thresholds_move_calls_tiers_and_bands() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"viral": 1.5}, "viral: 1.5 is not a probability"),
-        ({"viral": float("nan")}, "not a probability"),
-        ({"ambiguous": (0.8, 0.2)}, "0.8 is above 0.2"),
-        ({"ambiguous": (-0.1, 0.2)}, "ambiguous, lower"),
-        ({"medium": 0.95}, "medium .0.95. is above high"),
+        ({"viral_threshold": 1.5}, "viral_threshold: 1.5 is not a probability"),
+        ({"viral_threshold": float("nan")}, "not a probability"),
+        ({"ambiguous_band": (0.8, 0.2)}, "0.8 is above 0.2"),
+        ({"ambiguous_band": (-0.1, 0.2)}, "ambiguous_band: -0.1"),
+        ({"tier_medium": 0.95}, "tier_medium .0.95. is above tier_high"),
     ],
 )
 def test_bad_thresholds_are_refused(values: dict[str, float], message: str) -> None:

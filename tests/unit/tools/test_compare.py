@@ -15,7 +15,7 @@ from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import main
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
-from virnucpro_kernels.pool.provenance import EncoderRun, Provenance
+from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 from virnucpro_kernels.score import original_tables, tables
 from virnucpro_kernels.score.collect import collect
 from virnucpro_kernels.score.original_tables import Flavour
@@ -159,7 +159,7 @@ def test_whole_runs_are_compared_sample_by_sample(tmp_path: Path, run: Run) -> N
 
 
 def vectors(path: Path, rows: list[int], values: np.ndarray, chunk_sha: str = "a" * 64) -> Path:
-    encoder = EncoderRun("p", "0" * 64, values.shape[1], "fp32", "sdpa", 100)
+    encoder = EncoderRecord("p", "0" * 64, values.shape[1], "fp32", "sdpa", 100)
     provenance = Provenance("pool", "00000", "300-original", chunk_sha, chunk_sha, protein=encoder)
     with EmbeddingWriter(path, len(rows), np.float32, provenance) as writer:
         writer.write(np.array(rows), values.astype(np.float32))
