@@ -85,7 +85,7 @@ def set_up(
         UsageError: a setting is unknown or cannot run here.
     """
     if precision == "original":
-        raise no_original("this chunk has none")
+        raise no_original("for this chunk")
     requested = choose_precision(precision, device.type)
     check_precision(requested, device.type, model.protein.layers)
     precision, fp16_layers = parse_precision(requested)
