@@ -79,7 +79,7 @@ def set_up(
         UsageError: a setting is unknown or cannot run here.
     """
     if precision == "original":
-        raise precisions.no_original("this chunk has none")
+        raise precisions.no_original("for this chunk")
     requested = precisions.choose_precision(precision, device.type)
     precisions.check_precision(requested, device.type, model.protein.layers)
     precision, fp16_layers = precisions.parse_precision(requested)

@@ -56,18 +56,21 @@ def merge(
 
 
 def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
-    remedy = "delete both, and the next start makes them again"
+    remedy = "the stage `embed` wrote both: remove them, and the next start of the run makes them again"
     for reader, alphabet in ((left, "nucleotide"), (right, "protein")):
         if getattr(reader.provenance, alphabet) is None:
             raise DamagedFileError(
-                f"{reader.path}: not the vectors of a {alphabet} encoder; give nucleotide, then protein"
+                f"{reader.path}: these are not the vectors of a {alphabet} encoder; give nucleotide, then protein"
             )
     for field in ("pool", "chunk", "geometry", "nucleotide_fasta_sha256", "protein_fasta_sha256"):
         one, other = getattr(left.provenance, field), getattr(right.provenance, field)
         if one != other:
-            raise DamagedFileError(f"{left.path} and {right.path}: {field} {one!r} and {other!r} differ; {remedy}")
+            raise DamagedFileError(
+                f"{left.path} and {right.path}: attribute {field} is {one!r} in the first file and {other!r} in the"
+                f" second; {remedy}"
+            )
     if not np.array_equal(left.rows, right.rows):
         only = np.setxor1d(left.rows, right.rows)
-        what = f"row {only[0]} is in one of them only" if len(only) else "their order differs"
-        raise DamagedFileError(f"{left.path} and {right.path}: not the same rows ({what}); {remedy}")
+        what = f"row {only[0]} is in one of them only" if len(only) else "the order differs"
+        raise DamagedFileError(f"{left.path} and {right.path}: the files do not have the same rows ({what}); {remedy}")
     return replace(left.provenance, protein=right.provenance.protein)

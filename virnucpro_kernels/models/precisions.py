@@ -7,7 +7,7 @@ from virnucpro_kernels.errors import UsageError
 
 PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "reference")
 EMBEDDING_DTYPES = ("float32", "float16")
-NO_FAIR_ESM = "the reference needs fair-esm: pip install 'virnucpro[reference]'"
+NO_FAIR_ESM = "precision reference needs fair-esm: install it with `pip install 'virnucpro[reference]'`"
 _FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
 
 
@@ -73,10 +73,10 @@ def check_device(precision: str, device: str) -> None:
 
 
 def no_original(where: str) -> UsageError:
-    """Return the error that `where` has none of the embeddings that `precision: original` stands for."""
+    """Return the error that the embeddings of `precision: original` are missing; `where` is as in "for this chunk"."""
     return UsageError(
-        f"precision original: stands for the original tool's embeddings, and {where}; take them over with `virnucpro"
-        " import`, or choose another precision"
+        f"precision original uses the embeddings of a run of the original tool, but there are none {where}; take them"
+        " over with `virnucpro import`, or choose another precision"
     )
 
 
@@ -94,7 +94,10 @@ def check_precision(precision: str, device: str, layers: int) -> None:
     """
     name, fp16_layers = parse_precision(precision)
     if name == "reference" and not has_fair_esm():
-        raise UsageError(f"precision {NO_FAIR_ESM}")
+        raise UsageError(NO_FAIR_ESM)
     check_device(name, device)
     if max(fp16_layers, default=0) >= layers:
-        raise UsageError(f"precision fp8: layer {max(fp16_layers)} is to stay fp16, but the last one is {layers - 1}")
+        raise UsageError(
+            f"precision {precision} leaves layer {max(fp16_layers)} in fp16, but the last layer of this model is"
+            f" {layers - 1}"
+        )

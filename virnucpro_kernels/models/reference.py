@@ -43,10 +43,13 @@ class ReferenceEsm2(_OneByOne):
         try:
             from esm.model.esm2 import ESM2
         except ImportError:
-            raise UsageError(f"precision {NO_FAIR_ESM}") from None
+            raise UsageError(NO_FAIR_ESM) from None
         config = encoder.config
         if config.feed_forward != 4 * config.hidden:
-            raise UsageError(f"fair-esm has no ESM-2 of {config.hidden} channels with {config.feed_forward} between")
+            raise UsageError(
+                f"fair-esm has no ESM-2 of {config.hidden} channels with feed-forward layers of {config.feed_forward};"
+                " choose another precision than reference"
+            )
         with torch.device("meta"):
             self.model = ESM2(config.layers, config.hidden, config.heads, token_dropout=False)
         # The outputs of its two heads are not needed.

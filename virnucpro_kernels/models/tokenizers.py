@@ -39,9 +39,11 @@ def tokenize_proteins(proteins: SequenceArray) -> TokenArray:
     if (residues == _UNKNOWN).any():
         at = int(np.argmax(residues == _UNKNOWN))
         index = int(np.searchsorted(proteins.offsets, at, side="right")) - 1
+        start, stop = (int(offset) for offset in proteins.offsets[index : index + 2])
+        beginning = proteins.data[start : min(stop, start + 20)].tobytes().decode("latin-1")
         raise UsageError(
-            f"protein {index + 1}: {chr(proteins.data[at])!r} at residue {at - int(proteins.offsets[index]) + 1} is no"
-            " letter of ESM-2's alphabet; remove it or write X"
+            f"protein {index + 1}, which begins with {beginning!r}, has {chr(proteins.data[at])!r} at residue"
+            f" {at - start + 1}, and ESM-2's alphabet has no such letter; replace it with X in the protein FASTA"
         )
     offsets = proteins.offsets + SPECIAL_TOKENS * np.arange(len(proteins) + 1)
     tokens = np.empty(int(offsets[-1]), dtype=np.uint8)

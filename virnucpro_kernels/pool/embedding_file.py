@@ -27,7 +27,7 @@ _BLOCK_BYTES = 1 << 22
 _CACHE_BYTES = 4 * _BLOCK_BYTES
 #: Bytes after which a file is flushed to the disk, so that closing a large file does not wait for all of it.
 _SYNC_BYTES = 1 << 28
-_REMEDY = "delete it, and the next start makes it again"
+_REMEDY = "if a run wrote this file, remove it, and the next start makes it again"
 
 Rows = Int64s
 Vectors = npt.NDArray[np.floating[Any]]
@@ -158,7 +158,7 @@ class EmbeddingReader:
 
     def __enter__(self) -> Self:
         if not self.path.is_file():
-            raise DamagedFileError(f"{self.path}: no such file; run the stage that makes it")
+            raise DamagedFileError(f"{self.path}: there is no such file; run the stage that makes it")
         with damage(self.path):
             self._file = h5py.File(self.path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
         try:
@@ -173,7 +173,7 @@ class EmbeddingReader:
         flat = _read_attributes(self._file)
         version = flat.pop("schema_version", None)
         if version != SCHEMA_VERSION:
-            raise DamagedFileError(f"{self.path}: file format {version}, not {SCHEMA_VERSION}; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the file has format {version}, not {SCHEMA_VERSION}; {_REMEDY}")
         self.provenance = Provenance.from_attributes(flat)
         rows, vectors = self._file["row"], self._file["embedding"]
         if rows.ndim != 1 or rows.dtype != np.int64 or vectors.shape != (len(rows), self.provenance.dimension):
@@ -182,11 +182,11 @@ class EmbeddingReader:
                 f" (n, {self.provenance.dimension}); {_REMEDY}"
             )
         if vectors.dtype not in (np.float16, np.float32):
-            raise DamagedFileError(f"{self.path}: vectors of {vectors.dtype}, not float16 or float32; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the vectors are {vectors.dtype}, not float16 or float32; {_REMEDY}")
         self.dtype: np.dtype[Any] = vectors.dtype
         self.rows: Rows = rows[:]
         if not _ascending(self.rows, after=-1):
-            raise DamagedFileError(f"{self.path}: rows are not unique and ascending; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the rows are not unique and ascending; {_REMEDY}")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -227,7 +227,7 @@ def damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{path}: not a whole embedding file ({error}); {_REMEDY}") from error
+        raise DamagedFileError(f"{path}: this is not a whole embedding file ({error}); {_REMEDY}") from error
 
 
 def _block_rows(rows: int, dimension: int, dtype: np.dtype[Any]) -> int:

@@ -19,7 +19,7 @@ from virnucpro_kernels.sequences.arrays import Int64s
 #: Columns of a score file beside `row`: virus logit minus the other logit, and the softmax of both logits.
 VALUES = ("logit", "p_other", "p_virus")
 
-_REDO = "remove this file and start the run again: the chunk is then classified again"
+_REDO = "the stage `classify` wrote this file: remove it, and the next start of the run makes it again"
 
 
 class ChunkScores:
@@ -37,14 +37,18 @@ class ChunkScores:
         try:
             metadata = pq.read_metadata(path)
         except FileNotFoundError:
-            raise DamagedFileError(f"{path}: no scores for chunk {chunk.chunk}; start the run again") from None
+            raise DamagedFileError(f"{path}: there are no scores of chunk {chunk.chunk}; start the run again") from None
         except (pa.ArrowException, OSError) as error:
-            raise DamagedFileError(f"{path}: not a readable score file ({error}); {_REDO}") from error
+            raise DamagedFileError(f"{path}: the scores cannot be read ({error}); {_REDO}") from error
         if metadata.num_rows != chunk.rows:
-            raise DamagedFileError(f"{path}: {metadata.num_rows} rows where the manifest says {chunk.rows}; {_REDO}")
+            raise DamagedFileError(
+                f"{path}: the file has {metadata.num_rows} rows, but the manifest says {chunk.rows}; {_REDO}"
+            )
         made_by = (metadata.metadata or {}).get(b"model_id", b"").decode()
         if made_by != model_id:
-            raise DamagedFileError(f"{path}: made by model {made_by or 'unknown'}, not by {model_id}; {_REDO}")
+            raise DamagedFileError(
+                f"{path}: the scores are of model {made_by or 'unknown'}, not of {model_id}; {_REDO}"
+            )
         self._first, self._stop = first, stop
         self._groups = [group for group in range(metadata.num_row_groups) if self._overlaps(metadata.row_group(group))]
         self._rows: Int64s = np.empty(0, np.int64)
@@ -65,9 +69,9 @@ class ChunkScores:
             rows = table["row"].to_numpy()
             values = np.stack([table[name].to_numpy() for name in VALUES], axis=1, dtype=np.float32)
         except (pa.ArrowException, OSError, KeyError) as error:
-            raise DamagedFileError(f"{self.path}: not a readable score file ({error}); {_REDO}") from error
+            raise DamagedFileError(f"{self.path}: the scores cannot be read ({error}); {_REDO}") from error
         if (np.diff(rows, prepend=self._last) <= 0).any():
-            raise DamagedFileError(f"{self.path}: rows are not in ascending order; {_REDO}")
+            raise DamagedFileError(f"{self.path}: the rows are not in ascending order; {_REDO}")
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             row = rows[~finite][0]

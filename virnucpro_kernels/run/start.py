@@ -66,7 +66,7 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
     if run.precision == "original":
         for pool in run.pools:
             if not (directory / run.embedding_dir(pool)).is_dir():
-                raise no_original(f"{directory} has none for pool {pool}")
+                raise no_original(f"for pool {pool} in {directory}")
     elif not on_cluster:
         check_precision(run.precision, run.device, run.model.protein.layers)
 

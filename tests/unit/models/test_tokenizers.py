@@ -36,7 +36,7 @@ def test_proteins_become_fair_esms_tokens(proteins: list[str]) -> None:
 @pytest.mark.parametrize("character", ["*", "J", "a", "?", " "])
 def test_a_character_outside_the_alphabet_is_named_with_its_place(character: str) -> None:
     proteins = SequenceArray.from_list([b"MKV", b"", f"MK{character}V".encode()])
-    with pytest.raises(UsageError, match=r"protein 3: .* at residue 3"):
+    with pytest.raises(UsageError, match=r"protein 3, .* at residue 3"):
         tokenize_proteins(proteins)
 
 

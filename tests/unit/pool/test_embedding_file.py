@@ -95,12 +95,12 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, share: float) -> None:
     write(tmp_path / "a.h5", 300)
     whole = (tmp_path / "a.h5").read_bytes()
     (tmp_path / "a.h5").write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(DamagedFileError, match=r"a\.h5.*delete it"):
+    with pytest.raises(DamagedFileError, match=r"a\.h5.*remove it"):
         verify(tmp_path / "a.h5")
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DamagedFileError, match=r"a\.h5: no such file"):
+    with pytest.raises(DamagedFileError, match=r"a\.h5: there is no such file"):
         verify(tmp_path / "a.h5")
 
 
@@ -155,7 +155,7 @@ def test_another_file_format_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", 3)
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file.attrs["schema_version"] = 2
-    with pytest.raises(DamagedFileError, match="file format 2, not 1"):
+    with pytest.raises(DamagedFileError, match="the file has format 2, not 1"):
         verify(tmp_path / "a.h5")
 
 

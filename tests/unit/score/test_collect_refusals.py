@@ -34,14 +34,14 @@ def set_value(table: pa.Table, column: str, place: int, value: float) -> pa.Tabl
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.slice(1), "rows where the manifest says"),
+        (lambda t: t.slice(1), "rows, but the manifest says"),
         (lambda t: t.take(np.r_[1, 0, 2 : t.num_rows]), "ascending"),
         (lambda t: set_value(t, "row", 3, t["row"][2].as_py()), "ascending"),
         (lambda t: set_value(t, "logit", 2, np.nan), "not a finite number"),
         (lambda t: set_value(t, "p_virus", 2, np.inf), "not a finite number"),
-        (lambda t: t.drop_columns(["p_other"]), "not a readable score file"),
-        (lambda t: t.replace_schema_metadata({"model_id": "other-300-12345678"}), "made by model other-300-12345678"),
-        (lambda t: t.replace_schema_metadata({}), "made by model unknown"),
+        (lambda t: t.drop_columns(["p_other"]), "the scores cannot be read"),
+        (lambda t: t.replace_schema_metadata({"model_id": "other-300-12345678"}), "are of model other-300-12345678"),
+        (lambda t: t.replace_schema_metadata({}), "are of model unknown"),
     ],
 )
 def test_damaged_scores_are_refused(pool: Pool, tmp_path: Path, change: Any, message: str) -> None:
@@ -68,7 +68,7 @@ def test_a_missing_row_is_refused(pool: Pool, tmp_path: Path) -> None:
         run(pool, "first", tmp_path / "out")
     write_manifest(manifest, chunks)
     (pool.scores / "00000.parquet").unlink()
-    with pytest.raises(DamagedFileError, match=r"00000\.parquet: no scores for chunk 00000"):
+    with pytest.raises(DamagedFileError, match=r"00000\.parquet: there are no scores of chunk 00000"):
         run(pool, "first", tmp_path / "out")
 
 
