@@ -18,29 +18,14 @@ Precisions = Annotated[
         help="fp32, bf16, fp16 or fp8 (ESM-2 on a GPU), several with commas. Default: fp16,fp8 on a GPU, fp32 on a CPU."
     ),
 ]
-Preset = Annotated[
-    int, typer.Option(help="Embed only 10, 100, 1000 or 10000 sequences, which is quick enough for a CPU.")
-]
+Preset = Annotated[int, typer.Option(help="Embed only 10, 100, 1000 or 10000 sequences: quick enough for a CPU.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 TokenBudget = Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.")]
 SweepBudget = Annotated[
-    bool,
-    typer.Option(
-        "--sweep-budget", help="Measure token budgets from a quarter of this one to three times it, and name the best."
-    ),
+    bool, typer.Option("--sweep-budget", help="Measure token budgets from a quarter to three times this one.")
 ]
-Rounds = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Number of times that engine and ceiling are measured in turn. Default: 5; 1 with --preset."
-    ),
-]
-Seconds = Annotated[
-    float | None,
-    typer.Option(
-        min=0.0, help="Seconds of each measurement. Default: 10; with --preset, as long as every sequence takes once."
-    ),
-]
+Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds of engine and ceiling. Default: 5; 1 with --preset.")]
+Seconds = Annotated[float | None, typer.Option(min=0.0, help="Seconds of a measurement. Default: 10; 0 with --preset.")]
 Json = Annotated[Path | None, typer.Option(help="File to write the results to, as JSON.")]
 
 
