@@ -10,7 +10,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.weights.checkpoints.classifier import read_classifier
 from virnucpro_kernels.weights.checkpoints.dnabert import read_dnabert
 from virnucpro_kernels.weights.checkpoints.esm2 import read_esm2
-from virnucpro_kernels.weights.checkpoints.source import weight_files
+from virnucpro_kernels.weights.checkpoints.tensors import weight_files
 from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
@@ -26,7 +26,7 @@ _ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-65
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Original:
     """Files of an encoder or the classifier, and the published file of which they are a true copy, if it is known."""
 
     path: Path
@@ -64,12 +64,12 @@ def import_model(
         DamagedFileError: a file is damaged, unsafe or of another kind.
     """
     _check_name(name, models_dir)
-    sources = {
-        "classifier": _source(classifier, [classifier]),
-        "nucleotide": _source(nucleotide, _files_of_encoder(nucleotide)),
-        "protein": _source(protein, _files_of_encoder(protein)),
+    originals = {
+        "classifier": _original(classifier, [classifier]),
+        "nucleotide": _original(nucleotide, _files_of_encoder(nucleotide)),
+        "protein": _original(protein, _files_of_encoder(protein)),
     }
-    known = sources["classifier"].published
+    known = originals["classifier"].published
     if known and known.window_length != window_length:
         raise UsageError(f"{classifier} is the {known.what}, not for {window_length} bp")
     tokenizer = (nucleotide if nucleotide.is_dir() else nucleotide.parent) / "tokenizer.json"
@@ -79,12 +79,12 @@ def import_model(
     config, tensors = read_classifier(classifier)
     return write_model_directory(
         models_dir / name,
-        _describe(name, window_length, sources),
-        nucleotide=_encoder(sources["nucleotide"], "dnabert", read_dnabert, models_dir),
+        _describe(name, window_length, originals),
+        nucleotide=_encoder(originals["nucleotide"], "dnabert", read_dnabert, models_dir),
         tokenizer=tokenizer,
-        tokenizer_origin=_source(tokenizer, [tokenizer]).origin,
-        protein=_encoder(sources["protein"], "esm2", read_esm2, models_dir),
-        classifier=NewClassifier(config, tensors, sources["classifier"].origin),
+        tokenizer_origin=_original(tokenizer, [tokenizer]).origin,
+        protein=_encoder(originals["protein"], "esm2", read_esm2, models_dir),
+        classifier=NewClassifier(config, tensors, originals["classifier"].origin),
     )
 
 
@@ -95,14 +95,14 @@ def _check_name(name: str, models_dir: Path) -> None:
         raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
 
 
-def _describe(name: str, window_length: int, sources: Mapping[str, _Source]) -> Description:
+def _describe(name: str, window_length: int, originals: Mapping[str, _Original]) -> Description:
     return Description(
         name=name,
         window_length=window_length,
         purpose="work",
-        source="; ".join(f"{part}: {source.origin.source}" for part, source in sources.items()),
-        licence="; ".join(f"{part}: {source.licence}" for part, source in sources.items()),
-        notes="; ".join(f"{part}: {source.verdict}" for part, source in sources.items()),
+        source="; ".join(f"{part}: {original.origin.source}" for part, original in originals.items()),
+        licence="; ".join(f"{part}: {original.licence}" for part, original in originals.items()),
+        notes="; ".join(f"{part}: {original.verdict}" for part, original in originals.items()),
     )
 
 
@@ -111,32 +111,32 @@ def _files_of_encoder(path: Path) -> list[Path]:
     return [*weight_files(path), *([path / "config.json"] if (path / "config.json").is_file() else [])]
 
 
-def _source(path: Path, files: list[Path]) -> _Source:
+def _original(path: Path, files: list[Path]) -> _Original:
     for file in files:
         if not file.is_file():
             raise UsageError(f"{file}: no such file")
     found = {file.name: digests(file) for file in files}
     published = [recognise(*both) for both in found.values()]
     joint = joint_sha256({name: sha256 for name, (sha256, _) in found.items()})
-    return _Source(path, joint, published[0] if all(published) else None)
+    return _Original(path, joint, published[0] if all(published) else None)
 
 
 def _encoder(
-    source: _Source, architecture: str, read: Callable[[Path], tuple[Any, Any]], models_dir: Path
+    original: _Original, architecture: str, read: Callable[[Path], tuple[Any, Any]], models_dir: Path
 ) -> NewEncoder | PresentEncoder:
-    present = find_encoder(source.sha256, architecture, models_dir)
-    if present is None and source.path.suffix == ".safetensors":
-        raise UsageError(f"{source.path}: no encoder of a complete model in {models_dir} that fits here")
+    present = find_encoder(original.sha256, architecture, models_dir)
+    if present is None and original.path.suffix == ".safetensors":
+        raise UsageError(f"{original.path}: no encoder of a complete model in {models_dir} that fits here")
     if present is not None:
         return present
-    config, tensors = read(source.path)
-    if source.published:
-        name = source.published.encoder
+    config, tensors = read(original.path)
+    if original.published:
+        name = original.published.encoder
     elif architecture == "esm2":
         name = _ESM2_NAMES.get(config.hidden, f"esm2-{config.layers}x{config.hidden}")
     else:
         name = f"dnabert-{config.layers}x{config.hidden}"
-    return NewEncoder(name, config, tensors, source.origin)
+    return NewEncoder(name, config, tensors, original.origin)
 
 
 def find_encoder(source_sha256: str, architecture: str, models_dir: Path) -> PresentEncoder | None:

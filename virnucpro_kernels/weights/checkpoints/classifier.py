@@ -6,7 +6,7 @@ from typing import Any
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.models.classifier import BATCH_NORM_EPS, ClassifierConfig
 from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
-from virnucpro_kernels.weights.checkpoints.source import Tensors, only_tensors
+from virnucpro_kernels.weights.checkpoints.tensors import Tensors, only_tensors
 
 
 class _InertModule:

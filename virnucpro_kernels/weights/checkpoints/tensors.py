@@ -14,7 +14,7 @@ from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
 Tensors = dict[str, torch.Tensor]
 
 
-class Source:
+class Checkpoint:
     """The tensors of a checkpoint, each of which is taken once, so that none is overlooked."""
 
     def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], prefixes: tuple[str, ...]) -> None:
