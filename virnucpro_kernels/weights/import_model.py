@@ -1,7 +1,7 @@
 """Import of a model from local copies of published files, each of which is checked before it is used."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.weights.checkpoints.classifier import read_classifier
 from virnucpro_kernels.weights.checkpoints.dnabert import read_dnabert
 from virnucpro_kernels.weights.checkpoints.esm2 import read_esm2
-from virnucpro_kernels.weights.checkpoints.tensors import weight_files
+from virnucpro_kernels.weights.checkpoints.tensors import missing_files, weight_files
 from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
@@ -64,6 +64,10 @@ def import_model(
         DamagedFileError: a file is damaged, unsafe or of another kind.
     """
     _check_name(name, models_dir)
+    if missing := list(_missing(protein, nucleotide, classifier)):
+        raise UsageError(
+            "\n".join([*missing, "nothing was imported; `virnucpro weights import --help` says what each option takes"])
+        )
     originals = {
         "classifier": _original(classifier, [classifier]),
         "nucleotide": _original(nucleotide, _files_of_encoder(nucleotide)),
@@ -71,11 +75,8 @@ def import_model(
     }
     known = originals["classifier"].published
     if known and known.window_length != window_length:
-        raise UsageError(f"{classifier} is the {known.what}, not for {window_length} bp")
-    tokenizer = (nucleotide if nucleotide.is_dir() else nucleotide.parent) / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise UsageError(f"{tokenizer}: missing; download it with the other files of the nucleotide encoder")
-
+        raise UsageError(f"{classifier} is the {known.what}; import it with --window-length {known.window_length}")
+    tokenizer = _beside(nucleotide) / "tokenizer.json"
     config, tensors = read_classifier(classifier)
     return write_model_directory(
         models_dir / name,
@@ -90,9 +91,33 @@ def import_model(
 
 def _check_name(name: str, models_dir: Path) -> None:
     if not _NAME.fullmatch(name):
-        raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
+        raise UsageError(
+            f"model name {name!r} is not allowed: a name has letters, digits, '.', '_' and '-' only, and does not begin"
+            " with builtin-"
+        )
     if (models_dir / name).exists():
         raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+
+
+def _missing(protein: Path, nucleotide: Path, classifier: Path) -> Iterator[str]:
+    """Yield a sentence for each of the paths that is not there, or is not all there."""
+    if not classifier.is_file():
+        yield f"there is no file {classifier} (--classifier)"
+    for option, path in (("--nucleotide", nucleotide), ("--protein", protein)):
+        files = missing_files(path) if path.is_dir() else []
+        if option == "--nucleotide" and path.exists() and not (_beside(path) / "tokenizer.json").is_file():
+            files.append("tokenizer.json")
+        if not path.exists():
+            yield f"there is no file or directory {path} ({option})"
+        elif option == "--nucleotide" and path.is_file() and path.suffix != ".safetensors":
+            yield f"{path} is a file, and {option} takes the directory that holds it, with all files of the download"
+        elif files:
+            yield f"the directory {_beside(path)} ({option}) lacks {' and '.join(files)}"
+
+
+def _beside(nucleotide: Path) -> Path:
+    """Return the directory of the nucleotide encoder, in which its tokenizer lies."""
+    return nucleotide if nucleotide.is_dir() else nucleotide.parent
 
 
 def _describe(name: str, window_length: int, originals: Mapping[str, _Original]) -> Description:
@@ -112,9 +137,6 @@ def _files_of_encoder(path: Path) -> list[Path]:
 
 
 def _original(path: Path, files: list[Path]) -> _Original:
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"{file}: no such file")
     found = {file.name: digests(file) for file in files}
     published = [recognise(*both) for both in found.values()]
     joint = joint_sha256({name: sha256 for name, (sha256, _) in found.items()})
@@ -126,7 +148,10 @@ def _encoder(
 ) -> NewEncoder | PresentEncoder:
     present = find_encoder(original.sha256, architecture, models_dir)
     if present is None and original.path.suffix == ".safetensors":
-        raise UsageError(f"{original.path}: no encoder of a complete model in {models_dir} that fits here")
+        raise UsageError(
+            f"{original.path} is not the encoder of a complete model in {models_dir}; give the files that its publisher"
+            " made"
+        )
     if present is not None:
         return present
     config, tensors = read(original.path)

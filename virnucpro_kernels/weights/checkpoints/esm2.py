@@ -75,7 +75,7 @@ def _convert(
     embedding = checkpoint.take(f"{names['embedding']}.weight")
     if embedding.shape[1:] != (hidden,) or hidden % (2 * heads):
         raise DamagedFileError(
-            f"{checkpoint.path}: its configuration ({hidden} wide, {heads} heads) is not its weights'"
+            f"{checkpoint.path}: its configuration ({hidden} wide, {heads} heads) does not belong to its weights"
         )
     converted: Tensors = {"embedding.weight": embedding.float() * scale}
     converted["rope.inverse_frequencies"] = _frequencies(checkpoint, hidden // heads)
@@ -104,19 +104,19 @@ def _frequencies(checkpoint: Checkpoint, head_dim: int) -> torch.Tensor:
     if not found:
         return inverse_frequencies(head_dim)
     if any(not torch.equal(found[0], other) for other in found):
-        raise DamagedFileError(f"{checkpoint.path}: layers with different rotary frequencies, which no ESM-2 has")
+        raise DamagedFileError(f"{checkpoint.path} has layers with different rotary frequencies, which no ESM-2 has")
     return found[0]
 
 
 def _fair_esm_options(path: Path, content: Any) -> dict[str, Any]:
     """Options of a fair-esm checkpoint: under `cfg`, itself divided or not, or under `args`."""
     if not isinstance(content, dict) or "model" not in content:
-        raise DamagedFileError(f"{path}: not a fair-esm checkpoint (no `model` in it)")
+        raise DamagedFileError(f"{path} is not a fair-esm checkpoint: there is no `model` in it")
     options = content.get("cfg", content.get("args"))
     if isinstance(options, dict) and "model" in options:
         options = options["model"]
     if isinstance(options, Namespace):
         options = vars(options)
     if not isinstance(options, dict):
-        raise DamagedFileError(f"{path}: not a fair-esm checkpoint (no `cfg` in it)")
+        raise DamagedFileError(f"{path} is not a fair-esm checkpoint: there is no `cfg` in it")
     return options
