@@ -24,6 +24,10 @@ def list_models(models_dir: ModelsDir = None) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(RELEASED)}.")],
     models_dir: ModelsDir = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option("--source", metavar="URL", help="Address of a mirror, below which all files lie by their names."),
+    ] = None,
     keep_downloads: Annotated[bool, typer.Option("--keep-downloads", help="Keep the original files.")] = False,
 ) -> None:
     """Download the published files of a released model, check them against known checksums, and import them.
@@ -34,7 +38,7 @@ def fetch(
     from virnucpro_kernels.weights.published import find_recipe
 
     folder = find_models_dir(models_dir).path
-    model = fetch_model(find_recipe(name), folder, keep_downloads=keep_downloads)
+    model = fetch_model(find_recipe(name), folder, mirror=mirror, keep_downloads=keep_downloads)
     typer.echo("\n".join(describe_new(model, models_dir)))
 
 
