@@ -2,6 +2,7 @@
 
 import http.server
 import logging
+import re
 import ssl
 import subprocess
 import threading
@@ -54,16 +55,21 @@ def fetched(published: PublishedFile, folder: Path, address: str = "") -> bytes:
     return (folder / "data.bin").read_bytes()
 
 
-@pytest.mark.parametrize("fault", ["cut", "stall"])
+@pytest.mark.parametrize(("fault", "told"), [("cut", "broke off"), ("stall", "stopped sending")])
 def test_an_interrupted_download_goes_on_inside_the_file(
-    tmp_path: Path, published: PublishedFile, server: FileServer, fault: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    published: PublishedFile,
+    server: FileServer,
+    fault: str,
+    told: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     server.faults["data.bin"] = [fault, fault]
     assert fetched(published, tmp_path / "out") == CONTENT
     first, second, third = (int(asked[len("bytes=") : -1] or 0) for _, asked in server.requests)
     assert first == 0
     assert 200_000 < second < third < len(CONTENT)
-    assert "trying again" in caplog.text
+    assert re.search(f"{told}.*; trying again in .* MB are kept", caplog.text)
 
 
 def test_the_next_command_goes_on_too(tmp_path: Path, published: PublishedFile, server: FileServer) -> None:
