@@ -12,6 +12,8 @@ def init(
     model: Annotated[str | None, typer.Option(help="Name or folder of a model.")] = None,
 ) -> None:
     """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`."""
+    import shlex
+
     from virnucpro_kernels.errors import UsageError
     from virnucpro_kernels.run.folder import CONFIG, SHEET, plan_folder
     from virnucpro_kernels.run.installation import workflow_root
@@ -20,6 +22,7 @@ def init(
         if (directory / path).exists():
             raise UsageError(f"{directory / path} is there already; edit it, or remove it first")
     plan_folder(directory, inputs, None, None, {"model": model} if model else {}).write()
+    snakemake = ["snakemake", "--snakefile", str(workflow_root() / "Snakefile"), "--directory", str(directory)]
     typer.echo(f"wrote {directory / CONFIG} and {directory / SHEET}; look them over, then start with")
-    typer.echo(f"  virnucpro predict --output-dir {directory}")
-    typer.echo(f"or snakemake --snakefile {workflow_root() / 'Snakefile'} --directory {directory} --cores all")
+    typer.echo(f"  {shlex.join(['virnucpro', 'predict', '--output-dir', str(directory)])}")
+    typer.echo(f"or {shlex.join([*snakemake, '--cores', 'all'])}")

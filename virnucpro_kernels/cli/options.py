@@ -18,7 +18,12 @@ Version = Annotated[
     bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit.")
 ]
 Model = Annotated[str, typer.Option(help="Name or folder of the model.")]
-ModelsDir = Annotated[Path | None, typer.Option(help="Folder of imported models.")]
+ModelsDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of imported models; `virnucpro weights list` shows the one that is used without.", file_okay=False
+    ),
+]
 
 
 class SchemaDefault:

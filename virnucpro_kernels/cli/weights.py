@@ -5,19 +5,18 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.weights.registry import RELEASED, default_models_dir, model_table
+from virnucpro_kernels.cli.options import ModelsDir
+from virnucpro_kernels.weights.listing import describe_models, describe_new
+from virnucpro_kernels.weights.registry import RELEASED
+from virnucpro_kernels.weights.site import find_models_dir
 
 app = typer.Typer(help="List, fetch, import and verify models.", no_args_is_help=True)
-ModelsDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of imported models.", show_default=str(default_models_dir()), file_okay=False),
-]
 
 
 @app.command("list")
 def list_models(models_dir: ModelsDir = None) -> None:
-    """List the models: name, window length, encoders, state, folder."""
-    for line in model_table(models_dir):
+    """List the models: name, window length, encoders, state, folder; and say where imported models lie, and why."""
+    for line in describe_models(models_dir):
         typer.echo(line)
 
 
@@ -25,14 +24,22 @@ def list_models(models_dir: ModelsDir = None) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(RELEASED)}.")],
     models_dir: ModelsDir = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option("--source", metavar="URL", help="Address of a mirror, below which all files lie by their names."),
+    ] = None,
     keep_downloads: Annotated[bool, typer.Option("--keep-downloads", help="Keep the original files.")] = False,
 ) -> None:
-    """Download the published files of a released model, check them against known checksums, and import them."""
+    """Download the published files of a released model, check them against known checksums, and import them.
+
+    A fetch that was interrupted goes on where it stopped. Proxies are those of HTTPS_PROXY and the like.
+    """
     from virnucpro_kernels.weights.fetch import fetch_model
     from virnucpro_kernels.weights.published import find_recipe
 
-    model = fetch_model(find_recipe(name), models_dir or default_models_dir(), keep_downloads=keep_downloads)
-    typer.echo(model.description())
+    folder = find_models_dir(models_dir).path
+    model = fetch_model(find_recipe(name), folder, mirror=mirror, keep_downloads=keep_downloads)
+    typer.echo("\n".join(describe_new(model, models_dir)))
 
 
 @app.command("import")
@@ -53,9 +60,9 @@ def import_files(
         protein=protein,
         nucleotide=nucleotide,
         classifier=classifier,
-        models_dir=models_dir or default_models_dir(),
+        models_dir=find_models_dir(models_dir).path,
     )
-    typer.echo(model.description())
+    typer.echo("\n".join(describe_new(model, models_dir)))
 
 
 @app.command("verify")

@@ -1,5 +1,6 @@
 """Summary of a run in a few lines: counts, times, failures, and the files to look at."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RESULTS, R
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.failures import Failure
+from virnucpro_kernels.run.folder import SHEET
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
 _LISTED = 10
@@ -33,7 +35,8 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     for warning in warnings[:_LISTED]:
         yield f"warning: {warning}"
     if len(warnings) > _LISTED:
-        yield f"and {len(warnings) - _LISTED} more warnings: `virnucpro check` lists them"
+        command = shlex.join(["virnucpro", "check", "--samples", str(directory / SHEET)])
+        yield f"and {len(warnings) - _LISTED} more warnings: `{command}` lists them"
     records = [
         record
         for sample in run.samples

@@ -19,6 +19,7 @@ from virnucpro_kernels.pool.provenance import UNRECORDED, Provenance
 from virnucpro_kernels.pool.scores import VALUES
 from virnucpro_kernels.weights.load import load_classifier
 from virnucpro_kernels.weights.registry import Model
+from virnucpro_kernels.weights.site import command_line
 
 #: Frames that are scored at once. The last batch is filled up with zeros, so that a score never depends on the others:
 #: with another number of rows the BLAS chooses another kernel, which changes the last digits.
@@ -54,7 +55,7 @@ def classify(features: Path, model: Model, output: Path) -> None:
         if not finite.all():
             raise DamagedFileError(
                 f"{model.path(model.classifier)}: the score of row {rows[np.argmin(finite)]} is not finite; check the"
-                " model with `virnucpro weights verify`"
+                f" model with `{command_line('weights', 'verify', str(model.directory), models_dir=None)}`"
             )
         made_by = {
             "model_id": model.model_id,

@@ -1,6 +1,7 @@
 """Contigs or reads of any supported file, read in batches and checked, with every problem named."""
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,8 @@ def refuse_errors(problems: Iterable[Problem], path: Path, sniffed: Sniffed) -> 
     first_error = next((problem for problem in problems if problem.severity == "error"), None)
     if first_error is not None:
         [problem] = locate([first_error], path, sniffed)
-        raise InputError(replace(problem, message=f"{problem.message}. `virnucpro check` lists every problem"))
+        command = shlex.join(["virnucpro", "check", str(path)])
+        raise InputError(replace(problem, message=f"{problem.message}. `{command}` lists every problem"))
 
 
 def identify(path: Path, name: str) -> Sniffed:

@@ -15,7 +15,8 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.run.environment import has_writable_cache
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.score.run_record import describe_software
-from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, default_models_dir, model_directories, read_model
+from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, RELEASED, model_directories, read_model
+from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 Severity = Literal["ok", "warning", "error"]
 
@@ -39,15 +40,19 @@ def diagnose(models_dir: Path | None) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that fails is a finding, and the others go on.
 
     Args:
-        models_dir: Folder of imported models; None for the user's own.
+        models_dir: Folder of imported models; None for the site's or the user's own.
     """
+
+    def models() -> Iterator[Finding]:
+        return _models(models_dir)
+
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _software,
         _machine,
         _gpus,
         _torch,
         _workflow,
-        lambda: _models(models_dir or default_models_dir()),
+        models,
     )
     for check in checks:
         try:
@@ -118,7 +123,8 @@ def _workflow() -> Iterator[Finding]:
             yield Finding("warning", "slurm", f"sbatch at hand, but --profile slurm needs: pip install {plugin}")
 
 
-def _models(models_dir: Path) -> Iterator[Finding]:
+def _models(models_dir: Path | None) -> Iterator[Finding]:
+    yield Finding("ok", "models", f"folder {find_models_dir(models_dir)}")
     imported = [path for path in model_directories(models_dir) if path.parent != BUILTIN_DIRECTORY]
     for directory in imported:
         try:
@@ -128,10 +134,11 @@ def _models(models_dir: Path) -> Iterator[Finding]:
         if damage:
             yield Finding("error", "model", f"{directory.name}: {damage[0]}; import or fetch it again")
         else:
-            yield Finding("ok", "model", f"{directory.name} in {models_dir}")
+            yield Finding("ok", "model", f"{directory.name} in {directory.parent}")
     if not imported:
         yield Finding(
             "warning",
             "model",
-            f"none in {models_dir}: `virnucpro weights fetch virnucpro-500`; builtin-500 is for trying out",
+            f"none in {find_models_dir(models_dir).path}:"
+            f" `{command_line('weights', 'fetch', RELEASED[0], models_dir=models_dir)}`; builtin-500 is for trying out",
         )

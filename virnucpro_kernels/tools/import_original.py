@@ -7,6 +7,7 @@ so.
 
 import hashlib
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,7 @@ def import_runs(
     found = find_model(model, models_dir)
     runs = find_runs(directory, {name: Path(path) for name, path in named.items()})
     configure(output_dir, [import_run(run, output_dir, found, threads, say) for run in runs], model, models_dir)
-    say(f"go on with: virnucpro predict --output-dir {output_dir}")
+    say(f"go on with: {shlex.join(['virnucpro', 'predict', '--output-dir', str(output_dir)])}")
 
 
 def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:

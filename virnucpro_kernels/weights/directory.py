@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
@@ -87,13 +87,18 @@ def write_model_directory(
     Raises:
         UsageError: `directory` exists already, or encoders, tokenizer and classifier do not belong together.
         DamagedFileError: tensors are missing, too many, of a wrong shape or not finite.
+        VirnucproError: the folder of the models cannot be written.
     """
     if directory.exists():
         raise UsageError(f"{directory} is there already; remove it, or choose another name")
     _check_widths(nucleotide, protein, classifier)
     staging = directory.with_name(f".{directory.name}.unfinished")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    try:
+        if staging.exists():  # an import that was killed left it
+            shutil.rmtree(staging)
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise unwritable(staging, error) from error
     nucleotide_info = _place_encoder(staging / "nucleotide.safetensors", nucleotide)
     shutil.copyfile(tokenizer, staging / "tokenizer.json")
     if DnaTokenizer(staging / "tokenizer.json").vocabulary_size > nucleotide_info.vocabulary:
@@ -111,6 +116,14 @@ def write_model_directory(
         note_checked(model.path(info), info)
     staging.rename(directory)
     return replace(model, directory=directory)
+
+
+def unwritable(path: Path, error: OSError) -> VirnucproError:
+    """Return the error for a path among the models that cannot be written."""
+    return VirnucproError(
+        f"{path} cannot be written ({error.strerror}); ask the owner of that folder, or choose another one with"
+        " --models-dir"
+    )
 
 
 def _check_widths(

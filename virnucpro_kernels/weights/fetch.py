@@ -1,93 +1,106 @@
 """Fetching a released model: its published files downloaded, each checked against its known checksum, then imported."""
 
 import logging
+import os
 import shutil
-import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import pooch
-import requests
-
-from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
+from virnucpro_kernels.errors import UsageError, VirnucproError
+from virnucpro_kernels.files import take_lock
+from virnucpro_kernels.weights.directory import unwritable
+from virnucpro_kernels.weights.download import download
 from virnucpro_kernels.weights.import_model import find_encoder, import_model
 from virnucpro_kernels.weights.published import PublishedFile, Recipe, digests
 from virnucpro_kernels.weights.registry import Model
 
 _log = logging.getLogger(__name__)
-_TIMEOUT_SECONDS = 60
-pooch.get_logger().setLevel(logging.WARNING)  # this module logs downloads itself
 
 
-def fetch_model(recipe: Recipe, models_dir: Path, *, keep_downloads: bool = False) -> Model:
+def fetch_model(recipe: Recipe, models_dir: Path, *, mirror: str | None = None, keep_downloads: bool = False) -> Model:
     """Download the files that `recipe` names and import the model from them.
 
     An encoder that another model in `models_dir` has is not downloaded again. Downloads stay in `models_dir`/.downloads
-    until the model is complete; after an interruption, a file that is whole is not downloaded again.
+    until the model is complete; after an interruption, the next call goes on with what is there, whole files or parts.
+
+    Args:
+        recipe: Model and its published files.
+        models_dir: Folder of the models.
+        mirror: Address below which the files lie, all by their own names; None for those of their publishers.
+        keep_downloads: Whether to keep the original files.
 
     Raises:
-        UsageError: the model exists already.
+        UsageError: the model exists already, or `mirror` is no address.
         DamagedFileError: a download is not the published file.
-        VirnucproError: a file cannot be downloaded, or the disk is too small.
+        VirnucproError: a file cannot be downloaded, or the disk is too small or cannot be written.
     """
-    if (models_dir / recipe.name).exists():
-        raise UsageError(f"model {recipe.name} is in {models_dir} already; remove it to fetch it again")
-    protein = find_encoder(recipe.protein_sha256, "esm2", models_dir)
-    nucleotide = find_encoder(recipe.nucleotide_sha256, "dnabert", models_dir)
-    wanted = {
-        "protein": () if protein else (recipe.protein,),
-        "nucleotide": () if nucleotide else recipe.nucleotide,
-        "classifier": (recipe.classifier,),
-    }
+    if mirror is not None and (urlsplit(mirror).scheme not in {"http", "https"} or not urlsplit(mirror).netloc):
+        raise UsageError(f"--source {mirror} is not an address; give one that begins with https:// or http://")
     downloads = models_dir / ".downloads"
-    downloads.mkdir(parents=True, exist_ok=True)
-    _check_space(downloads, sum(file.megabytes for files in wanted.values() for file in files))
-    paths = {part: [download(file, downloads / part) for file in files] for part, files in wanted.items()}
-    model = import_model(
-        recipe.name,
-        recipe.window_length,
-        protein=protein.path if protein else paths["protein"][0],
-        nucleotide=nucleotide.path if nucleotide else downloads / "nucleotide",
-        classifier=paths["classifier"][0],
-        models_dir=models_dir,
-    )
-    if not keep_downloads:
-        shutil.rmtree(downloads)
-    return model
-
-
-def download(file: PublishedFile, directory: Path) -> Path:
-    """Return `directory`/name of the published file, downloaded unless it is there already.
-
-    Raises:
-        DamagedFileError: the downloaded file is not the published one; it is removed.
-        VirnucproError: the file cannot be downloaded.
-    """
-    path = directory / file.name
-    if path.is_file() and _is(file, path):
-        return path
-    path.unlink(missing_ok=True)
-    _log.info("downloading %s (%.1f MB)", file.url, file.megabytes)
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT_SECONDS)
-    try:
-        pooch.retrieve(file.url, known_hash=None, fname=file.name, path=directory, downloader=downloader)
-    except (requests.RequestException, OSError) as error:
-        raise VirnucproError(
-            f"cannot download {file.url} ({error}); try again, or get it elsewhere and use `virnucpro weights import`"
-        ) from error
-    if not _is(file, path):
-        path.unlink()
-        raise DamagedFileError(
-            f"{file.url}: the download is not the published file ({file.digest}); removed. Try again"
+    with _working_alone(downloads):
+        if (models_dir / recipe.name).exists():
+            raise UsageError(f"model {recipe.name} is in {models_dir} already; remove it to fetch it again")
+        protein = find_encoder(recipe.protein_sha256, "esm2", models_dir)
+        nucleotide = find_encoder(recipe.nucleotide_sha256, "dnabert", models_dir)
+        wanted = [recipe.classifier]
+        wanted += [] if nucleotide else recipe.nucleotide
+        wanted += [] if protein else [recipe.protein]
+        missing = [file for file in wanted if not _is_there(file, downloads / file.name)]
+        _check_space(downloads, wanted, missing)
+        for file in missing:
+            download(file, file.address(mirror), downloads / file.name)
+        model = import_model(
+            recipe.name,
+            recipe.window_length,
+            protein=protein.path if protein else downloads / recipe.protein.name,
+            nucleotide=nucleotide.path if nucleotide else downloads,
+            classifier=downloads / recipe.classifier.name,
+            models_dir=models_dir,
         )
-    return path
+        if not keep_downloads:
+            shutil.rmtree(downloads)
+        return model
 
 
-def _is(file: PublishedFile, path: Path) -> bool:
+@contextmanager
+def _working_alone(downloads: Path) -> Iterator[None]:
+    """Keep other fetches away from the downloads for the time of the block: two would append to the same files."""
+
+    def told() -> None:
+        _log.info("waiting until another fetch into %s has ended", downloads.parent)
+
+    try:
+        _, lock = take_lock([downloads / ".lock"], if_taken=told)
+    except OSError as error:
+        raise unwritable(downloads, error) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_there(file: PublishedFile, path: Path) -> bool:
+    if not path.is_file():
+        return False
     sha256, git = digests(path)
     return file.digest in {f"sha256:{sha256}", f"git:{git}"}
 
 
-def _check_space(directory: Path, megabytes: float) -> None:
-    free = shutil.disk_usage(directory).free / 1e6
-    if free < 2 * megabytes:  # for the downloads and for the model
-        raise VirnucproError(f"{directory}: {2 * megabytes:,.0f} MB needed, {free:,.0f} MB free; choose --models-dir")
+def _check_space(downloads: Path, wanted: Sequence[PublishedFile], missing: Sequence[PublishedFile]) -> None:
+    """Tell what will be downloaded and how much of the disk it takes; refuse a disk that is too small."""
+    parts = [downloads / f"{file.name}.part" for file in missing]
+    have = sum(part.stat().st_size for part in parts if part.exists()) / 1e6
+    to_download = max(sum(file.megabytes for file in missing) - have, 0)
+    needed = to_download + sum(file.megabytes for file in wanted)  # the model takes as much as the files it is made of
+    free = shutil.disk_usage(downloads).free / 1e6
+    _log.info(
+        "%d files, %.0f MB, are to be downloaded; with the model, %s needs %.0f MB of disk, and %.0f MB are free",
+        *(len(missing), to_download, downloads.parent, needed, free),
+    )
+    if free < needed:
+        raise VirnucproError(
+            f"{downloads.parent} needs {needed:,.0f} MB of disk, but {free:,.0f} MB are free; make room there, or"
+            " choose another folder with --models-dir"
+        )

@@ -1,7 +1,7 @@
 """Import of a model from local copies of published files, each of which is checked before it is used."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.weights.checkpoints.classifier import read_classifier
 from virnucpro_kernels.weights.checkpoints.dnabert import read_dnabert
 from virnucpro_kernels.weights.checkpoints.esm2 import read_esm2
-from virnucpro_kernels.weights.checkpoints.source import weight_files
+from virnucpro_kernels.weights.checkpoints.tensors import missing_files, weight_files
 from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
@@ -26,7 +26,7 @@ _ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-65
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Original:
     """Files of an encoder or the classifier, and the published file of which they are a true copy, if it is known."""
 
     path: Path
@@ -64,45 +64,70 @@ def import_model(
         DamagedFileError: a file is damaged, unsafe or of another kind.
     """
     _check_name(name, models_dir)
-    sources = {
-        "classifier": _source(classifier, [classifier]),
-        "nucleotide": _source(nucleotide, _files_of_encoder(nucleotide)),
-        "protein": _source(protein, _files_of_encoder(protein)),
+    if missing := list(_missing(protein, nucleotide, classifier)):
+        raise UsageError(
+            "\n".join([*missing, "nothing was imported; `virnucpro weights import --help` says what each option takes"])
+        )
+    originals = {
+        "classifier": _original(classifier, [classifier]),
+        "nucleotide": _original(nucleotide, _files_of_encoder(nucleotide)),
+        "protein": _original(protein, _files_of_encoder(protein)),
     }
-    known = sources["classifier"].published
+    known = originals["classifier"].published
     if known and known.window_length != window_length:
-        raise UsageError(f"{classifier} is the {known.what}, not for {window_length} bp")
-    tokenizer = (nucleotide if nucleotide.is_dir() else nucleotide.parent) / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise UsageError(f"{tokenizer}: missing; download it with the other files of the nucleotide encoder")
-
+        raise UsageError(f"{classifier} is the {known.what}; import it with --window-length {known.window_length}")
+    tokenizer = _beside(nucleotide) / "tokenizer.json"
     config, tensors = read_classifier(classifier)
     return write_model_directory(
         models_dir / name,
-        _describe(name, window_length, sources),
-        nucleotide=_encoder(sources["nucleotide"], "dnabert", read_dnabert, models_dir),
+        _describe(name, window_length, originals),
+        nucleotide=_encoder(originals["nucleotide"], "dnabert", read_dnabert, models_dir),
         tokenizer=tokenizer,
-        tokenizer_origin=_source(tokenizer, [tokenizer]).origin,
-        protein=_encoder(sources["protein"], "esm2", read_esm2, models_dir),
-        classifier=NewClassifier(config, tensors, sources["classifier"].origin),
+        tokenizer_origin=_original(tokenizer, [tokenizer]).origin,
+        protein=_encoder(originals["protein"], "esm2", read_esm2, models_dir),
+        classifier=NewClassifier(config, tensors, originals["classifier"].origin),
     )
 
 
 def _check_name(name: str, models_dir: Path) -> None:
     if not _NAME.fullmatch(name):
-        raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
+        raise UsageError(
+            f"model name {name!r} is not allowed: a name has letters, digits, '.', '_' and '-' only, and does not begin"
+            " with builtin-"
+        )
     if (models_dir / name).exists():
         raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
 
 
-def _describe(name: str, window_length: int, sources: Mapping[str, _Source]) -> Description:
+def _missing(protein: Path, nucleotide: Path, classifier: Path) -> Iterator[str]:
+    """Yield a sentence for each of the paths that is not there, or is not all there."""
+    if not classifier.is_file():
+        yield f"there is no file {classifier} (--classifier)"
+    for option, path in (("--nucleotide", nucleotide), ("--protein", protein)):
+        files = missing_files(path) if path.is_dir() else []
+        if option == "--nucleotide" and path.exists() and not (_beside(path) / "tokenizer.json").is_file():
+            files.append("tokenizer.json")
+        if not path.exists():
+            yield f"there is no file or directory {path} ({option})"
+        elif option == "--nucleotide" and path.is_file() and path.suffix != ".safetensors":
+            yield f"{path} is a file, and {option} takes the directory that holds it, with all files of the download"
+        elif files:
+            yield f"the directory {_beside(path)} ({option}) lacks {' and '.join(files)}"
+
+
+def _beside(nucleotide: Path) -> Path:
+    """Return the directory of the nucleotide encoder, in which its tokenizer lies."""
+    return nucleotide if nucleotide.is_dir() else nucleotide.parent
+
+
+def _describe(name: str, window_length: int, originals: Mapping[str, _Original]) -> Description:
     return Description(
         name=name,
         window_length=window_length,
         purpose="work",
-        source="; ".join(f"{part}: {source.origin.source}" for part, source in sources.items()),
-        licence="; ".join(f"{part}: {source.licence}" for part, source in sources.items()),
-        notes="; ".join(f"{part}: {source.verdict}" for part, source in sources.items()),
+        source="; ".join(f"{part}: {original.origin.source}" for part, original in originals.items()),
+        licence="; ".join(f"{part}: {original.licence}" for part, original in originals.items()),
+        notes="; ".join(f"{part}: {original.verdict}" for part, original in originals.items()),
     )
 
 
@@ -111,32 +136,32 @@ def _files_of_encoder(path: Path) -> list[Path]:
     return [*weight_files(path), *([path / "config.json"] if (path / "config.json").is_file() else [])]
 
 
-def _source(path: Path, files: list[Path]) -> _Source:
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"{file}: no such file")
+def _original(path: Path, files: list[Path]) -> _Original:
     found = {file.name: digests(file) for file in files}
     published = [recognise(*both) for both in found.values()]
     joint = joint_sha256({name: sha256 for name, (sha256, _) in found.items()})
-    return _Source(path, joint, published[0] if all(published) else None)
+    return _Original(path, joint, published[0] if all(published) else None)
 
 
 def _encoder(
-    source: _Source, architecture: str, read: Callable[[Path], tuple[Any, Any]], models_dir: Path
+    original: _Original, architecture: str, read: Callable[[Path], tuple[Any, Any]], models_dir: Path
 ) -> NewEncoder | PresentEncoder:
-    present = find_encoder(source.sha256, architecture, models_dir)
-    if present is None and source.path.suffix == ".safetensors":
-        raise UsageError(f"{source.path}: no encoder of a complete model in {models_dir} that fits here")
+    present = find_encoder(original.sha256, architecture, models_dir)
+    if present is None and original.path.suffix == ".safetensors":
+        raise UsageError(
+            f"{original.path} is not the encoder of a complete model in {models_dir}; give the files that its publisher"
+            " made"
+        )
     if present is not None:
         return present
-    config, tensors = read(source.path)
-    if source.published:
-        name = source.published.encoder
+    config, tensors = read(original.path)
+    if original.published:
+        name = original.published.encoder
     elif architecture == "esm2":
         name = _ESM2_NAMES.get(config.hidden, f"esm2-{config.layers}x{config.hidden}")
     else:
         name = f"dnabert-{config.layers}x{config.hidden}"
-    return NewEncoder(name, config, tensors, source.origin)
+    return NewEncoder(name, config, tensors, original.origin)
 
 
 def find_encoder(source_sha256: str, architecture: str, models_dir: Path) -> PresentEncoder | None:

@@ -150,7 +150,7 @@ def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[
 
     Args:
         names: Names or folders of models; all models where there are none.
-        models_dir: Folder of imported models; None for the user's own.
+        models_dir: Folder of imported models; None for the site's or the user's own.
         say: Function that prints a line.
 
     Raises:

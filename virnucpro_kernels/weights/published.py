@@ -37,6 +37,10 @@ class PublishedFile:
         """Name of the file."""
         return self.url.rpartition("/")[2]
 
+    def address(self, mirror: str | None = None) -> str:
+        """Return the address of the file: its publisher's, or below that of a mirror."""
+        return self.url if mirror is None else f"{mirror.rstrip('/')}/{self.name}"
+
 
 @dataclass(frozen=True)
 class Recipe:

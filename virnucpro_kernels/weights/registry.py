@@ -6,7 +6,6 @@ files.
 
 import hashlib
 import json
-import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any, get_type_hints
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import DATA, atomic_path
+from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 SCHEMA = 1
 PURPOSES = ("work", "trial")
@@ -113,20 +113,6 @@ class Model(Description):
         """Name of all that decides the scores of given embeddings, for a path."""
         return f"{self.name}-{_short_hash(self.classifier.sha256, str(self.window_length))}"
 
-    def description(self) -> str:
-        """Return what the model was made of, in lines of text."""
-        lines = [f"made {self.directory} for windows of {self.window_length} bp"]
-        parts: dict[str, tuple[FileInfo, str]] = {
-            "nucleotide": (self.nucleotide, f"{self.nucleotide.name}, {self.nucleotide.dimension} wide"),
-            "tokenizer": (self.tokenizer, ""),
-            "protein": (self.protein, f"{self.protein.name}, {self.protein.dimension} wide"),
-            "classifier": (self.classifier, f"takes {self.classifier.dimension} features"),
-        }
-        for part, (info, what) in parts.items():
-            size = f"{info.bytes / 1e6:,.1f} MB"
-            lines.append(f"  {part:<10}  {size:>12}  sha256 {info.sha256[:12]}…  {what:<22}  from: {info.source}")
-        return "\n".join([*lines, f"  checked: {self.notes}", f"use it with --model {self.name}"])
-
     def damage(self) -> list[str]:
         """Files that are missing or of a wrong size, in words; empty for a complete model."""
         found = []
@@ -160,18 +146,12 @@ def _short_hash(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def default_models_dir() -> Path:
-    """Folder of the models unless the configuration names another: in the user's data directory."""
-    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 there may be no home
-    return Path(data) / "virnucpro" / "models"
-
-
 def find_model(name_or_path: str | None = None, models_dir: Path | None = None) -> Model:
     """Return a complete model by its name or directory, or the imported released one where none is named.
 
     Args:
         name_or_path: `virnucpro-500`, `builtin-500`, any name below `models_dir`, or a directory with a `model.toml`.
-        models_dir: Folder of imported models; `default_models_dir()` unless given.
+        models_dir: Folder of imported models; None for the site's or the user's own (`site.find_models_dir`).
 
     Raises:
         UsageError: there is no such model, or none is named and none is imported.
@@ -185,9 +165,9 @@ def find_model(name_or_path: str | None = None, models_dir: Path | None = None) 
 
 def find_directory(name_or_path: str | None = None, models_dir: Path | None = None) -> Path:
     """Return the directory of a model, complete or not; arguments and UsageError as for `find_model`."""
-    models_dir = models_dir or default_models_dir()
+    folder = find_models_dir(models_dir).path
     names = RELEASED if name_or_path is None else (name_or_path,)
-    directory = next(filter(_is_model, (place for name in names for place in _places(name, models_dir))), None)
+    directory = next(filter(_is_model, (place for name in names for place in _places(name, folder))), None)
     if directory is None:
         raise UsageError(_how_to_get(name_or_path, models_dir))
     return directory
@@ -204,19 +184,20 @@ def _is_model(directory: Path) -> bool:
     return (directory / "model.toml").is_file()
 
 
-def _how_to_get(name: str | None, models_dir: Path) -> str:
+def _how_to_get(name: str | None, models_dir: Path | None) -> str:
     have = ", ".join(directory.name for directory in model_directories(models_dir)) or "none"
     what = "no released model is imported" if name is None else f"no model {name!r}"
     wanted = name if name in RELEASED else RELEASED[0]
     return (
-        f"{what} in {models_dir} (there: {have}). Get the published weights with `virnucpro weights fetch {wanted}`,"
+        f"{what} in {find_models_dir(models_dir)} (there: {have}). Get the published weights with"
+        f" `{command_line('weights', 'fetch', wanted, models_dir=models_dir)}`,"
         " or try the pipeline with the small model that comes with it: --model builtin-500"
     )
 
 
 def model_directories(models_dir: Path | None = None) -> list[Path]:
     """Directories of all models, complete or not: the built-in ones, then those below `models_dir`, each by name."""
-    places = (BUILTIN_DIRECTORY, models_dir or default_models_dir())
+    places = (BUILTIN_DIRECTORY, find_models_dir(models_dir).path)
     found = (path for place in places if place.is_dir() for path in sorted(place.iterdir()))
     # A hidden directory is what an import that was killed left; the next one of the same name removes it.
     return [path for path in found if _is_model(path) and not path.name.startswith(".")]
@@ -286,25 +267,3 @@ def write_model(model: Model) -> None:
 def _toml_value(value: str | int) -> str:
     # JSON's escapes are TOML's, but TOML wants one for DEL too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def model_table(models_dir: Path | None = None) -> Iterator[str]:
-    """Yield the lines of a table of all models: name, window length, encoders, state, folder."""
-    rows: list[tuple[str, ...]] = [("MODEL", "WINDOW", "NUCLEOTIDE", "PROTEIN", "STATE", "DIRECTORY")]
-    directories = model_directories(models_dir)
-    rows += [_row(directory) for directory in directories]
-    missing = [name for name in RELEASED if name not in {directory.name for directory in directories}]
-    rows += [(name, "", "", "", "not here", f"virnucpro weights fetch {name}") for name in missing]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(directory: Path) -> tuple[str, ...]:
-    try:
-        model = read_model(directory)
-    except DamagedFileError as error:
-        return directory.name, "", "", "", f"damaged: {error}", str(directory)
-    state = "; ".join(model.damage()) or "complete"
-    window = f"{model.window_length} bp"
-    return model.name, window, model.nucleotide.name, model.protein.name, state, str(directory)

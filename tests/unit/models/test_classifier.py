@@ -58,7 +58,7 @@ def test_a_state_dict_is_read_too_and_one_within_a_checkpoint(tmp_path: Path, ke
 )
 def test_another_architecture_is_refused(tmp_path: Path, module: nn.Module) -> None:
     torch.save(module, tmp_path / "c.pth")
-    with pytest.raises(DamagedFileError, match=r"c\.pth: "):
+    with pytest.raises(DamagedFileError, match=r"c\.pth (is not a classifier|has a batch normalisation)"):
         read_classifier(tmp_path / "c.pth")
 
 

@@ -1,5 +1,6 @@
 """Classifying: scores as the network gives them, whatever the neighbours, and only for features made for the model."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_scores_are_those_of_the_network(tmp_path: Path, model: Model, dtype: st
     assert metadata[b"classifier_sha256"].decode() == model.classifier.sha256
     assert metadata[b"protein_sha256"].decode() == model.protein.sha256
     assert metadata[b"chunk"] == b"00007"
+
+
+def test_a_score_that_is_not_finite_is_refused_with_the_check_of_its_model(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = replace(model, directory=(tmp_path / "our models" / "m"))
+    shutil.copytree(model.directory, there.directory)
+    monkeypatch.setattr("virnucpro_kernels.score.classify.logits", lambda _, x: np.full(len(x), np.nan, np.float32))
+    with pytest.raises(DamagedFileError, match="row 0 is not finite") as caught:
+        classify(write(tmp_path / "f.h5", provenance(model)), there, tmp_path / "s.parquet")
+    assert str(caught.value).endswith(f"check the model with `virnucpro weights verify '{there.directory}'`")
+    app(["weights", "verify", str(there.directory)], standalone_mode=False)
 
 
 def test_the_softmax_of_the_difference_is_that_of_both_logits_bit_for_bit() -> None:

@@ -144,11 +144,11 @@ def test_an_empty_file_is_no_error(tmp_path: Path) -> None:
 
 
 def test_the_first_error_stops_the_first_reading(tmp_path: Path) -> None:
-    path = tmp_path / "x.fa"
+    path = tmp_path / "my x.fa"
     path.write_text(">a\nACGT\n>b\nAC?T\n>c\n!\n")
     with pytest.raises(InputError, match=r"record 2 \(line 3\): 'b' holds '\?' at base 3") as caught:
         consume(SampleInput(path, duplicate_ids="error"))
-    assert "virnucpro check" in str(caught.value)
+    assert f"`virnucpro check '{path}'` lists every problem" in str(caught.value)
     assert "'c'" not in str(caught.value)
 
 

@@ -91,7 +91,7 @@ def test_a_stand_in_has_no_behaviour_of_the_class_it_stands_for(tmp_path: Path) 
 def test_a_module_that_contains_itself_is_refused(tmp_path: Path) -> None:
     model = classifier(ClassifierConfig(8, 4))
     model.bn1._modules["again"] = model
-    with pytest.raises(DamagedFileError, match="a module that is none"):
+    with pytest.raises(DamagedFileError, match="not built as a module of PyTorch"):
         read_classifier(write_pickled_classifier(tmp_path / "c.pth", model))
 
 
@@ -157,12 +157,12 @@ def test_a_damaged_pickle_inside_is_refused(tmp_path: Path) -> None:
         for record in good.infolist():
             content = good.read(record)
             bad.writestr(record.filename, content[:-5] if record.filename.endswith("data.pkl") else content)
-    with pytest.raises(DamagedFileError, match=r"bad\.pth: "):
+    with pytest.raises(DamagedFileError, match=r"bad\.pth is "):
         read_checkpoint(tmp_path / "bad.pth")
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="there is no file"):
         read_checkpoint(tmp_path / "c.pth")
 
 

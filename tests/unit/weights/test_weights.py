@@ -144,13 +144,6 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, originals: Orig
         originals.imported(tmp_path / "models")
 
 
-@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "pytorch_model.bin"])
-def test_a_missing_original_is_named(tmp_path: Path, originals: Originals, missing: str) -> None:
-    (originals.nucleotide / missing).unlink()
-    with pytest.raises(UsageError, match=r"missing|no model"):
-        originals.imported(tmp_path / "models")
-
-
 def test_a_killed_import_leaves_nothing_that_looks_complete(tmp_path: Path, originals: Originals) -> None:
     """Killed at its first files, and when only the name of the folder is missing. The next import succeeds."""
     models = tmp_path / "models"

@@ -6,7 +6,7 @@ from typing import Any
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.models.classifier import BATCH_NORM_EPS, ClassifierConfig
 from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
-from virnucpro_kernels.weights.checkpoints.source import Tensors, only_tensors
+from virnucpro_kernels.weights.checkpoints.tensors import Tensors, only_tensors
 
 
 class _InertModule:
@@ -53,7 +53,8 @@ def read_classifier(path: Path) -> tuple[ClassifierConfig, Tensors]:
     linears.sort(key=lambda layer: len(layer["weight"]) == 2)  # the output layer last
     if len(norms) != 1 or len(linears) != 2 or len(layers) != 3 or len(linears[1]["weight"]) != 2:
         raise DamagedFileError(
-            f"{path}: not a classifier: two linear layers, the second of two outputs, a batch normalisation between"
+            f"{path} is not a classifier, which has two linear layers, the second of two outputs, and a batch"
+            " normalisation between them"
         )
     hidden_layer, output_layer = linears
     converted = {f"hidden.{kind}": tensor for kind, tensor in hidden_layer.items()}
@@ -70,9 +71,11 @@ def _state_dict(path: Path, module: _InertModule) -> dict[str, Any]:
     for prefix, module in modules:
         facts = vars(module)
         if len(modules) > _MOST_MODULES or not all(isinstance(facts.get(kind, {}), dict) for kind in _STATE):
-            raise DamagedFileError(f"{path}: a module that is none; get the file again")
+            raise DamagedFileError(f"{path} has a part that is not built as a module of PyTorch is; get the file again")
         if facts.get("eps", BATCH_NORM_EPS) != BATCH_NORM_EPS:
-            raise DamagedFileError(f"{path}: a batch normalisation whose eps is not {BATCH_NORM_EPS}")
+            raise DamagedFileError(
+                f"{path} has a batch normalisation whose eps is not {BATCH_NORM_EPS}, which no classifier has"
+            )
         tensors = facts.get("_parameters", {}) | facts.get("_buffers", {})
         state |= {f"{prefix}{name}": tensor for name, tensor in tensors.items() if tensor is not None}
         modules += [

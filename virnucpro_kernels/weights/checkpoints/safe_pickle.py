@@ -32,24 +32,24 @@ def read_checkpoint(path: Path, allowed: Iterable[Allowed] = ()) -> Any:
         DamagedFileError: the file is not such a checkpoint, is damaged, or would import something else.
     """
     if not path.is_file():
-        raise UsageError(f"{path}: no such file")
+        raise UsageError(f"there is no file {path}")
     _check_archive(path)
     allowed = list(allowed)
     with torch.serialization.safe_globals(allowed):
         try:
             refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
         except Exception as error:  # a damaged pickle can make the disassembler raise anything
-            raise DamagedFileError(f"{path}: damaged checkpoint ({error}); get the file again") from error
+            raise DamagedFileError(f"{path} is a damaged checkpoint ({error}); get the file again") from error
         if refused:
             raise DamagedFileError(
-                f"{path}: refused, because it would import {', '.join(sorted(refused))} when loaded, which tensors do"
+                f"{path} is refused, because it would import {', '.join(sorted(refused))} when loaded, which tensors do"
                 " not need; nothing was run. Get the file from its publisher"
             )
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # a damaged or hostile pickle can make the unpickler raise anything
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise DamagedFileError(f"{path}: refused or damaged ({reason}); nothing was run. Get it again") from error
+            raise DamagedFileError(f"{path} is refused or damaged ({reason}); nothing was run. Get it again") from error
 
 
 def _check_archive(path: Path) -> None:
@@ -57,22 +57,22 @@ def _check_archive(path: Path) -> None:
         with path.open("rb") as file:
             is_pickle = file.read(2) in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
         raise DamagedFileError(
-            f"{path}: a bare pickle, which is not read because it can run code; load and torch.save it on a machine"
+            f"{path} is a bare pickle, which is not read because it can run code; load and torch.save it on a machine"
             " where you trust it"
             if is_pickle
-            else f"{path}: not a PyTorch checkpoint, or cut off; get the file again"
+            else f"{path} is not a PyTorch checkpoint, or is cut off; get the file again"
         )
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
             if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-                raise DamagedFileError(f"{path}: compressed records, which torch.save never writes; refused")
+                raise DamagedFileError(f"{path} is refused: it has compressed records, which torch.save never writes")
             if sum(record.file_size for record in records) > path.stat().st_size:
-                raise DamagedFileError(f"{path}: records larger than the file; refused")
+                raise DamagedFileError(f"{path} is refused: it has records larger than the file")
             if any(record.filename.endswith(".pkl") and record.file_size > _LARGEST_PICKLE for record in records):
-                raise DamagedFileError(f"{path}: a pickle of more than {_LARGEST_PICKLE >> 20} MB; refused")
+                raise DamagedFileError(f"{path} is refused: it has a pickle of more than {_LARGEST_PICKLE >> 20} MB")
             damaged = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise DamagedFileError(f"{path}: damaged archive ({error}); get the file again") from error
+        raise DamagedFileError(f"{path} is a damaged archive ({error}); get the file again") from error
     if damaged is not None:
-        raise DamagedFileError(f"{path}: record {damaged} is damaged; get the file again")
+        raise DamagedFileError(f"{path} is damaged in its record {damaged}; get the file again")

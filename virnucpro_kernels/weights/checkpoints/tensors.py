@@ -14,7 +14,7 @@ from virnucpro_kernels.weights.checkpoints.safe_pickle import read_checkpoint
 Tensors = dict[str, torch.Tensor]
 
 
-class Source:
+class Checkpoint:
     """The tensors of a checkpoint, each of which is taken once, so that none is overlooked."""
 
     def __init__(self, path: Path, tensors: Mapping[str, torch.Tensor], prefixes: tuple[str, ...]) -> None:
@@ -26,7 +26,7 @@ class Source:
     def take(self, name: str) -> torch.Tensor:
         """Return the tensor `name`, which must be there (DamagedFileError)."""
         if name not in self._tensors:
-            raise DamagedFileError(f"{self.path}: tensor {name} is missing; not the expected architecture")
+            raise DamagedFileError(f"{self.path} lacks the tensor {name}: it is not of the expected architecture")
         return self._tensors.pop(name)
 
     def take_all(self, suffix: str) -> list[torch.Tensor]:
@@ -37,15 +37,30 @@ class Source:
         """Refuse tensors that were not taken, except those whose names start with one of `not_needed`."""
         rest = [name for name in self._tensors if not name.startswith(not_needed)]
         if rest:
-            raise DamagedFileError(f"{self.path}: unexpected tensor {rest[0]}; not the expected architecture")
+            raise DamagedFileError(
+                f"{self.path} has an unexpected tensor {rest[0]}: it is not of the expected architecture"
+            )
 
 
 def only_tensors(path: Path, tensors: Any) -> Tensors:
     """Return `tensors` as a dict, or raise DamagedFileError where it holds anything else."""
     items = tensors.items() if isinstance(tensors, Mapping) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in items):
-        raise DamagedFileError(f"{path}: holds something else than tensors where the weights should be")
+        raise DamagedFileError(
+            f"{path} holds something else than tensors where the weights should be; get the file again"
+        )
     return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+#: Names of the weights in a directory in Hugging Face format; the first that is there counts, whole or in shards.
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def missing_files(directory: Path) -> list[str]:
+    """Return in words the files that a directory in Hugging Face format lacks."""
+    has_weights = any((directory / f"{stem}{end}").is_file() for stem in _WEIGHTS for end in ("", ".index.json"))
+    missing = [] if has_weights else [" or ".join(_WEIGHTS)]
+    return missing if (directory / "config.json").is_file() else [*missing, "config.json"]
 
 
 def weight_files(path: Path) -> list[Path]:
@@ -57,16 +72,24 @@ def weight_files(path: Path) -> list[Path]:
     """
     if path.is_file():
         return [path]
-    for stem in ("model.safetensors", "pytorch_model.bin"):
+    for stem in _WEIGHTS:
         if (path / stem).is_file():
             return [path / stem]
         index = path / f"{stem}.index.json"
         if index.is_file():
-            shards = set(_read_json(index).get("weight_map", {}).values())
-            if not shards or any(Path(shard).name != shard or not (path / shard).is_file() for shard in shards):
-                raise DamagedFileError(f"{index}: not all of the files that it lists are there; download them again")
-            return [path / shard for shard in sorted(shards)]
-    raise UsageError(f"{path}: no model.safetensors or pytorch_model.bin there; give the directory of the download")
+            return [path / shard for shard in _shards(index)]
+    raise UsageError(f"{path} has no {' or '.join(_WEIGHTS)}; give the directory of the download")
+
+
+def _shards(index: Path) -> list[str]:
+    listed = _read_json(index).get("weight_map")
+    shards = sorted(set(listed.values())) if isinstance(listed, dict) else []
+    if not shards or not all(isinstance(shard, str) and Path(shard).name == shard for shard in shards):
+        raise DamagedFileError(f"{index} does not list the files of the weights; download it again")
+    missing = [shard for shard in shards if not (index.parent / shard).is_file()]
+    if missing:
+        raise DamagedFileError(f"{index} lists files that are not beside it: {', '.join(missing)}; download them too")
+    return shards
 
 
 def read_hugging_face(directory: Path) -> tuple[dict[str, Any], Tensors]:
@@ -95,18 +118,18 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], Tensors]:
         with safe_open(path, framework="pt", device="cpu") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise DamagedFileError(f"{path}: not a whole safetensors file ({error}); get it again") from error
+        raise DamagedFileError(f"{path} is not a whole safetensors file ({error}); get it again") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UsageError(f"{path}: missing; give the directory of the download")
+        raise UsageError(f"there is no file {path}; give the directory of the download, with all of its files")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DamagedFileError(f"{path}: {error}; download it again") from error
+        raise DamagedFileError(f"{path} cannot be read as JSON ({error}); download it again") from error
     if not isinstance(content, dict):
-        raise DamagedFileError(f"{path}: not a configuration; download it again")
+        raise DamagedFileError(f"{path} does not hold a configuration; download it again")
     return content
 
 
