@@ -11,6 +11,11 @@ import numpy as np
 from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Int64s
 
+#: Number of chunks up to which those of small pools are made smaller, so that several GPUs share the work. They have at
+#: least a quarter of `chunk_tokens`, because each job takes some seconds to start, in which its GPU computes nothing.
+_SMALL_CHUNKS = 8
+_SMALLEST_PART = 4
+
 
 @dataclass(frozen=True, eq=False)
 class ChunkPlan:
@@ -35,7 +40,9 @@ class ChunkPlan:
 def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> ChunkPlan:
     """Distribute the frames of a pool over chunks of equal cost.
 
-    No chunk of the plan is empty; a pool without frames has no chunk.
+    No chunk of the plan is empty; a pool without frames has no chunk. Where chunks of `chunk_tokens` would be fewer
+    than eight, there are up to eight smaller ones, of a quarter of it at least. The plan does not depend on the
+    machine, so that a run gives the same results and goes on wherever it is started.
 
     Args:
         frames_of_length: Number of frames for each length of the protein, int64 (longest + 1,).
@@ -53,7 +60,8 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     frames_before = np.cumsum(frames_of_length) - frames_of_length
     tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
     tokens = int((frames_of_length * cost).sum())
-    count = min(max(min_chunks, -(-tokens // chunk_tokens)), frames)
+    small_chunks = min(_SMALL_CHUNKS, tokens * _SMALLEST_PART // chunk_tokens)
+    count = min(max(min_chunks, -(-tokens // chunk_tokens), small_chunks), frames)
 
     # Python integers, because tokens * chunk may exceed 2**63.
     targets = np.array([tokens * chunk // count for chunk in range(1, count)], np.int64)

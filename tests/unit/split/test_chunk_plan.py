@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,8 @@ def test_chunks_are_of_equal_cost(histogram: np.ndarray, chunk_tokens: int, min_
         assert borders.tolist() == [0]
         assert len(plan) == 0
         return
-    wanted = max(min_chunks, -(-int(costs.sum()) // chunk_tokens))
+    tokens = int(costs.sum())
+    wanted = max(min_chunks, -(-tokens // chunk_tokens), min(8, tokens // (chunk_tokens / 4)))
     assert len(borders) - 1 == min(wanted, len(costs))
     assert (np.diff(borders) > 0).all()
     parts = [costs[a:b] for a, b in pairwise(borders)]
@@ -32,6 +34,14 @@ def test_chunks_are_of_equal_cost(histogram: np.ndarray, chunk_tokens: int, min_
     assert plan.max_residues.tolist() == [part.max() - 2 for part in parts]
     if wanted * costs.max() <= costs.sum():
         assert abs(sums - costs.sum() / wanted).max() <= 2 * costs.max()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chunks"), [(4, 1), (1_900, 1), (2_000, 2), (4_000, 4), (8_000, 8), (31_000, 8), (36_004, 10)]
+)
+def test_small_pools_have_smaller_chunks_for_several_gpus(tokens: int, chunks: int) -> None:
+    frames_of_length = np.array([0, 0, tokens // 4])  # 4 tokens each
+    assert len(plan_chunks(frames_of_length, chunk_tokens=4_000, min_chunks=1)) == chunks
 
 
 def test_the_plan_of_a_very_large_pool() -> None:
