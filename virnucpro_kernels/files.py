@@ -97,6 +97,18 @@ def take_lock(
         time.sleep(_POLL_SECONDS)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process has locked a file with `take_lock`, as far as this user may know."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except (FileNotFoundError, PermissionError):
+        return False
+    try:
+        return not _try_lock(descriptor, path)
+    finally:
+        os.close(descriptor)
+
+
 def _open_anyway(path: Path, open_file: Callable[[Path], int]) -> int:
     """Open a lock file although a process that has finished may remove it, or its folder, at any moment."""
     for _ in range(_ATTEMPTS_TO_OPEN - 1):

@@ -57,24 +57,22 @@ def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     text, said = ended.stdout.decode(), ended.stderr.decode()
     assert ended.returncode == 0, text + said
     assert "model builtin-500, cpu, fp32" in said
-    assert f"writes   {out}/results/SAMPLE/: contigs.tsv, windows.tsv" in said
-    assert "done     0 samples" in said
-    assert "to do    2 samples" in said
+    assert f"into {out}/results/SAMPLE" in " ".join(said.split())
+    assert "to do    2 of 2 samples" in said
     assert "stdin: 3 contigs (" in text
     assert "empty: 0 contigs (none), 0 called viral" in text
     assert "all 2 samples: 3 contigs" in text
     for stage in ("split", "embed", "merge", "classify", "collect"):
         assert f"{stage} " in text.partition("\ntime: ")[2]
     assert "note: This model is for trying out" in text
-    assert "2 of 2 samples done" in (out / "logs" / "snakemake.log").read_text()
+    assert "done; 1/1 chunks, 2/2 samples" in (out / "logs" / "snakemake.log").read_text()
     assert (out / "results" / "empty" / "contigs.tsv").read_text().count("\n") == 1
 
     before = checksums(out)
     mtimes = {path: path.stat().st_mtime_ns for path in out.glob("results/*/contigs.tsv")}
     again = virnucpro("predict", "--output-dir", out)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "done     2 samples" in again.stderr
-    assert "to do    0 samples" in again.stderr
+    assert "to do    0 of 2 samples" in again.stderr
     assert "\ntime of the whole run, earlier starts included: split " in again.stdout
     assert mtimes == {path: path.stat().st_mtime_ns for path in mtimes}
 
@@ -90,10 +88,19 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert re.search(r"^collect +1$", ended.stderr, re.MULTILINE)
-    assert "rule collect" not in ended.stderr
-    assert ended.stderr.count("to do    1 samples") == 1
+    said = " ".join(ended.stderr.split())
+    assert said.count("to do 1 of 1 sample, 0.0 Mbp in all") == 1
+    assert re.search(r"about 0.0 Mbp: \d+ windows, \d+ frames, [\d,]+ protein tokens, in about 1 embedding job", said)
+    assert re.search(r"embedding takes about \d+ s on \d+ CPU core", said)
+    assert "GB of disk space at most at a time" in said
+    assert "jobs split 1, gather 1, collect 1; those of the chunks are known after the split" in said
+    assert max(map(len, ended.stderr.splitlines())) <= 80
     assert not (tmp_path / "out" / "results").exists()
+    quiet = virnucpro(
+        *("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run", "-q")
+    )
+    assert quiet.stdout.startswith("jobs: split 1, gather 1, collect 1")
+    assert quiet.stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,7 @@ def test_tables_of_an_earlier_run_are_no_success_of_this_one(tmp_path: Path) -> 
     path.write_text(contigs(2, 3))
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "a: 1 contigs" in ended.stdout
+    assert "a: 1 contig " in ended.stdout
     assert not (out / "results" / "failed.tsv").exists()
 
 

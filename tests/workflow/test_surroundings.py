@@ -1,9 +1,11 @@
 """Nothing around `virnucpro predict` changes its run: environment, working directory, names of files."""
 
+import signal
 import subprocess
+import time
 from pathlib import Path
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, virnucpro
+from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake_command, virnucpro, write_run
 
 
 def predict(
@@ -63,3 +65,31 @@ def test_an_error_of_snakemake_itself_reaches_the_user(tmp_path: Path) -> None:
     assert "no-such-option" in failed.stderr
     assert str(output / "logs" / "snakemake.log") in failed.stderr
     assert "sample bad" not in failed.stderr, "that failure is of the earlier start"
+
+
+def test_a_snakemake_at_work_keeps_its_folder(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_run(run, {"one": contigs(0, 2)})
+    with subprocess.Popen(snakemake_command(), cwd=run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        while not (run / "work" / "500-original").is_dir():
+            assert other.poll() is None
+            time.sleep(0.05)
+        other.send_signal(signal.SIGSTOP)
+        leftover = run / "work" / "500-original" / "one" / ".1.x.parquet"
+        leftover.parent.mkdir(exist_ok=True)
+        leftover.write_text("of a killed process")
+        try:
+            refused = virnucpro("predict", "--output-dir", run, "--device", "cpu")
+            verified = virnucpro("verify", run)
+            removed = virnucpro("verify", run, "--remove")
+        finally:
+            other.send_signal(signal.SIGCONT)
+        assert other.wait() == 0
+    assert refused.returncode == 1
+    assert f"another `snakemake` works in {run} (process {other.pid}); wait for it or stop it" in refused.stderr
+    assert verified.returncode == 0, verified.stdout
+    assert f"a `snakemake` works in {run} (process {other.pid})" in verified.stdout
+    assert removed.returncode == 1
+    assert f"a `snakemake` works in {run}" in removed.stderr
+    assert virnucpro("verify", run).returncode == 0
+    assert virnucpro("predict", "--output-dir", run, "--device", "cpu").returncode == 0

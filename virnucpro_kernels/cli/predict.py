@@ -70,7 +70,7 @@ def predict(
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Snakemake's own output.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Lines now and then instead of a bar.")] = False,
     version: Version = False,

@@ -28,22 +28,33 @@ LINE_EVERY_SECONDS = 30.0
 
 
 class TimeLeft:
-    """Estimate of the time left, from what was done since the first call."""
+    """Estimate of the time left, from the rate since the first progress: what comes before it, such as loading weights,
+    says nothing about what is left.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._first: tuple[float, float] | None = None
+        self._begin: tuple[float, float] | None = None
+        self._moves = False
 
     def seconds(self, done: float, total: float) -> float | None:
         """Return the seconds until all is done at the mean rate so far; None until there is a rate, 0 at the end."""
         if done >= total:
             return 0.0
-        if self._first is None:
-            self._first = self._now(), done
+        if self._begin is None or not self._moves:
+            self._moves = self._begin is not None and done > self._begin[1]
+            self._begin = self._now(), done
             return None
-        since, at_first = self._first
+        since, at_first = self._begin
         gained = done - at_first
         return (total - done) * (self._now() - since) / gained if gained > 0 else None
+
+    def words(self, done: float, total: float) -> str:
+        """Return the time left in words; rough as long as it follows from less than a twentieth of the whole."""
+        seconds = self.seconds(done, total)
+        if seconds is None or self._begin is None:
+            return "time left unknown yet"
+        return f"{'roughly' if 20 * (done - self._begin[1]) < total else 'about'} {duration(seconds)} left"
 
 
 @dataclass
@@ -77,12 +88,12 @@ class Job:
     def progress(self, done: int, total: int) -> None:
         """Note that `done` of `total` units are finished: in the record, and now and then as a line of the log."""
         self._done, self._total = done, total
-        now, left = time.monotonic(), self._time_left.seconds(done, total)
+        now, left = time.monotonic(), self._time_left.words(done, total)
         if now - self._written >= _RECORD_EVERY_SECONDS:
             self._write("running")
-        if left and now - self._line_written >= LINE_EVERY_SECONDS:
+        if done < total and now - self._line_written >= LINE_EVERY_SECONDS:
             self._line_written = now
-            log.info("%s: %.0f %%, about %s left", self.stage, 100 * done / total, duration(left))
+            log.info("%s: %.0f %%, %s", self.stage, 100 * done / total, left)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -123,10 +134,15 @@ def read_job(path: Path) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Return `seconds` in words: `8 s`, `12 min`, `3 h 20 min`."""
+    """Return `seconds` in words: `8 s`, `12 min`, `3 h 20 min`, `14 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 600 else f"{round(minutes / 60)} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in singular or plural: `1 sample`, `2,000 samples`."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"

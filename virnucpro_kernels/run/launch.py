@@ -2,72 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from virnucpro_kernels.errors import UsageError, VirnucproError
-from virnucpro_kernels.files import take_lock
-from virnucpro_kernels.pool.file_names import WORK
+from virnucpro_kernels.run.locks import note_holder, refuse_snakemake
 
 _TICK_SECONDS = 0.5
 #: Time that jobs have to end after each signal before a stronger one is sent: SIGINT, SIGTERM, SIGKILL.
 _GRACE_SECONDS = 15.0
-
-
-def lock_path(directory: Path) -> Path:
-    """Return the file that a `predict` which works in `directory` has locked."""
-    return directory / WORK / ".predict.lock"
-
-
-@contextmanager
-def run_lock(directory: Path) -> Iterator[int]:
-    """Hold the lock of a run's folder; yield its descriptor, for a child to hold it as well.
-
-    The lock lives as long as any process that has it: where this one is killed, Snakemake holds it until it ends.
-
-    Raises:
-        UsageError: the folder cannot be made.
-        VirnucproError: another process has it, or the file system has no locks.
-    """
-    path = lock_path(directory)
-
-    def refuse() -> None:
-        raise VirnucproError(f"another `virnucpro predict` works in {directory} {_holder(path)}")
-
-    try:
-        _, descriptor = take_lock([path], if_taken=refuse)
-    except OSError as error:
-        raise UsageError(f"{directory}: cannot be created or locked ({error}); choose another folder") from error
-    try:
-        _note_holder(descriptor, os.getpid())
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _note_holder(lock: int, *processes: int) -> None:
-    """Write into the lock's file who has it: this host, `predict`, and the Snakemake that it started."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, " ".join([socket.gethostname(), *map(str, processes)]).encode(), 0)
-
-
-def _holder(lock: Path) -> str:
-    """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
-    match lock.read_text(errors="replace").split():
-        case [host, process, *_] if host != socket.gethostname():
-            return f"(process {process} on {host}); wait for it or stop it"
-        case [_, process, child] if not Path("/proc", process).exists():
-            return (
-                f"(process {process}, which is gone, but the Snakemake that it started, process {child}, is not); wait"
-                f" for it, or stop it and its jobs: kill -s INT -- -{child}"
-            )
-        case [_, process, *_]:
-            return f"(process {process}); wait for it or stop it"
-    return "(process unknown); wait for it or stop it"
 
 
 def snakemake(*arguments: str | Path) -> list[str]:
@@ -76,7 +21,12 @@ def snakemake(*arguments: str | Path) -> list[str]:
 
 
 def unlock(directory: Path, snakefile: Path, log: Path) -> None:
-    """Remove the lock that a killed Snakemake left. The caller holds the run's lock, so no running one has it."""
+    """Remove the lock that a killed Snakemake left. The caller holds the run's lock.
+
+    Raises:
+        VirnucproError: the lock is that of a `snakemake` at work.
+    """
+    refuse_snakemake(directory)
     locks = directory / ".snakemake" / "locks"
     if locks.is_dir() and any(locks.iterdir()):
         with log.open("ab") as output:
@@ -119,7 +69,7 @@ def watch(
             start_new_session=True,
             pass_fds=(lock,),
         )
-    _note_holder(lock, os.getpid(), process.pid)
+    note_holder(lock, os.getpid(), process.pid)
     with _as_interrupt(signal.SIGTERM), _as_interrupt(signal.SIGHUP):
         try:
             while True:

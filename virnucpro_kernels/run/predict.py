@@ -6,7 +6,8 @@ from pathlib import Path
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
-from virnucpro_kernels.run.launch import lock_path, run_lock, unlock
+from virnucpro_kernels.run.launch import unlock
+from virnucpro_kernels.run.locks import lock_path, run_lock
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.session import Session
 from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start

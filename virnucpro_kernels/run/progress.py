@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from virnucpro_kernels.pool.file_names import MANIFEST, record_name
-from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, duration, read_job
+from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, record_name
+from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.pools import estimate_bases
@@ -29,6 +29,7 @@ class State:
         embedded: Number of chunks that are embedded, scored or not.
         tokens: Protein tokens of all pools; estimated from file sizes for pools that are not split yet.
         tokens_done: Protein tokens that are embedded, those of running jobs included.
+        bases: Bases of all inputs, estimated from the sizes of the files.
     """
 
     samples: int
@@ -40,6 +41,7 @@ class State:
     embedded: int
     tokens: int
     tokens_done: int
+    bases: int
 
     @property
     def complete(self) -> bool:
@@ -53,9 +55,8 @@ class ProgressReader:
     def __init__(self, run: Run, directory: Path) -> None:
         self._run, self._directory = run, directory
         self._pools = run.pools
-        self._estimates = {
-            pool: sum(estimate_bases(sample.input) for sample in samples) // BASES_PER_PROTEIN_TOKEN
-            for pool, samples in self._pools.items()
+        self._bases = {
+            pool: sum(estimate_bases(sample.input) for sample in samples) for pool, samples in self._pools.items()
         }
         self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
 
@@ -66,7 +67,7 @@ class ProgressReader:
         for pool in self._pools:
             known = self._manifest(pool)
             if known is None:
-                tokens += self._estimates[pool]
+                tokens += self._bases[pool] // BASES_PER_PROTEIN_TOKEN
                 continue
             split += 1
             chunks += len(known)
@@ -82,11 +83,17 @@ class ProgressReader:
                 embedded += fraction == 1.0
                 tokens_done += round(fraction * chunk.protein_tokens)
         samples_done = sum(
-            all((self._directory / path).exists() for path in run.result_paths(sample.name)) for sample in run.samples
+            self._is_done(pool, sample.name) for pool, samples in self._pools.items() for sample in samples
         )
         return State(
-            len(run.samples), samples_done, len(self._pools), split, chunks, done, embedded, tokens, tokens_done
+            *(len(run.samples), samples_done, len(self._pools), split, chunks, done, embedded, tokens, tokens_done),
+            bases=sum(self._bases.values()),
         )
+
+    def _is_done(self, pool: str, sample: str) -> bool:
+        """Whether a sample has all of its tables, made from scores of this run's model."""
+        gathered = self._run.score_dir(pool) / GATHERED
+        return all((self._directory / path).exists() for path in (gathered, *self._run.result_paths(sample)))
 
     def _manifest(self, pool: str) -> list[Chunk] | None:
         path = self._directory / self._run.split_dir(pool) / MANIFEST
@@ -116,19 +123,18 @@ def _listing(folder: Path) -> set[str]:
         return set()
 
 
-def describe(state: State, left: float | None) -> str:
-    """Return one line that says what is done, and how long the rest will take."""
-    known = "" if state.pools_split == state.pools else f"{state.pools_split} of {state.pools} pools split, "
+def describe(state: State, left: str) -> str:
+    """Return how far a run is, in at most 80 columns; `left` is the time left in words."""
     percent = 100 * state.tokens_done / state.tokens if state.tokens else 100.0
-    line = (
-        f"{known}{state.chunks_done} of {state.chunks} chunks scored, {percent:.0f} % embedded, "
-        f"{state.samples_done} of {state.samples} samples done"
-    )
     if state.complete:
-        return line
-    if state.tokens_done >= state.tokens and state.pools_split == state.pools:
-        return f"{line}, writing tables"
-    return f"{line}, {'time left unknown yet' if left is None else 'about ' + duration(left) + ' left'}"
+        left = "done"
+    elif state.tokens_done >= state.tokens and state.pools_split == state.pools:
+        left = "writing tables"
+    split = state.pools_split == state.pools
+    units = f"{state.chunks_done}/{state.chunks} chunks" if split else f"{state.pools_split}/{state.pools} pools split"
+    megabases = state.bases / 1e6
+    size = f"{megabases:,.0f}" if megabases >= 100 else f"{megabases:.1f}"
+    return f"{percent:.0f} % of {size} Mbp, {left}; {units}, {state.samples_done}/{state.samples} samples"
 
 
 class Lines:
@@ -144,7 +150,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def show(self, state: State, left: float | None) -> None:
+    def show(self, state: State, left: str) -> None:
         """Write a line if it is time to."""
         if self._last is not None:
             since, shown = self._last
@@ -178,8 +184,11 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, state: State, left: float | None) -> None:
+    def show(self, state: State, left: str) -> None:
         """Update the bar."""
         self._progress.update(
-            self._task, total=max(state.tokens, 1), completed=state.tokens_done, description=describe(state, left)
+            self._task,
+            total=max(state.tokens, 1),
+            completed=state.tokens_done,
+            description=describe(state, left).partition(";")[0],
         )

@@ -1,14 +1,17 @@
 """One start of the workflow as the user sees it: heading, progress, summary, failures."""
 
+import os
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
-from virnucpro_kernels.pool.job_record import TimeLeft
+from virnucpro_kernels.pool.job_record import TimeLeft, counted
 from virnucpro_kernels.run.failures import Failure, find_failures
+from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.run import FAILED
@@ -33,15 +36,20 @@ class Session:
         before = progress.read()
         self._announce(before)
         if self._options.dry_run:
-            return self._watch(self._tail)
+            return self._forecast(before)
         time_left = TimeLeft()
-        with self._display() as display:
+        with ExitStack() as exits:
+            displays = self._displays()
+            for display in displays:
+                exits.enter_context(display)
 
             def tick() -> None:
                 if self._options.verbose:
                     self._tail()
                 state = progress.read()
-                display.show(state, time_left.seconds(state.tokens_done, state.tokens))
+                left = time_left.words(state.tokens_done, state.tokens)
+                for display in displays:
+                    display.show(state, left)
 
             try:
                 code = self._watch(tick)
@@ -67,35 +75,58 @@ class Session:
 
     def _announce(self, state: State) -> None:
         run, gpus = self._run, self._start.gpus
-        where = f"{gpus} GPU{'s' * (gpus != 1)}" if gpus else run.device
+        where = counted(gpus, "GPU") if gpus else run.device
         self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
         if run.model.notes:
             self._say(f"  model    {run.model.notes}")
-        self._say(f"  writes   {self._directory}/results/SAMPLE/: {', '.join(run.result_names)}")
-        self._say(f"  log      {self._log}")
-        todo = state.samples - state.samples_done
-        self._say(
-            f"  done     {state.samples_done} samples, {state.chunks_done} chunks scored"
-            if not self._options.force
-            else "  done     all outputs are made again (--force)"
-        )
-        chunks = f", {state.chunks - state.chunks_done} chunks of the pools split so far" if state.pools_split else ""
-        if state.pools_split and not self._options.force:
-            chunks += "; outputs whose input or parameters changed are made again too"
-        self._say(f"  to do    {todo if not self._options.force else state.samples} samples{chunks}")
+        if not self._options.dry_run:
+            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory}/results/SAMPLE")
+            self._say(f"  log      {self._log}")
+        todo = state.samples if self._options.force else state.samples - state.samples_done
+        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {state.bases / 1e6:,.1f} Mbp in all")
+        if self._options.force:
+            self._say("           all outputs are made again (--force)")
+        elif state.pools_split:
+            scored = f"{state.chunks_done:,} of {counted(state.chunks, 'chunk')} scored so far"
+            self._say(f"           {scored}; outputs whose input or parameters changed are made again")
         if not self._options.quiet:
             self._shown = self._log.stat().st_size
 
-    def _display(self) -> Bar | Lines:
+    def _forecast(self, state: State) -> int:
+        """Say what a start would do; return the exit code of Snakemake's dry run."""
+        begin = self._log.stat().st_size if self._log.exists() else 0
+        code = self._watch(self._tail if self._options.verbose else lambda: None)
+        with self._log.open(encoding="utf-8", errors="replace") as log:
+            log.seek(begin)
+            output = log.read()
+        if code:
+            reason = textwrap.indent(last_error(output), "  ")
+            raise VirnucproError(f"Snakemake cannot plan this run; the end of its log {self._log}:\n{reason}")
+        jobs = planned_jobs(output)
+        cores = self._options.threads or len(os.sched_getaffinity(0))
+        if "split" in jobs or "embed" in jobs:
+            for line in describe_work(self._run, state, self._directory, jobs=self._start.gpus or 1, cores=cores):
+                self._say(f"           {line}")
+        named = ", ".join(f"{rule} {number:,}" for rule, number in jobs.items())
+        more = "; those of the chunks are known after the split" if "split" in jobs else ""
+        self._say(f"  jobs     {named}{more}" if jobs else "  jobs     none, because all results are there")
+        if self._options.quiet:
+            print(f"jobs: {named}{more}" if jobs else "nothing to do")  # noqa: T201 the answer of a dry run
+        return code
+
+    def _displays(self) -> list[Bar | Lines]:
+        """Return what shows progress: lines in the log, and on the terminal a bar, lines or nothing."""
         if self._options.bar and sys.stderr.isatty() and not self._options.quiet and not self._options.verbose:
-            return Bar()
-        return Lines(self._say if not self._options.verbose else self._note)
+            return [Bar(), Lines(self._note)]
+        return [Lines(self._note if self._options.verbose else self._say)]
 
     def _say(self, line: str) -> None:
-        """Write a line to the log, and to standard error unless the user chose --quiet."""
+        """Write a line to the log, and to standard error unless the user chose --quiet; there it is at most 80 wide."""
         self._note(line)
         if not self._options.quiet:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 the command's progress
+            indent = " " * 11 if line.startswith("  ") else ""
+            wrapped = textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+            print("\n".join(wrapped), file=sys.stderr, flush=True)  # noqa: T201 the command's progress
 
     def _note(self, line: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:

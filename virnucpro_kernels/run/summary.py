@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RESULTS, RUN_RECORD, VIRAL_FASTA
-from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.job_record import counted, read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.failures import Failure
 from virnucpro_kernels.run.folder import SHEET
@@ -64,7 +64,7 @@ def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[
     """Yield a line for each of the first failures."""
     samples = {failure.sample for failure in failures}
     old = [name for name in sorted(samples) if (directory / RESULTS / name / RUN_RECORD).exists()]
-    yield f"{len(samples)} sample{'s' * (len(samples) != 1)} without results"
+    yield f"{counted(len(samples), 'sample')} without results"
     if old:
         more = ", …" * (len(old) > _LISTED)
         yield f"  the tables of an earlier run are still there: {', '.join(old[:_LISTED])}{more}"
@@ -84,7 +84,7 @@ def _counts(records: Sequence[dict[str, Any]]) -> str:
         statuses.update(record["counts"]["status"])
         viral += record["counts"]["call"]["viral"]
     by_status = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common() if count)
-    return f"{sum(statuses.values()):,} contigs ({by_status or 'none'}), {viral:,} called viral"
+    return f"{counted(sum(statuses.values()), 'contig')} ({by_status or 'none'}), {viral:,} called viral"
 
 
 def _times(run: Run, directory: Path) -> str:

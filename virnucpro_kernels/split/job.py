@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from virnucpro_kernels.pool.file_names import record_name
-from virnucpro_kernels.pool.job_record import Job, duration
+from virnucpro_kernels.pool.job_record import Job, counted
+from virnucpro_kernels.pool.speed import ESM2_3B_PARAMETERS, gpu_times
 from virnucpro_kernels.pool.unusable import NothingUsableError, Unusable
 from virnucpro_kernels.split.split import PoolSummary, SplitOptions, split_pool
-
-#: Protein tokens per second of ESM-2 3B in 16 bit, by GPU; the rest of the work is small beside it.
-_GPU_TOKENS_PER_SECOND = {"an H200": 100_000, "an RTX 4090": 18_000}
 
 Say = Callable[[str], object]
 
@@ -70,14 +68,11 @@ def _messages(unusable: Sequence[Unusable]) -> dict[str, str]:
 def describe_pool(summary: PoolSummary) -> list[str]:
     """Return how much work a pool holds, for people."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in summary.statuses.items() if count) or "none"
-    times = " or ".join(
-        f"{duration(summary.protein_tokens / rate)} on {gpu} ({rate:,} tokens/s)"
-        for gpu, rate in _GPU_TOKENS_PER_SECOND.items()
-    )
+    times = gpu_times(summary.protein_tokens, ESM2_3B_PARAMETERS)
     return [
         f"contigs  {summary.contigs:,} ({statuses})",
         f"windows  {summary.windows:,}",
-        f"frames   {summary.frames:,} in {summary.chunks:,} chunks",
+        f"frames   {summary.frames:,} in {counted(summary.chunks, 'chunk')}",
         f"tokens   {summary.protein_tokens:,} protein, about {summary.nucleotide_tokens:,} nucleotide",
         f"GPU time with ESM-2 3B in 16 bit: about {times}",
     ]

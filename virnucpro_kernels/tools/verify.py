@@ -17,9 +17,11 @@ from virnucpro_kernels.pool.embedding_file import verify as verify_embeddings
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.scores import ChunkScores
 from virnucpro_kernels.pool.unusable import read_unusable
+from virnucpro_kernels.run.locks import who_works_in
 from virnucpro_kernels.run.pools import POOLS, read_pools
 
 _ALL_ROWS = 2**62
+_MISSING = "the file is missing"
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,23 @@ def verify_run(directory: Path, *, quick: bool, remove: bool, say: Callable[[str
         remove: Whether to remove what stands in the way of making the damaged files again.
         say: Function that prints a line.
 
+    While a run goes on, files come and go: none is called missing, and none is removed.
+
     Raises:
         UsageError: `directory` is not the folder of a run.
+        VirnucproError: `remove` is asked for while a run goes on.
     """
     if not (directory / file_names.WORK).is_dir() and not (directory / file_names.RESULTS).is_dir():
         raise UsageError(f"{directory}: not the folder of a run; it has neither work/ nor results/")
+    if at_work := who_works_in(directory):
+        if remove:
+            raise VirnucproError(f"{at_work}, before `verify --remove` may remove anything")
+        say(f"{at_work} to verify the whole run; files that are not there yet are not called missing")
     files: set[Path] = set()
     damaged = []
     for checked in check_run(directory, quick=quick):
+        if at_work and checked.problem == _MISSING:
+            continue
         files.add(checked.path)
         if checked.problem:
             damaged.append(checked)
@@ -101,9 +112,9 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
         for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
             yield _checked(folder / file_names.CHUNKS / f"{name}{suffix}", check, again)
-    for path in sorted(folder.glob("*/*.h5")):
+    for path in sorted(folder.glob("*/[!.]*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
-    for path in sorted(folder.glob("*/*/*.parquet")):
+    for path in sorted(folder.glob("*/*/[!.]*.parquet")):
         if path.stem in chunks:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
             yield _checked(path, check, (path, path.with_name(file_names.GATHERED), *samples))
@@ -155,7 +166,7 @@ def _checked(path: Path, check: Callable[[Path], object], remedy: tuple[Path, ..
     try:
         check(path)
     except FileNotFoundError:
-        problem = "missing"
+        problem = _MISSING
     except (VirnucproError, OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         problem = str(error).removeprefix(f"{path}: ") or type(error).__name__
     else:

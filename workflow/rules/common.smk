@@ -19,6 +19,7 @@ from virnucpro_kernels.run.failures import write_failures
 from virnucpro_kernels.pool.file_names import GATHERED, ORIGINAL_FILES, UNUSABLE
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.installation import python_path
+from virnucpro_kernels.run.locks import hold_for_snakemake
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
 

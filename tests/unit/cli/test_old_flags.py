@@ -16,7 +16,7 @@ BROAD = [
     "--num-workers", "-w", "--keep-intermediate", "-k", "--resume", "-f", "--dnabert-batch-size", "--parallel",
     "--v1-fallback", "--v1-attention", "--esm-batch-size", "--merge-threads", "--skip-checkpoint-validation",
     "--force-resume", "--dataloader-workers", "--pin-memory", "--expandable-segments", "--cache-clear-interval",
-    "--cuda-streams", "--no-cuda-streams", "--persistent-models", "--no-persistent-models", "-t", "-v", "-q",
+    "--cuda-streams", "--no-cuda-streams", "--persistent-models", "--no-persistent-models", "-t", "-v",
 ]
 # fmt: on
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.clock import Clock
-from virnucpro_kernels.pool.job_record import TimeLeft, duration
+from virnucpro_kernels.pool.job_record import TimeLeft, counted, duration
 
 
 def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
@@ -11,8 +11,13 @@ def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
     left = TimeLeft(clock)
     assert left.seconds(200, 1000) is None
     clock.now = 30.0
-    assert left.seconds(200, 1000) is None
-    assert left.seconds(500, 1000) == pytest.approx(50.0)
+    assert left.seconds(200, 1000) is None, "what was done before says nothing"
+    clock.now = 400.0
+    assert left.words(210, 1000) == "time left unknown yet", "nor how long the first progress took to come"
+    clock.now = 410.0
+    assert left.words(250, 1000) == "roughly 3 min left"
+    assert left.seconds(310, 1000) == pytest.approx(69.0)
+    assert left.words(310, 1000) == "about 69 s left"
     assert left.seconds(1000, 1000) == 0
     assert TimeLeft(clock).seconds(5, 5) == 0, "also where all is done at the first call"
 
@@ -22,3 +27,7 @@ def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
 )
 def test_durations_are_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_one_of_a_thing_is_singular() -> None:
+    assert [counted(number, "sample") for number in (0, 1, 2000)] == ["0 samples", "1 sample", "2,000 samples"]
