@@ -36,13 +36,22 @@ docs: .venv/developed
 clean:
 	rm -rf site .venv demo
 
+# A new environment, unless a fitting one is there. One that fails half-way is removed, so that the next try begins anew.
+FITS := import sys; v = sys.version_info[:2]; \
+	sys.exit(0 if v >= (3, 11) else "virnucpro needs Python 3.11 or newer, but $(PYTHON) is %d.%d: name another one, as in `make PYTHON=python3.12`" % v)
+define environment
+@$(PYTHON) -c '$(FITS)'
+@$(BIN)/python -c '$(FITS)' 2>/dev/null || rm -rf .venv
+@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+endef
+
 # The versions that were tested together; pip takes them from where it is configured to.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(environment)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 .venv/developed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(environment)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch .venv/installed $@

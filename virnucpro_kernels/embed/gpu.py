@@ -94,6 +94,13 @@ def driver_version() -> str | None:
         return answer_or_none(pynvml.nvmlSystemGetDriverVersion) if available else None
 
 
+def driver_cuda_version() -> tuple[int, int] | None:
+    """Return the newest version of CUDA that the NVIDIA driver supports, None where there is no driver."""
+    with _nvml() as available:
+        version = answer_or_none(pynvml.nvmlSystemGetCudaDriverVersion) if available else None
+    return (version // 1000, version % 1000 // 10) if version else None
+
+
 def _describe(index: int) -> Gpu | None:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)

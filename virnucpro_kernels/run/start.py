@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro_kernels.embed.gpu import list_gpus, visible_units
+from virnucpro_kernels.embed.torch_build import build_problem
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.precisions import check_precision, no_original
 from virnucpro_kernels.run.environment import snakemake_environment
@@ -57,6 +58,8 @@ def plan_start(options: PredictOptions) -> Start:
     _check_precision(run, options.directory, on_cluster)
     environment = snakemake_environment(options.directory)
     gpus = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
+    if gpus and (problem := build_problem()):
+        raise UsageError(problem)
     log = options.log or options.directory / "logs" / "snakemake.log"
     return Start(options, folder, run, gpus, environment, _command(options, profile, gpus), log)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from virnucpro_kernels.embed.gpu import driver_version, list_gpus, visible_units
+from virnucpro_kernels.embed.torch_build import build_problem
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.run.environment import has_writable_cache
 from virnucpro_kernels.run.installation import workflow_root
@@ -96,14 +97,16 @@ def _torch() -> Iterator[Finding]:
 
     target = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
     build = f"PyTorch {torch.__version__}, for {target}"
-    if torch.cuda.is_available():
+    if not list_gpus():
+        yield Finding("ok", "torch", build)
+    elif problem := build_problem():
+        yield Finding("error", "torch", problem)
+    elif torch.cuda.is_available():
         prepare(torch.device("cuda"))
         yield Finding("ok", "torch", f"{build}; kernels can be compiled and launched")
-    elif list_gpus():
-        remedy = "update the driver of the GPU" if torch.version.cuda else "install a build of PyTorch for CUDA"
-        yield Finding("error", "torch", f"{build}, cannot use the GPU: {remedy}, or run with --device cpu")
     else:
-        yield Finding("ok", "torch", build)
+        remedy = "restart the machine after an update of the driver, or run with --device cpu"
+        yield Finding("error", "torch", f"{build}, finds no GPU it can use: {remedy}")
 
 
 def _workflow() -> Iterator[Finding]:
