@@ -16,6 +16,7 @@ from virnucpro_kernels.sequences.records import (
     RecordBatch,
     batch_problems,
     file_blocks,
+    file_warnings,
     identify,
     locate,
     parse_batches,
@@ -110,8 +111,7 @@ class SampleInput:
             InputError: IDs repeat and `duplicate_ids` is `error`.
         """
         self._register.close()
-        if not self.records:
-            self._tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
+        self._tally.add(file_warnings(self.path, self.name, self._sniffed, self.records))
         repeats = self._register.repeats
         if repeats and self._duplicate_ids == "error":
             duplicates = duplicate_problems(self._register, self.path, self.name, self._sniffed)
