@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.samples import Sample
 
@@ -64,8 +65,11 @@ def assign(
 def estimate_bases(path: Path) -> int:
     """Return an estimate of the bases in a sequence file, from its size, its compression and its format."""
     size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(6)
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+    except PermissionError:  # `split` leaves the sample out and says so
+        return size
     if start.startswith(_COMPRESSED):
         return size * _COMPRESSION_RATIO
     return size // 2 if start.startswith(b"@") else size
@@ -79,7 +83,7 @@ def read_pools(path: Path) -> dict[str, Assignment]:
     """
     if not path.exists():
         return {}
-    rows = read_rows(path, Assignment, remedy="remove it, and samples are pooled anew")
+    rows = read_rows(path, Assignment, remedy=REMEDY)
     return {row.sample: row for row in rows}
 
 

@@ -89,7 +89,7 @@ def write_model_directory(
         DamagedFileError: tensors are missing, too many, of a wrong shape or not finite.
     """
     if directory.exists():
-        raise UsageError(f"{directory} is there already; remove it, or choose another name")
+        raise UsageError(f"{directory} is there already; choose another name")
     _check_widths(nucleotide, protein, classifier)
     staging = directory.with_name(f".{directory.name}.unfinished")
     shutil.rmtree(staging, ignore_errors=True)

@@ -92,7 +92,7 @@ def _check_name(name: str, models_dir: Path) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(f"model name {name!r}: letters, digits, '.', '_' and '-' only, and not builtin-…")
     if (models_dir / name).exists():
-        raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+        raise UsageError(f"model {name} is in {models_dir} already; choose another name")
 
 
 def _describe(name: str, window_length: int, sources: Mapping[str, _Source]) -> Description:
