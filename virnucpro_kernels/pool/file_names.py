@@ -1,5 +1,10 @@
 """Names of the files that one stage leaves to the next, and of a sample's results. Light: the workflow reads it."""
 
+from pathlib import Path
+
+#: Table of all that failed in a run, beside the folders of its samples.
+FAILED = Path("results", "failed.tsv")
+
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"
 CONTIGS = "contigs.parquet"

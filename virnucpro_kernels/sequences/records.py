@@ -15,6 +15,7 @@ from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
 from virnucpro_kernels.sequences.streams import (
     DamagedInputError,
     may_be_cut,
+    name_of,
     needs_spooling,
     read_first_bytes,
     unescape,
@@ -83,7 +84,7 @@ def read_records(path: Path, source: str | None = None) -> Iterator[Record]:
 
 def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]:
     """Yield the same as `read_records` in batches of some megabases, which is much faster."""
-    name = source or str(path)
+    name = source or name_of(path)
     sniffed = identify(path, name)
     for batch in parse_batches(path, name, sniffed):
         refuse_errors(batch_problems(batch, name), path, sniffed)

@@ -23,6 +23,7 @@ from virnucpro_kernels.sequences.records import (
     parse_block,
     refuse_errors,
 )
+from virnucpro_kernels.sequences.streams import name_of
 
 DuplicateIds = Literal["error", "suffix"]
 
@@ -74,7 +75,7 @@ class SampleInput:
             InputError: the file is no sequence file, or cannot be opened.
         """
         self.path = path
-        self.name = name or str(path)
+        self.name = name or name_of(path)
         self.records = 0
         self.warnings: list[Problem] = []
         self._duplicate_ids = duplicate_ids

@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import os
 import re
 import shutil
 import sys
@@ -18,7 +19,7 @@ from isal import isal_zlib
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.sequences.sniff import FIRST_BYTES, MAGIC, Compression, compression_of, describe
+from virnucpro_kernels.sequences.sniff import FIRST_BYTES, MAGIC, Compression, compression_of, describe, sniff
 
 _BUFFER_BYTES = 1 << 20
 #: Bytes that a decompressor is given at a time. Some formats hold thousands of times as many bytes in them.
@@ -39,6 +40,10 @@ _DECOMPRESSORS: dict[Compression, Callable[[], Any]] = {
     "zst": lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
 }
 
+#: Folders of the open files of a process; the most links that may lead from one to the next (as in Linux).
+_DESCRIPTORS = re.compile(r"/proc/\d+/(task/\d+/)?fd")
+_MOST_LINKS = 40
+
 #: Mark before two hexadecimal digits, which replace a byte that is not ASCII.
 _MARK = b"\x1a"
 _TO_ESCAPE = re.compile(rb"[\x1a\x80-\xff]")
@@ -54,16 +59,36 @@ class OtherDataError(DamagedInputError):
 
 
 def needs_spooling(path: Path) -> bool:
-    """Whether `path` can be read only once: `-` for standard input, a pipe or a device."""
-    return str(path) == "-" or path.is_fifo() or path.is_char_device()
+    """Whether `path` can be read only once or only here: `-` for standard input, a pipe, a device, `/dev/fd/3`."""
+    try:
+        return str(path) == "-" or path.is_fifo() or path.is_char_device() or _is_descriptor(path)
+    except OSError:  # whoever opens the file learns why
+        return False
+
+
+def _is_descriptor(path: Path) -> bool:
+    """Whether `path` leads to an open file of this process, as `/dev/stdin` does: to other processes it is another."""
+    links = 0
+    while not _DESCRIPTORS.fullmatch(os.path.realpath(path.parent)):
+        if not path.is_symlink() or links == _MOST_LINKS:
+            return False
+        path, links = path.parent / path.readlink(), links + 1
+    return True
+
+
+def name_of(path: Path) -> str:
+    """Return what messages call a file. What is not UTF-8 in its name is written as `\\xff`."""
+    return "standard input" if str(path) == "-" else os.fsencode(path).decode(errors="backslashreplace")
 
 
 def spool(path: Path, target: Path) -> None:
     """Copy standard input (`-`) or a pipe to `target`, as it comes, compressed or not; atomic.
 
     Raises:
-        UsageError: standard input is a terminal.
+        UsageError: standard input is closed or a terminal.
     """
+    if str(path) == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed: pipe the sequences into the command, or name a file")
     if str(path) == "-" and sys.stdin.isatty():
         raise UsageError("standard input is a terminal: pipe the sequences into the command, or name a file")
     with atomic_path(target) as temporary, temporary.open("wb") as copy:
@@ -80,7 +105,7 @@ def readable(path: Path) -> Iterator[tuple[Path, str]]:
 
     The file is `path`, or a copy in TMPDIR of what can be read only once.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    name = name_of(path)
     if not needs_spooling(path):
         yield path, name
         return
@@ -91,10 +116,10 @@ def readable(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def read_first_bytes(path: Path) -> bytes:
-    """Return the first `FIRST_BYTES` bytes of `path`, decompressed, or those before the first damage.
+    """Return the first `FIRST_BYTES` bytes of `path`, decompressed, or those before damage if they tell the format.
 
     Raises:
-        DamagedInputError: the file is damaged at its start.
+        DamagedInputError: the file is damaged so near its start that its format is not known.
     """
     first_bytes = b""
     with path.open("rb") as file:
@@ -104,7 +129,7 @@ def read_first_bytes(path: Path) -> bytes:
                 if len(first_bytes) >= FIRST_BYTES:
                     break
         except DamagedInputError:
-            if not first_bytes:
+            if not first_bytes or sniff(first_bytes).format is None:
                 raise
     return first_bytes[:FIRST_BYTES]
 
