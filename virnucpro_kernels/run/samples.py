@@ -50,7 +50,7 @@ def read_sheet(path: Path) -> list[Sample]:
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
     header = _values(lines[0][1])
-    while not header[-1]:
+    while header and not header[-1]:
         header.pop()
     if wrong := _header_problems(header):
         raise UsageError(_first_few([f"{path}, line {lines[0][0]}: {problem}" for problem in wrong]))
@@ -149,6 +149,8 @@ def _input_problem(path: Path) -> str | None:
             return "does not exist"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    if not os.access(path, os.R_OK):
+        return "cannot be read: Permission denied"
     if needs_spooling(path):
         return "is a pipe or a device, which can be read only once; give a file with its content"
     try:

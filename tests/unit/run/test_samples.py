@@ -54,6 +54,7 @@ def test_a_sheet_written_can_be_read_from_anywhere(folder: Path, monkeypatch: py
     ("text", "message"),
     [
         ("", "empty; it needs a header line"),
+        ('""\n', "line 1: the first line has to be the header"),
         ("sample\tinput\n", "no samples"),
         (
             "a\t../data/a.fa\n",
@@ -130,6 +131,12 @@ def test_what_can_be_read_only_once_is_no_input_of_a_sample(folder: Path) -> Non
         with pytest.raises(UsageError, match="is a pipe or a device, which can be read only once"):
             read_sheet(sheet(folder, f"sample\tinput\none\t{name}\n"))
     assert parse_samples([f"{folder}/pipe"]) == [("pipe", folder / "pipe")]  # it is copied then
+
+
+def test_a_file_that_may_not_be_read_is_no_input_of_a_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    with pytest.raises(UsageError, match=r"a\.fa cannot be read: Permission denied"):
+        read_sheet(sheet(folder, "sample\tinput\none\t../data/a.fa\n"))
 
 
 def test_names_that_a_run_cannot_have(folder: Path) -> None:
