@@ -55,7 +55,7 @@ def merge(
 
 
 def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
-    remedy = "of a run, `virnucpro verify --remove` removes them, and the next start makes them again"
+    remedy = "`virnucpro predict --force` makes those of a run again"
     for reader, alphabet in ((left, "nucleotide"), (right, "protein")):
         if getattr(reader.provenance, alphabet) is None:
             raise DamagedFileError(

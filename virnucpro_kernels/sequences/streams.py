@@ -44,6 +44,8 @@ _DECOMPRESSORS: dict[Compression, Callable[[], Any]] = {
 _DESCRIPTORS = re.compile(r"/proc/\d+/(task/\d+/)?fd")
 _MOST_LINKS = 40
 
+_OLD_MAC = re.compile(rb"\r(?!\n)")
+
 #: Mark before two hexadecimal digits, which replace a byte that is not ASCII.
 _MARK = b"\x1a"
 _TO_ESCAPE = re.compile(rb"[\x1a\x80-\xff]")
@@ -255,7 +257,9 @@ def _ascii_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         text = piece[1:] if after_return and piece.startswith(b"\n") else piece
         after_return = piece.endswith(b"\r")
-        if b"\r" in text:
+        if b"\r" in text and not _OLD_MAC.search(text):
+            text = text.replace(b"\r", b"")  # several times as fast as what follows
+        elif b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if not text.isascii() or _MARK in text:
             text = _TO_ESCAPE.sub(lambda match: b"%b%02x" % (_MARK, match[0][0]), text)
