@@ -238,10 +238,13 @@ def _genbank_texts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]
     record: list[str] = []
     first, in_sequence = 0, False
     for number, line in lines:
+        if record and (_GENBANK_SEQUENCE.match(line) if in_sequence else line.startswith(" ")):  # most lines
+            record.append(line)
+            continue
         if record:
             if line.startswith("LOCUS "):
                 raise EntryError("the GenBank record before this one does not end with `//`", number)
-            if in_sequence and line.rstrip() != "//" and not _GENBANK_SEQUENCE.match(line):
+            if in_sequence and line.rstrip() != "//":
                 raise EntryError(f"{_quoted(line)} is no line of the sequence of a GenBank record", number)
             if line.startswith((">", "@")):
                 raise EntryError(f"{_quoted(line)} is no line of a GenBank record", number)
