@@ -253,7 +253,9 @@ def _genbank_texts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]
         elif line.strip() in {"", "//"}:
             continue
         else:
-            raise EntryError(f"{_quoted(line)} stands before a GenBank record, which begins with LOCUS", number)
+            raise EntryError(
+                f"{_quoted(line)} is where a GenBank record should begin, with LOCUS at the start of the line", number
+            )
         record.append(line)
         in_sequence |= line.startswith("ORIGIN")
         if line.rstrip() == "//":
@@ -264,7 +266,7 @@ def _genbank_texts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]
 
 
 def _quoted(line: str) -> str:
-    return repr(unescape(line).strip()[:40])
+    return repr(unescape(line).rstrip()[:40])
 
 
 def _genbank_entry(text: str, line: int) -> Entry:
