@@ -13,6 +13,10 @@ class DamagedFileError(VirnucproError):
     exit_code = 3
 
 
+#: What to do about a damaged file of a run. The user may as well have named a file that is none of a run.
+REMEDY = "if it is a file of a run, `virnucpro verify --remove` removes it, and the next start makes it again"
+
+
 class GpuMemoryError(VirnucproError):
     """The GPU has too little memory even for the smallest batch. Exit code 4."""
 

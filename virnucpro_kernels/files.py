@@ -56,6 +56,11 @@ def remove_leftovers(*paths: Path) -> None:
                     leftover.unlink(missing_ok=True)
 
 
+def expand_user(path: str) -> Path:
+    """Return `path` with a home directory for a leading `~` or `~user`; as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 that of pathlib raises an error then
+
+
 def open_lock(path: Path) -> int:
     """Open a lock file for writing, which locks on NFS need; make it, and its folder, where they are missing."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ ODD = [
     Contig('"quoted"', 300, [(0, 300, {0: 9.0, 4: 1.0})], 'a "description", quoted'),
     Contig('mid"quote;semicolon', 640, [(0, 300, {}), (213, 513, {1: 3.0}), (427, 640, {5: -2.0})], "tab\there"),
     Contig("Übergröße_日本|x", 300, [(0, 300, {3: -4.0})], "naïve Ω\x0b end"),
-    Contig("NA", 299, [(0, 299, {2: 0.25})], "NA"),
+    Contig("NA", 299, [(0, 299, {2: 0.25})], "NA", note="rna"),
     Contig("'single", 2, [], "", "too_short"),
     Contig("nothing", 0, [], "empty record", "empty"),
     Contig("masked", 320, [(0, 300, {}), (160, 320, {})], "", "no_codon"),

@@ -22,6 +22,7 @@ class Contig:
     windows: Sequence[tuple[int, int, Mapping[int, float]]] = ()
     description: str = ""
     status: str | None = None
+    note: str = ""
 
     @property
     def final_status(self) -> str:
@@ -121,6 +122,7 @@ def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chun
         "length": pa.array([contig.length for _, contig in contigs], pa.int64()),
         "status": pa.array([contig.final_status for _, contig in contigs], pa.string()).dictionary_encode(),
         "windows": pa.array([len(contig.windows) for _, contig in contigs], pa.int32()),
+        "note": pa.array([contig.note for _, contig in contigs], pa.string()).dictionary_encode(),
     }
     pq.write_table(pa.table(contig_table), directory / "contigs.parquet", row_group_size=5)
     window_table = {

@@ -20,7 +20,7 @@ def init(
 
     for path in (CONFIG, SHEET):
         if (directory / path).exists():
-            raise UsageError(f"{directory / path} is there already; edit it, or remove it first")
+            raise UsageError(f"{directory / path} is there already; edit it, or choose another folder")
     plan_folder(directory, inputs, None, None, {"model": model} if model else {}).write()
     snakemake = ["snakemake", "--snakefile", str(workflow_root() / "Snakefile"), "--directory", str(directory)]
     typer.echo(f"wrote {directory / CONFIG} and {directory / SHEET}; look them over, then start with")

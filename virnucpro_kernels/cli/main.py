@@ -1,5 +1,6 @@
 """The `virnucpro` command: one subcommand a stage, each in its own module of `virnucpro_kernels.cli`."""
 
+import errno
 import logging
 import sys
 from importlib import import_module
@@ -52,6 +53,13 @@ for _heading, _names in _COMMANDS.items():
             app.command(_name.rstrip("_"), cls=_class, rich_help_panel=_heading)(getattr(_module, _name))
 
 
+#: Errors of the operating system about a file or folder that the user named.
+_WRONG_PATH = {
+    *(errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+}
+
+
 def main() -> None:
     """Run the `virnucpro` command and exit."""
     run_app(app)
@@ -70,6 +78,13 @@ def run_app(app: typer.Typer) -> None:
     except VirnucproError as error:
         typer.echo(f"error: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        path = f"{error.filename} cannot be used: " if error.filename is not None else ""
+        typer.echo(f"error: {path}{error.strerror or error}", err=True)
+        code = UsageError.exit_code if error.errno in _WRONG_PATH else VirnucproError.exit_code
+    except UnicodeEncodeError as error:
+        typer.echo(f"error: {error.object!a} is not UTF-8, which names of files and folders have to be", err=True)
+        code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("interrupted", err=True)
         code = 130

@@ -56,7 +56,7 @@ def merge(
 
 
 def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
-    remedy = "the stage `embed` wrote both: remove them, and the next start of the run makes them again"
+    remedy = "`virnucpro predict --force` makes those of a run again"
     for reader, alphabet in ((left, "nucleotide"), (right, "protein")):
         if getattr(reader.provenance, alphabet) is None:
             raise DamagedFileError(

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.errors import DamagedFileError, VirnucproError
+from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
@@ -27,7 +27,6 @@ _BLOCK_BYTES = 1 << 22
 _CACHE_BYTES = 4 * _BLOCK_BYTES
 #: Bytes after which a file is flushed to the disk, so that closing a large file does not wait for all of it.
 _SYNC_BYTES = 1 << 28
-_REMEDY = "if a run wrote this file, remove it, and the next start makes it again"
 
 Rows = Int64s
 Vectors = npt.NDArray[np.floating[Any]]
@@ -173,20 +172,20 @@ class EmbeddingReader:
         flat = _read_attributes(self._file)
         version = flat.pop("schema_version", None)
         if version != SCHEMA_VERSION:
-            raise DamagedFileError(f"{self.path}: the file has format {version}, not {SCHEMA_VERSION}; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the file has format {version}, not {SCHEMA_VERSION}; {REMEDY}")
         self.provenance = Provenance.from_attributes(flat)
         rows, vectors = self._file["row"], self._file["embedding"]
         if rows.ndim != 1 or rows.dtype != np.int64 or vectors.shape != (len(rows), self.provenance.dimension):
             raise DamagedFileError(
                 f"{self.path}: rows {rows.shape} and vectors {vectors.shape} are not (n,) and"
-                f" (n, {self.provenance.dimension}); {_REMEDY}"
+                f" (n, {self.provenance.dimension}); {REMEDY}"
             )
         if vectors.dtype not in (np.float16, np.float32):
-            raise DamagedFileError(f"{self.path}: the vectors are {vectors.dtype}, not float16 or float32; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the vectors are {vectors.dtype}, not float16 or float32; {REMEDY}")
         self.dtype: np.dtype[Any] = vectors.dtype
         self.rows: Rows = rows[:]
         if not _ascending(self.rows, after=-1):
-            raise DamagedFileError(f"{self.path}: the rows are not unique and ascending; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the rows are not unique and ascending; {REMEDY}")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -202,7 +201,7 @@ class EmbeddingReader:
         with damage(self.path):
             vectors: Vectors = self._file["embedding"][start:stop]
         if (bad := _first_not_finite(vectors)) is not None:
-            raise DamagedFileError(f"{self.path}: the vector of row {self.rows[start + bad]} is not finite; {_REMEDY}")
+            raise DamagedFileError(f"{self.path}: the vector of row {self.rows[start + bad]} is not finite; {REMEDY}")
         return vectors
 
     def __exit__(self, *_: object) -> None:
@@ -227,7 +226,7 @@ def damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise DamagedFileError(f"{path}: this is not a whole embedding file ({error}); {_REMEDY}") from error
+        raise DamagedFileError(f"{path}: this is not a whole embedding file ({error}); {REMEDY}") from error
 
 
 def _block_rows(rows: int, dimension: int, dtype: np.dtype[Any]) -> int:

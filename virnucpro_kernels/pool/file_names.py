@@ -5,6 +5,8 @@ from pathlib import Path
 #: Folders of a run: intermediate files, and results.
 WORK = Path("work")
 RESULTS = Path("results")
+#: Table of all that failed in a run, beside the folders of its samples.
+FAILED = RESULTS / "failed.tsv"
 
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"

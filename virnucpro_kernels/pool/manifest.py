@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 
 
@@ -46,4 +47,4 @@ def read_manifest(path: Path) -> list[Chunk]:
         DamagedFileError: the columns are not those of `Chunk`, or a value is not of its type.
         FileNotFoundError: there is no such file.
     """
-    return read_rows(path, Chunk, remedy="remove it, and the next start writes it anew")
+    return read_rows(path, Chunk, remedy=REMEDY)

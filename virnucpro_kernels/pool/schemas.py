@@ -13,6 +13,7 @@ CONTIG_SCHEMA = pa.schema(
         ("length", pa.int64()),
         ("status", WORDS),
         ("windows", pa.int32()),
+        ("note", WORDS),
     ]
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.errors import REMEDY, UsageError
 from virnucpro_kernels.pool.file_names import UNUSABLE
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
@@ -82,7 +82,7 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
         DamagedFileError: the file is not such a table.
         FileNotFoundError: there is none.
     """
-    rows = read_rows(path, Unusable, remedy="remove it, and the next start splits the pool again")
+    rows = read_rows(path, Unusable, remedy=REMEDY)
     return {row.sample: row for row in rows}
 
 

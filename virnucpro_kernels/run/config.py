@@ -1,6 +1,7 @@
 """The configuration of a run: read, checked against its schema, completed with defaults, written."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,36 @@ from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.score.thresholds import Thresholds
 
 Config = dict[str, Any]
+
+#: Numbers that YAML 1.1 takes for text, since they have an exponent and no point or no sign.
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reader of YAML in which `01000` is a thousand; in YAML 1.1 it is 512."""
+
+
+def _decimal(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node)
+    try:
+        return int(text)
+    except ValueError:
+        message = f"{text} is not a decimal number"
+        raise yaml.constructor.ConstructorError(None, None, message, node.start_mark) from None
+
+
+_LOADER_INT = "tag:yaml.org,2002:int"
+_Loader.add_constructor(_LOADER_INT, _decimal)
+_Loader.add_implicit_resolver(_LOADER_INT, re.compile(r"[-+]?\d+\Z"), list("-+0123456789"))
+
+
+def read_yaml(text: str) -> Any:
+    """Return the content of YAML text; integers are decimal.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return yaml.load(text, _Loader)
 
 
 @cache
@@ -34,12 +65,14 @@ def read_config(path: Path) -> Config:
     """Return the keys that a configuration file sets, unchecked.
 
     Raises:
-        UsageError: the file does not exist, or does not hold a YAML mapping.
+        UsageError: the file does not exist, cannot be read, or does not hold a YAML mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = read_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such configuration file; `virnucpro init` writes one") from None
+    except OSError as error:
+        raise UsageError(f"{path}: the configuration cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not readable as YAML: {error}") from error
     if loaded is None:
@@ -56,6 +89,7 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
         UsageError: keys are unknown or values are wrong. The message lists all of them and names `where` they stand.
     """
     rules = schema("config")
+    config = {key: _as_declared(value, rules["properties"].get(key, {})) for key, value in config.items()}
     problems = problems_with(config, rules)
     if problems:
         raise UsageError(
@@ -67,6 +101,16 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from None
     return complete
+
+
+def _as_declared(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Return a number that YAML took for text, as in `1e-3`, or an integer that it took for a float, as `1e+3`."""
+    if isinstance(value, list):
+        return [_as_declared(item, rule.get("items", {})) for item in value]
+    number = float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
+    if rule.get("type") == "integer" and isinstance(number, float) and number.is_integer():
+        return int(number)
+    return number if rule.get("type") in ("integer", "number") else value
 
 
 def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.file_names import MANIFEST, record_name
+from virnucpro_kernels.pool.file_names import FAILED, MANIFEST, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
-from virnucpro_kernels.run.run import CHUNK_STAGES, FAILED, Run
+from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
 
 @dataclass(frozen=True)

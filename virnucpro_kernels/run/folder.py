@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import sha256
+from virnucpro_kernels.files import expand_user, sha256
 from virnucpro_kernels.pool.file_names import WORK
-from virnucpro_kernels.run.config import Config, complete_config, read_config, write_config
+from virnucpro_kernels.run.config import Config, complete_config, read_config, read_yaml, write_config
 from virnucpro_kernels.run.samples import Sample, misread, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.streams import needs_spooling, spool
 
@@ -81,7 +81,7 @@ def read_settings(assignments: Sequence[str]) -> Config:
         if not equals:
             raise UsageError(f"--set {assignment}: must be KEY=VALUE")
         try:
-            settings[key] = yaml.safe_load(value)
+            settings[key] = read_yaml(value)
         except yaml.YAMLError as error:
             raise UsageError(f"--set {assignment}: {error}") from error
     return settings
@@ -176,7 +176,7 @@ def _anchored(config: Config) -> Config:
     anchored = dict(config)
     for key in _PATH_KEYS:
         if isinstance(config.get(key), str):
-            anchored[key] = os.path.normpath(Path.cwd() / Path(config[key]).expanduser())
+            anchored[key] = os.path.normpath(Path.cwd() / expand_user(config[key]))
     model = config.get("model")
     if isinstance(model, str) and (Path(model) / "model.toml").is_file():
         anchored["model"] = os.path.normpath(Path.cwd() / model)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.pool.file_names import WORK
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.samples import Sample
@@ -80,7 +81,7 @@ def read_pools(path: Path) -> dict[str, Assignment]:
     """
     if not path.exists():
         return {}
-    rows = read_rows(path, Assignment, remedy="remove it, and samples are pooled anew")
+    rows = read_rows(path, Assignment, remedy=REMEDY)
     return {row.sample: row for row in rows}
 
 

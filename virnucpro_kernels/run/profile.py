@@ -41,12 +41,15 @@ def find_profile(name: str) -> Profile:
     """Return the profile in the folder `name`, or the one of that name that comes with the workflow.
 
     Raises:
-        UsageError: there is no such profile, or its executor is a plugin that is not installed.
+        UsageError: there is no such profile, it cannot be read, or its executor is a plugin that is not installed.
     """
     for folder in (Path(name), workflow_root() / "profiles" / name):
         path = folder / "config.yaml"
         if path.is_file():
-            keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+            try:
+                keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise UsageError(f"{path}: not readable as YAML: {error}") from error
             profile = Profile(folder.resolve(), keys if isinstance(keys, dict) else {})
             _check_executor(profile)
             return profile

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.embed.gpu import count_gpus
+from virnucpro_kernels.files import expand_user
 from virnucpro_kernels.models.precisions import choose_device, choose_embedding_dtype, choose_precision
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES, RESULTS, WORK, record_name
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
@@ -13,9 +14,6 @@ from virnucpro_kernels.run.config import Config, complete_config
 from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet
 from virnucpro_kernels.weights.registry import Model, find_model
-
-FAILED = RESULTS / "failed.tsv"
-
 
 #: The stages that every chunk goes through, in order.
 CHUNK_STAGES = ("embed", "merge", "classify")
@@ -128,7 +126,7 @@ def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools:
 
 def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_cluster: bool) -> Run:
     """Return the run of `samples` with a complete configuration; arguments and errors as for `load_run`."""
-    models_dir = Path(config["models_dir"]).expanduser() if config["models_dir"] else None
+    models_dir = expand_user(config["models_dir"]) if config["models_dir"] else None
     model = find_model(config["model"], models_dir)
     device = choose_device(config["device"], gpu_available=on_cluster or bool(count_gpus()))
     precision = choose_precision(config["precision"], device)

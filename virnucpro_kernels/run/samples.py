@@ -1,5 +1,6 @@
 """Samples: the sheet that lists them, and their names where only files are given."""
 
+import codecs
 import csv
 import os
 import re
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import expand_user
+from virnucpro_kernels.pool.file_names import FAILED
 from virnucpro_kernels.pool.tsv import write_table
 from virnucpro_kernels.run.config import hint, problems_with, schema
+from virnucpro_kernels.sequences.streams import name_of, needs_spooling
 
 _LISTED = 10
-_FORMATS = r"\.(fa|fna|fasta|ffn|fas|fsa|mfa|fq|fastq|ubam|bam|txt)"
+_FORMATS = r"\.(fa|fna|fasta|ffn|fas|fsa|mfa|fq|fastq|ubam|bam|txt|gb|gbk|gbff|genbank|seq)"
 _COMPRESSIONS = r"\.(gz|bgz|bz2|xz|zst)"
 
 
@@ -35,29 +39,27 @@ class Sample:
 def read_sheet(path: Path) -> list[Sample]:
     """Read a tab-separated sample sheet with a header; lines that start with `#` are comments.
 
-    A relative path of an input is relative to the sheet.
+    A relative path of an input is relative to the sheet. Empty columns at the right, as spreadsheets leave them, do not
+    count.
 
     Raises:
         UsageError: the sheet has problems, such as bad or repeated names and missing files or columns; all are listed.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such sample sheet; `virnucpro init` writes one") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a text file: {error}") from error
+    text = _sheet_text(path)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _is_content(line)]
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
-    header = [name.strip() for name in next(csv.reader([lines[0][1]], delimiter="\t"))]
+    header = _values(lines[0][1])
+    while header and not header[-1]:
+        header.pop()
     if wrong := _header_problems(header):
         raise UsageError(_first_few([f"{path}, line {lines[0][0]}: {problem}" for problem in wrong]))
     samples, problems = [], []
     for number, line in lines[1:]:
-        values = next(csv.reader([line], delimiter="\t"))
-        row = dict(zip(header, (value.strip() for value in values), strict=False))
+        values = _values(line)
+        row = dict(zip(header, values, strict=False))
         found = problems_with(row, schema("samples"))
-        if len(values) > len(header):
+        if any(values[len(header) :]):
             found.append(f"{len(values)} values for {len(header)} columns (tabs separate them)")
         problems += [f"{path}, line {number}: {problem}" for problem in found]
         if not found:
@@ -68,6 +70,28 @@ def read_sheet(path: Path) -> list[Sample]:
     if problems:
         raise UsageError(_first_few(problems))
     return samples
+
+
+def _sheet_text(path: Path) -> str:
+    """Return the text of a sheet in UTF-8, or in UTF-16 with a byte order mark."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such sample sheet; `virnucpro init` writes one") from None
+    except OSError as error:
+        raise UsageError(f"{path}: the sample sheet cannot be read: {error.strerror}") from error
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not a text file in UTF-8 or UTF-16: {error}") from error
+
+
+def _values(line: str) -> list[str]:
+    try:
+        return [value.strip() for value in next(csv.reader([line], delimiter="\t"))]
+    except csv.Error:  # longer than any value may be
+        return [value.strip() for value in line.split("\t")]
 
 
 def _header_problems(header: Sequence[str]) -> list[str]:
@@ -90,24 +114,50 @@ def write_sheet(path: Path, samples: Iterable[Sample]) -> None:
 
 
 def problems_among(samples: Sequence[Sample]) -> list[str]:
-    """Return what is wrong with the samples of a run: repeated names, missing files, pools named like other samples."""
+    """Return what is wrong with the samples of a run: names repeated or taken, inputs that are no files."""
     times = Counter(sample.name for sample in samples)
     problems = [
         f"sample {name!r} occurs {count} times; a sample sheet can give each its own name"
         for name, count in times.items()
         if count > 1
     ]
-    for sample in samples:
-        if sample.input.is_dir():
-            problems.append(f"sample {sample.name!r}: {sample.input} is a directory, not a sequence file")
-        elif not sample.input.exists():
-            problems.append(f"sample {sample.name!r}: {sample.input} does not exist")
+    problems += [
+        f"sample {name!r} has the name of a file that a run writes beside the folders of its samples; a sample sheet"
+        " can give it another name"
+        for name in times
+        if name == FAILED.name
+    ]
+    problems += [
+        f"sample {sample.name!r}: {name_of(sample.input)} {problem}"
+        for sample in samples
+        if (problem := _input_problem(sample.input))
+    ]
     alone = {sample.name for sample in samples if not sample.pool}
     problems += [
-        f"pool {pool!r} has the name of a sample outside it; choose another name"
+        f"pool {pool!r} has the name of a sample that is not in it; the sheet has to give the pool another name"
         for pool in sorted({sample.pool for sample in samples if sample.pool} & alone)
     ]
     return problems
+
+
+def _input_problem(path: Path) -> str | None:
+    """Return why a file cannot be the input of a sample, as a predicate; None where nothing is wrong so far."""
+    try:
+        if path.is_dir():
+            return "is a directory, not a sequence file"
+        if not path.exists():
+            return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not os.access(path, os.R_OK):
+        return "cannot be read: Permission denied"
+    if needs_spooling(path):
+        return "is a pipe or a device, which can be read only once; give a file with its content"
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8; give a link to it with another name"
+    return None
 
 
 def misread(path: str) -> bool:
@@ -140,7 +190,7 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
     """Return name and file of each `[SAMPLE=]FILE`; an argument that is a file's name is that file, `=` or not.
 
     Raises:
-        UsageError: a sample's name is empty or occurs twice, or a file is not there.
+        UsageError: a sample's name is empty or occurs twice.
     """
     samples = []
     for argument in arguments:
@@ -150,7 +200,7 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
         elif sign and not Path(argument).exists():
             samples.append((name, Path(path)))
         else:
-            samples += [(sample.name, sample.input) for sample in name_samples([Path(argument)])]
+            samples.append((_stem(Path(argument)), Path(argument)))
     names = [name for name, _ in samples]
     for name in names:
         if not name or names.count(name) > 1:
@@ -175,7 +225,7 @@ def _is_content(line: str) -> bool:
 
 def _beside(sheet: Path, value: str) -> Path:
     """Return the path of an input in a sheet, relative to the working directory if it lies below it."""
-    path = Path(value).expanduser()
+    path = expand_user(value)
     if path.is_absolute():
         return path
     full = _normal(sheet.parent / path)

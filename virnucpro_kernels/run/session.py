@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
+from virnucpro_kernels.pool.file_names import FAILED
 from virnucpro_kernels.pool.job_record import TimeLeft, counted
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
-from virnucpro_kernels.run.run import FAILED
 from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results

@@ -33,7 +33,7 @@ from virnucpro_kernels.pool.scores import PoolScores
 from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 
 _BATCH = 1 << 16
-_CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows"]
+_CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows", "note"]
 _WINDOW_COLUMNS = ["contig", "start", "end", "frames", "first_row"]
 
 
@@ -64,6 +64,7 @@ class ContigBatch:
         length: Bases, int64 (m,).
         status: Status of each contig, string (m,): `scored`, `no_open_frame`, `too_short`, `no_codon` or `empty`.
         windows: Number of windows of each contig, int64 (m,).
+        note: Note about each contig, string (m,): `rna`, or empty.
         start: First base of the window in its contig, 0-based, int64 (w,).
         end: The base after the window's last, int64 (w,).
         mask: Frames of the window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop.
@@ -76,6 +77,7 @@ class ContigBatch:
     length: Int64s
     status: pa.Array
     windows: Int64s
+    note: pa.Array
     start: Int64s
     end: Int64s
     mask: Uint8s
@@ -280,6 +282,7 @@ def read_contig_batches(
                 length=table["length"].to_numpy()[piece],
                 status=table["status"].cast(pa.string())[piece],
                 windows=counts[piece],
+                note=table["note"].cast(pa.string())[piece],
                 **reader.take(first_contig + np.arange(piece.start, piece.stop), counts[piece]),
             )
             has_frames = np.bincount(batch.window_contig[batch.mask > 0], minlength=len(batch)) > 0

@@ -134,6 +134,7 @@ CONTIG_COLUMNS: Columns = {
     "tier": lambda rows: words(TIERS, rows.contigs.tier),
     "call": lambda rows: words(CALLS, rows.contigs.call),
     "best_window": lambda rows: integers(rows.contigs.best_window, rows.contigs.best_window > 0),
+    "note": lambda rows: pc.if_else(pc.equal(rows.batch.note, ""), None, rows.batch.note),
     "model": lambda rows: rows.model,
 }
 WINDOW_COLUMNS: Columns = {

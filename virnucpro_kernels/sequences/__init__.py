@@ -2,5 +2,6 @@
 
 Other rooms use `arrays` (types of arrays, many sequences in one array), `records` (all records of a file),
 `sample_input` (a sample's file in two passes), `checks` (reports of all problems), `problems` (their classes) and
-`streams.spool` (a copy of what can be read only once). `formats`, `sniff` and `duplicates` serve these.
+`streams` (copies of what can be read only once, names of files in messages). `formats`, `sniff` and
+`duplicates` serve these.
 """

@@ -16,6 +16,8 @@ Uint8s = npt.NDArray[np.uint8]
 Float64s = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+_URACIL, _THYMINE = b"Uu", b"Tt"
+
 
 @dataclass(frozen=True, eq=False)
 class SequenceArray:
@@ -73,6 +75,23 @@ class SequenceArray:
 
         buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
         return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(self), buffers)
+
+    def holds_uracil(self) -> Bools:
+        """Return whether each sequence holds a U in either case, that is, whether it is RNA, bool (n,)."""
+        found = np.zeros(len(self), np.bool_)
+        text = self.data.tobytes()
+        if any(letter in text for letter in _URACIL):
+            places = np.flatnonzero((self.data == _URACIL[0]) | (self.data == _URACIL[1]))
+            found[np.searchsorted(self.offsets, places, side="right") - 1] = True
+        return found
+
+    def as_dna(self) -> "SequenceArray":
+        """Return the sequences with T for each U; this array itself where there is none."""
+        text = self.data.tobytes()
+        if all(letter not in text for letter in _URACIL):
+            return self
+        translated = text.translate(bytes.maketrans(_URACIL, _THYMINE))
+        return SequenceArray(np.frombuffer(translated, np.uint8), self.offsets)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:

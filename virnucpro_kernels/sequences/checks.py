@@ -5,8 +5,9 @@ from pathlib import Path
 
 from virnucpro_kernels.sequences.duplicates import IdRegister, duplicate_problems
 from virnucpro_kernels.sequences.problems import InputError, Problem, Tally
-from virnucpro_kernels.sequences.records import batch_problems, identify, locate, parse_batches
+from virnucpro_kernels.sequences.records import batch_problems, file_warnings, identify, locate, parse_batches
 from virnucpro_kernels.sequences.sniff import Format
+from virnucpro_kernels.sequences.streams import name_of
 
 _FORMAT_NAMES: dict[Format, str] = {
     "fasta": "FASTA",
@@ -56,7 +57,7 @@ class InputReport:
 
 def inspect(path: Path, name: str | None = None) -> InputReport:
     """Read the whole file and report what it holds and what is wrong with it, without raising InputError."""
-    report, tally, register = InputReport(name or str(path)), Tally(), IdRegister()
+    report, tally, register = InputReport(name or name_of(path)), Tally(), IdRegister()
     try:
         sniffed = identify(path, report.name)
     except InputError as error:
@@ -74,8 +75,8 @@ def inspect(path: Path, name: str | None = None) -> InputReport:
             report.bases += int(lengths.sum())
     except InputError as error:
         tally.add(error.problems)
-    if not report.records and not tally.counts:
-        tally.add([Problem("warning", "empty_file", report.name, "holds no records")])
+    if report.records or not tally.counts:
+        tally.add(file_warnings(path, report.name, sniffed, report.records))
     report.problems = locate(tally.problems(), path, sniffed)
     register.close()
     report.problems += duplicate_problems(register, path, report.name, sniffed)

@@ -1,6 +1,7 @@
 """The records of FASTA, FASTQ, BAM and GenBank files as pairs of header and sequence, by each format's own reader."""
 
 import io
+import re
 import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,13 @@ import numpy as np
 
 from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.sequences.sniff import Format, Sniffed
-from virnucpro_kernels.sequences.streams import DamagedInputError, check_bgzf_end, open_ascii
+from virnucpro_kernels.sequences.streams import (
+    DamagedInputError,
+    OtherDataError,
+    check_bgzf_end,
+    open_ascii,
+    unescape,
+)
 
 #: Header text and sequence.
 Entry = tuple[str, str]
@@ -19,6 +26,11 @@ Entry = tuple[str, str]
 _BLOCK_BYTES = 1 << 22
 #: Bytes that are requested of a decompressor at a time: where the data are damaged, no more than these are lost.
 _PIECE_BYTES = 1 << 16
+
+#: Line behind the ORIGIN of a GenBank record: number and bases, nothing, or the record's other description of them.
+_GENBANK_SEQUENCE = re.compile(r"[ \d]{10}|\s*\Z|CONTIG ")
+#: IDs of GenBank records that programs write in place of one; the name of the LOCUS line is the ID then.
+_NO_GENBANK_ID = {"", ".", "<unknown id>"}
 
 _PAIRED, _REVERSE, _FIRST, _SECOND, _SECONDARY, _SUPPLEMENTARY = 0x1, 0x10, 0x40, 0x80, 0x100, 0x800
 
@@ -65,13 +77,13 @@ def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[FileBlock
         EntryError: a GenBank record breaks the rules of the format.
         DamagedInputError: the file is truncated or damaged. All whole records before that have been yielded.
     """
-    check_bgzf_end(path)
     match sniffed.format:
-        case "fasta" | "fastq":
+        case "fasta" | "fastq" | "empty":  # behind the first bytes of an empty file there may be damage
             return _text_blocks(path, source, sniffed.format, sniffed)
         case "genbank":
             return _entry_blocks(_genbank(path, sniffed), source, sniffed.format)
         case "bam":
+            check_bgzf_end(path)
             return _entry_blocks(_bam(path), source, sniffed.format)
     return iter(())
 
@@ -101,14 +113,14 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     """Return the 1-based line at which each of `records` (1-based) starts; nothing for formats without lines."""
     if sniffed.format == "fastq":
         return {record: sniffed.skipped_lines + 4 * (record - 1) + 1 for record in records}
-    first_letters = {"fasta": ">", "genbank": "LOCUS"}.get(sniffed.format or "")
+    first_letters = {"fasta": re.compile(r"\s*>"), "genbank": re.compile("LOCUS ")}.get(sniffed.format or "")
     lines: dict[int, int] = {}
     if first_letters is None or not records:
         return lines
     record, last = 0, max(records)
-    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
-        for line, text in enumerate(io.TextIOWrapper(stream, "ascii"), start=sniffed.skipped_lines + 1):
-            if text.lstrip().startswith(first_letters):
+    with path.open("rb") as file:
+        for line, text in _lines(file, sniffed):
+            if first_letters.match(text):
                 record += 1
                 if record in records:
                     lines[record] = line
@@ -117,16 +129,23 @@ def find_lines(path: Path, sniffed: Sniffed, records: Collection[int]) -> dict[i
     return lines
 
 
+def _lines(file: io.BufferedReader, sniffed: Sniffed) -> Iterator[tuple[int, str]]:
+    """Yield the 1-based number and the escaped text of each line."""
+    text = io.TextIOWrapper(open_ascii(file, sniffed.skipped_bytes), "ascii")
+    return enumerate(text, start=sniffed.skipped_lines + 1)
+
+
 def _text_blocks(path: Path, source: str, sequence_format: Format, sniffed: Sniffed) -> Iterator[FileBlock]:
     records, line = 0, sniffed.skipped_lines
-    last_border = _fasta_border if sequence_format == "fasta" else _fastq_border
+    last_border = _fastq_border if sequence_format == "fastq" else _fasta_border
     with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
         rest, damage, ended = b"", None, False
         while not ended:
             text, damage = _read(stream, rest, max(_BLOCK_BYTES, len(rest)))
             ended = damage is not None or len(text) == len(rest)
-            # At the end, blank lines may follow the last record. Before damaged data, the last record is not whole.
-            border = len(text.rstrip()) if ended and damage is None else last_border(text, len(rest))
+            # Before damaged data, the last record is not whole.
+            all_there = ended and (damage is None or isinstance(damage, OtherDataError))
+            border = _end(text, sequence_format) if all_there else last_border(text, len(rest))
             if border:
                 whole = np.frombuffer(text, np.uint8, border)
                 found, lines = _records_and_lines(whole, sequence_format)
@@ -162,15 +181,23 @@ def _records_and_lines(text: Uint8s, sequence_format: Format) -> tuple[int, int]
     return (lines + (not is_end[-1])) // 4, lines
 
 
+def _end(text: bytes, sequence_format: Format) -> int:
+    """Return where the last record of a file ends; blank lines may follow it."""
+    end = len(text.rstrip())
+    # The fourth line of a FASTQ record without bases is blank too.
+    needs_more = sequence_format == "fastq" and text.count(b"\n", 0, end) % 4 == 2
+    return min(end + 2, len(text)) if needs_more else end
+
+
 def _fasta_border(text: bytes, searched: int) -> int:
     """Return where the last record begins, 0 if it is the only one; the first `searched` bytes have no border."""
     return text.rfind(b"\n>", max(searched - 1, 0)) + 1
 
 
 def _fastq_border(text: bytes, _: int) -> int:
-    """Return where the last whole record of four lines ends."""
-    border = len(text)
-    for _ in range(int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))) % 4 + 1):
+    """Return where the last whole record of four lines ends; blank lines at the end of the text belong to none yet."""
+    border = len(text.rstrip()) + 1
+    for _ in range(int(np.count_nonzero(np.frombuffer(text[:border], np.uint8) == ord("\n"))) % 4 + 1):
         border = text.rfind(b"\n", 0, border)
     return border + 1
 
@@ -197,29 +224,68 @@ def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, sequence_fo
 
 
 def _genbank(path: Path, sniffed: Sniffed) -> Iterator[tuple[Entry, int]]:
+    with path.open("rb") as file:
+        for line, text in _genbank_texts(_lines(file, sniffed)):
+            yield _genbank_entry(text, line), file.tell()
+
+
+def _genbank_texts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield first line and text of each record; Biopython would skip what stands outside of them.
+
+    Raises:
+        EntryError: a line belongs to no record, or to no part of one.
+    """
+    record: list[str] = []
+    first, in_sequence = 0, False
+    for number, line in lines:
+        if record and (_GENBANK_SEQUENCE.match(line) if in_sequence else line.startswith(" ")):  # most lines
+            record.append(line)
+            continue
+        if record:
+            if line.startswith("LOCUS "):
+                raise EntryError("the GenBank record before this one does not end with `//`", number)
+            if in_sequence and line.rstrip() != "//":
+                raise EntryError(f"{_quoted(line)} is no line of the sequence of a GenBank record", number)
+            if line.startswith((">", "@")):
+                raise EntryError(f"{_quoted(line)} is no line of a GenBank record", number)
+        elif line.startswith("LOCUS "):
+            first, in_sequence = number, False
+        elif line.strip() in {"", "//"}:
+            continue
+        else:
+            raise EntryError(
+                f"{_quoted(line)} is where a GenBank record should begin, with LOCUS at the start of the line", number
+            )
+        record.append(line)
+        in_sequence |= line.startswith("ORIGIN")
+        if line.rstrip() == "//":
+            yield first, "".join(record)
+            record.clear()
+    if record:
+        raise EntryError("the GenBank record is incomplete: it does not end with `//`", first)
+
+
+def _quoted(line: str) -> str:
+    return repr(unescape(line).rstrip()[:40])
+
+
+def _genbank_entry(text: str, line: int) -> Entry:
     from Bio import SeqIO
     from Bio.Seq import UndefinedSequenceError
 
-    with path.open("rb") as file, open_ascii(file, sniffed.skipped_bytes) as stream:
-        records = SeqIO.parse(io.TextIOWrapper(stream, "ascii"), "genbank")
-        while True:
-            try:
-                with warnings.catch_warnings(record=True) as notes:
-                    warnings.simplefilter("always")
-                    record = next(records, None)
-                if record is None:
-                    return
-                header, sequence = f"{record.id} {record.description}", str(record.seq)
-            except UndefinedSequenceError as error:
-                raise EntryError(
-                    "the GenBank record holds no sequence: get it with its sequence, or as FASTA"
-                ) from error
-            except (ValueError, AssertionError) as error:
-                raise EntryError(f"the GenBank record cannot be read: {error}") from error
-            for note in map(str, (note.message for note in notes)):
-                if "sequence length" in note or "Premature end" in note:  # only warnings of Biopython
-                    raise EntryError(f"the GenBank record is incomplete: {note}")
-            yield (header, sequence), file.tell()
+    try:
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            record = SeqIO.read(io.StringIO(text), "genbank")
+        sequence = str(record.seq)
+    except UndefinedSequenceError as error:
+        raise EntryError("the GenBank record holds no sequence: get it with its sequence, or as FASTA", line) from error
+    except (ValueError, AssertionError) as error:
+        raise EntryError(f"the GenBank record cannot be read: {error}", line) from error
+    for note in map(str, (note.message for note in notes)):
+        if "sequence length" in note:  # only a warning of Biopython
+            raise EntryError(f"the GenBank record is incomplete: {note}", line)
+    return f"{record.name if record.id in _NO_GENBANK_ID else record.id} {record.description}", sequence
 
 
 def _bam(path: Path) -> Iterator[tuple[Entry, int]]:

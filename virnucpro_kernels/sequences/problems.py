@@ -11,7 +11,7 @@ from virnucpro_kernels.errors import UsageError
 LISTED_PER_KIND = 10
 
 Severity = Literal["error", "warning"]
-Kind = Literal[
+ProblemKind = Literal[
     "unreadable",
     "format",
     "damaged",
@@ -22,6 +22,7 @@ Kind = Literal[
     "rna",
     "unknown_base",
     "empty_file",
+    "no_end_block",
 ]
 
 
@@ -39,7 +40,7 @@ class Problem:
     """
 
     severity: Severity
-    kind: Kind
+    kind: ProblemKind
     source: str
     message: str
     record: int | None = None
@@ -66,8 +67,8 @@ class InputError(UsageError):
 class Tally:
     """Collected problems of one file: the first few of each kind, and the number of all."""
 
-    listed: dict[Kind, list[Problem]] = field(default_factory=lambda: defaultdict(list))
-    counts: dict[Kind, int] = field(default_factory=lambda: defaultdict(int))
+    listed: dict[ProblemKind, list[Problem]] = field(default_factory=lambda: defaultdict(list))
+    counts: dict[ProblemKind, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, problems: Iterable[Problem]) -> None:
         """Add `problems`."""

@@ -11,9 +11,16 @@ import numpy as np
 
 from virnucpro_kernels.sequences.arrays import Bools, SequenceArray
 from virnucpro_kernels.sequences.formats import EntryError, FileBlock, find_lines, parse, read_blocks
-from virnucpro_kernels.sequences.problems import InputError, Kind, Problem, Severity
+from virnucpro_kernels.sequences.problems import InputError, Problem, ProblemKind, Severity
 from virnucpro_kernels.sequences.sniff import Sniffed, describe, sniff
-from virnucpro_kernels.sequences.streams import DamagedInputError, needs_spooling, read_first_bytes, unescape
+from virnucpro_kernels.sequences.streams import (
+    DamagedInputError,
+    may_be_cut,
+    name_of,
+    needs_spooling,
+    read_first_bytes,
+    unescape,
+)
 
 #: IUPAC nucleotide codes in either case, `U`, `X` (which tools that mask write for an unknown base), gap and stop.
 ALLOWED_CHARACTERS = b"ACGTURYSWKMBDHVNXacgturyswkmbdhvnx-*"
@@ -78,7 +85,7 @@ def read_records(path: Path, source: str | None = None) -> Iterator[Record]:
 
 def read_batches(path: Path, source: str | None = None) -> Iterator[RecordBatch]:
     """Yield the same as `read_records` in batches of some megabases, which is much faster."""
-    name = source or str(path)
+    name = source or name_of(path)
     sniffed = identify(path, name)
     for batch in parse_batches(path, name, sniffed):
         refuse_errors(batch_problems(batch, name), path, sniffed)
@@ -102,14 +109,14 @@ def identify(path: Path, name: str) -> Sniffed:
     """Return the format of the sequence file `path`.
 
     Raises:
-        InputError: the file is no sequence file, or cannot be opened.
-        ValueError: the file can be read only once.
+        InputError: the file is no sequence file, or cannot be opened, or can be read only once.
     """
     try:
         if path.is_dir():
             raise InputError(Problem("error", "unreadable", name, "is a folder: name the sequence files in it"))
         if needs_spooling(path):
-            raise ValueError(f"{path} can be read only once: spool it first")
+            message = "is a pipe or a device, which can be read only once: copy its content to a file, and name that"
+            raise InputError(Problem("error", "unreadable", name, message))
         first_bytes = read_first_bytes(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -137,7 +144,8 @@ def file_blocks(path: Path, name: str, sniffed: Sniffed) -> Iterator[FileBlock]:
     except EntryError as error:
         raise InputError(Problem("error", "format", name, str(error), records + 1, error.line)) from error
     except DamagedInputError as error:
-        raise InputError(Problem("error", "damaged", name, f"{error}, {records:,} whole records")) from error
+        counted = "1 whole record" if records == 1 else f"{records:,} whole records"
+        raise InputError(Problem("error", "damaged", name, f"{error}, {counted}")) from error
 
 
 def parse_block(block: FileBlock) -> tuple[RecordBatch, Problem | None]:
@@ -196,7 +204,7 @@ def _batch(first: int, headers: list[str], sequences: list[str]) -> RecordBatch:
 def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
     """Yield the problems of the records of `batch`, without lines."""
 
-    def problem(severity: Severity, kind: Kind, index: int, message: str) -> Problem:
+    def problem(severity: Severity, kind: ProblemKind, index: int, message: str) -> Problem:
         return Problem(severity, kind, name, message, batch.first_record + index + 1)
 
     if "" in batch.contigs:
@@ -212,7 +220,7 @@ def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
             yield problem("error", "characters", index, message + hint)
     if b"U" in data or b"u" in data:
         for index, _ in _first_in_each(batch, _in(b"Uu")):
-            message = f"{batch.contigs[index]!r} is RNA: codons with U are not translated, write T instead"
+            message = f"{batch.contigs[index]!r} is RNA: each U is read as T"
             yield problem("warning", "rna", index, message)
     if b"X" in data or b"x" in data:
         for index, base in _first_in_each(batch, _in(b"Xx")):
@@ -220,6 +228,17 @@ def batch_problems(batch: RecordBatch, name: str) -> Iterator[Problem]:
             yield problem("warning", "unknown_base", index, message)
     for index in np.flatnonzero(batch.sequences.lengths == 0).tolist():
         yield problem("warning", "empty_record", index, f"{batch.contigs[index]!r} has no sequence")
+
+
+def file_warnings(path: Path, name: str, sniffed: Sniffed, records: int) -> Iterator[Problem]:
+    """Yield the warnings about a file of `records` records that concern none of them."""
+    if not records:
+        yield Problem("warning", "empty_file", name, "holds no records")
+    if sniffed.format != "bam" and may_be_cut(path):  # a BAM file is refused then
+        message = (
+            "the empty block that bgzip writes last is missing: if the file was cut off there, records are missing"
+        )
+        yield Problem("warning", "no_end_block", name, message)
 
 
 def _in(characters: bytes) -> Bools:

@@ -16,12 +16,14 @@ from virnucpro_kernels.sequences.records import (
     RecordBatch,
     batch_problems,
     file_blocks,
+    file_warnings,
     identify,
     locate,
     parse_batches,
     parse_block,
     refuse_errors,
 )
+from virnucpro_kernels.sequences.streams import name_of
 
 DuplicateIds = Literal["error", "suffix"]
 
@@ -73,7 +75,7 @@ class SampleInput:
             InputError: the file is no sequence file, or cannot be opened.
         """
         self.path = path
-        self.name = name or str(path)
+        self.name = name or name_of(path)
         self.records = 0
         self.warnings: list[Problem] = []
         self._duplicate_ids = duplicate_ids
@@ -110,8 +112,7 @@ class SampleInput:
             InputError: IDs repeat and `duplicate_ids` is `error`.
         """
         self._register.close()
-        if not self.records:
-            self._tally.add([Problem("warning", "empty_file", self.name, "holds no records")])
+        self._tally.add(file_warnings(self.path, self.name, self._sniffed, self.records))
         repeats = self._register.repeats
         if repeats and self._duplicate_ids == "error":
             duplicates = duplicate_problems(self._register, self.path, self.name, self._sniffed)

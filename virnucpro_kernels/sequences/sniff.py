@@ -12,6 +12,9 @@ Format = Literal["fasta", "fastq", "genbank", "bam", "empty"]
 #: Number of bytes (after decompression) by which a format is recognised.
 FIRST_BYTES = 1 << 16
 
+#: First bytes of each compression.
+MAGIC: dict[Compression, bytes] = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
+
 _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
     (re.compile(rb"\x1f\x8b"), "gz"),
     (re.compile(rb"BZh[1-9]"), "bz2"),
@@ -23,7 +26,10 @@ _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], Compression], ...] = (
 _COMMENT = rb"[ \t]*(?:(?!##(?:fileformat|gff|gtf))[#;][^\n\r]*)?"
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?(?:%b(?:\r\n|\n|\r))*(?:%b\Z)?" % (_COMMENT, _COMMENT))
 
-_OLD_MAC = re.compile(rb"[>@;#][^\n]*\r[^\n]+\Z")
+#: Lines before the first record of a GenBank file, such as the header of a release file: none could be a record.
+_GENBANK_NOTES = re.compile(
+    rb"(?:(?!LOCUS  |[ \t]*[>@]|ID   |//|[ACGTUNacgtun]{20})[^\n\r]*(?:\r\n|\n|\r)){1,50}?(?=LOCUS  )"
+)
 
 _SAM_HEADER = re.compile(rb"@(HD|SQ|RG|PG|CO)\t")
 
@@ -63,15 +69,16 @@ def sniff(first_bytes: bytes) -> Sniffed:
     start = first_bytes[skipped:].lstrip(b" \t")
     lines = len(re.findall(rb"\r\n|\n|\r", first_bytes[:skipped]))
     if not start and len(first_bytes) < FIRST_BYTES:
-        return Sniffed("empty")
-    if _OLD_MAC.match(first_bytes):
-        return Sniffed(None)
+        return Sniffed("empty", skipped, lines)
     if start.startswith(b">"):
         return Sniffed("fasta", skipped, lines)
     if start.startswith(b"@") and not _SAM_HEADER.match(start):
         return Sniffed("fastq", skipped, lines)
     if start.startswith(b"LOCUS  "):
         return Sniffed("genbank", skipped, lines)
+    notes = _GENBANK_NOTES.match(first_bytes, skipped)
+    if notes and not any(pattern.match(first_bytes) for pattern, _ in _OTHERS):
+        return Sniffed("genbank", notes.end(), lines + len(re.findall(rb"\r\n|\n|\r", notes[0])))
     return Sniffed(None)
 
 

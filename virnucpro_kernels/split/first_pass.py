@@ -56,8 +56,9 @@ def lay_windows(sequences: SequenceArray, geometry: Geometry, min_length: int) -
 def count_frames(block: FileBlock, *, geometry: Geometry, min_length: int) -> FirstPass:
     """Parse and check a block of contigs, and find and count its frames."""
     batch, check = check_block(block)
-    windows = lay_windows(batch.sequences, geometry, min_length)
-    found = find_frames(batch.sequences, windows)
+    sequences = batch.sequences.as_dna()
+    windows = lay_windows(sequences, geometry, min_length)
+    found = find_frames(sequences, windows)
     residues, frames = np.unique(found.residues, return_counts=True)
     return FirstPass(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
 

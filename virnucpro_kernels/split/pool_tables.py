@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.file_names import CONTIGS, WINDOWS
-from virnucpro_kernels.pool.labels import STATUSES
+from virnucpro_kernels.pool.labels import NOTES, STATUSES
 from virnucpro_kernels.pool.schemas import CONTIG_SCHEMA, WINDOW_SCHEMA, WORDS
 from virnucpro_kernels.sequences.arrays import SequenceArray, Uint8s
 from virnucpro_kernels.split.second_pass import ContigLines
@@ -127,7 +127,7 @@ class ContigTable:
 
     def __init__(self, table: _Table, samples: Sequence[str]) -> None:
         self._table = table
-        self._samples, self._statuses = _words(samples), _words(STATUSES)
+        self._samples, self._statuses, self._notes = _words(samples), _words(STATUSES), _words(NOTES)
         self.contigs = 0
         self.statuses = np.zeros(len(STATUSES), np.int64)
 
@@ -143,6 +143,7 @@ class ContigTable:
                 _numbers(lines.lengths, pa.int64()),
                 pa.DictionaryArray.from_arrays(_numbers(lines.statuses, pa.int32()), self._statuses),
                 _numbers(lines.windows, pa.int32()),
+                pa.DictionaryArray.from_arrays(_numbers(lines.notes, pa.int32()), self._notes),
             ]
         )
         self.contigs += number

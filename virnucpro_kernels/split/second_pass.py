@@ -6,6 +6,7 @@ from itertools import chain, repeat
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.labels import NOTES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.records import RecordBatch
@@ -63,6 +64,7 @@ class ContigLines:
         lengths: Number of bases, int64 (n,).
         statuses: Indices into `STATUSES`, uint8 (n,).
         windows: Number of windows, int64 (n,).
+        notes: Indices into `NOTES`, uint8 (n,).
     """
 
     contigs: SequenceArray
@@ -70,6 +72,7 @@ class ContigLines:
     lengths: Int64s
     statuses: Uint8s
     windows: Int64s
+    notes: Uint8s
 
 
 def extract_frames(
@@ -86,8 +89,9 @@ def extract_frames(
         UsageError: the block is not what it was in the first pass.
     """
     batch = read_block(ranked.block)
-    windows = lay_windows(batch.sequences, geometry, min_length)
-    frames, nucleotides, proteins = cut_frames(batch.sequences, windows)
+    sequences = batch.sequences.as_dna()
+    windows = lay_windows(sequences, geometry, min_length)
+    frames, nucleotides, proteins = cut_frames(sequences, windows)
     lengths = batch.sequences.lengths
     contigs = [contig.encode() for contig in batch.contigs]
     lines = ContigLines(
@@ -96,6 +100,7 @@ def extract_frames(
         lengths,
         statuses(lengths, min_length, windows, frames),
         np.bincount(windows.contig, minlength=len(batch)),
+        np.where(batch.sequences.holds_uracil(), NOTES.index("rna"), NOTES.index("")).astype(np.uint8),
     )
 
     ids = frame_ids(contigs, windows, frames)

@@ -36,7 +36,7 @@ from virnucpro_kernels.sequences.arrays import Int64s
 from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.problems import InputError, Problem
 from virnucpro_kernels.sequences.sample_input import DuplicateIds, SampleInput
-from virnucpro_kernels.sequences.streams import needs_spooling, spool
+from virnucpro_kernels.sequences.streams import name_of, needs_spooling, spool
 from virnucpro_kernels.split.chunk_files import ChunkFiles
 from virnucpro_kernels.split.chunk_plan import ChunkPlan, plan_chunks
 from virnucpro_kernels.split.first_pass import FrameCounts, count_frames
@@ -165,8 +165,7 @@ class _File:
 
 def _readable(sample: str, path: Path, copy: Path, exits: ExitStack) -> _File:
     """Return the file of a sample; one that can be read only once is copied to `copy` until `exits` is closed."""
-    name = "standard input" if str(path) == "-" else str(path)
-    before = stamp(path)
+    name, before = name_of(path), stamp(path)
     if needs_spooling(path):
         exits.callback(copy.unlink, missing_ok=True)
         spool(path, copy)

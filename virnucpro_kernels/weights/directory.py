@@ -90,7 +90,7 @@ def write_model_directory(
         VirnucproError: the folder of the models cannot be written.
     """
     if directory.exists():
-        raise UsageError(f"{directory} is there already; remove it, or choose another name")
+        raise UsageError(f"{directory} is there already; choose another name")
     _check_widths(nucleotide, protein, classifier)
     staging = directory.with_name(f".{directory.name}.unfinished")
     try:

@@ -41,7 +41,7 @@ def fetch_model(recipe: Recipe, models_dir: Path, *, mirror: str | None = None, 
     downloads = models_dir / ".downloads"
     with _working_alone(downloads):
         if (models_dir / recipe.name).exists():
-            raise UsageError(f"model {recipe.name} is in {models_dir} already; remove it to fetch it again")
+            raise UsageError(f"model {recipe.name} is in {models_dir} already; another --models-dir takes another copy")
         protein = find_encoder(recipe.protein_sha256, "esm2", models_dir)
         nucleotide = find_encoder(recipe.nucleotide_sha256, "dnabert", models_dir)
         wanted = [recipe.classifier]

@@ -96,7 +96,7 @@ def _check_name(name: str, models_dir: Path) -> None:
             " with builtin-"
         )
     if (models_dir / name).exists():
-        raise UsageError(f"model {name} is in {models_dir} already; remove it, or choose another name")
+        raise UsageError(f"model {name} is in {models_dir} already; choose another name")
 
 
 def _missing(protein: Path, nucleotide: Path, classifier: Path) -> Iterator[str]:

@@ -9,7 +9,8 @@ import yaml
 
 from virnucpro_kernels.cli import collect, options, split
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.run.config import complete_config, read_config, schema
+from virnucpro_kernels.run.config import complete_config, read_config, schema, write_config
+from virnucpro_kernels.run.folder import read_settings
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.score import original_tables
 from virnucpro_kernels.sequences import sample_input
@@ -55,6 +56,40 @@ def test_types_in_the_code_name_the_values_of_the_schema(key: str, types: list[o
     assert [get_args(one) for one in types] == [tuple(schema("config")["properties"][key]["enum"])] * len(types)
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("1e-3", "viral_threshold", 0.001),
+        ("1E-3", "viral_threshold", 0.001),
+        (".5e0", "viral_threshold", 0.5),
+        ("1.e-1", "viral_threshold", 0.1),
+        ("[1e-1, 9e-1]", "ambiguous_band", [0.1, 0.9]),
+        ("01000", "min_length", 1000),
+        ("+0010", "min_length", 10),
+        ("09", "min_length", 9),
+        ("1e3", "min_length", 1000),
+        ("1.0e+3", "min_length", 1000),
+    ],
+)
+def test_numbers_as_people_write_them(tmp_path: Path, text: str, key: str, value: object) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{key}: {text}\n")
+    found = complete_config(read_config(path))[key]
+    assert found == value
+    assert type(found) is type(value)
+    settings = read_settings([f"{key}={text}"])
+    assert complete_config(settings)[key] == value
+    write_config(path, settings)
+    assert complete_config(read_config(path))[key] == value
+
+
+@pytest.mark.parametrize("text", ["0,9", "1e", "0x10", "1_000x", "nan", ".nan", "1e400", "12:30"])
+def test_what_is_no_number_is_refused(text: str) -> None:
+    for key in ("viral_threshold", "min_length"):
+        with pytest.raises(UsageError):
+            complete_config(read_settings([f"{key}={text}"]))
+
+
 def test_names_all_problems_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         complete_config({"modle": "x", "layout": "y"}, "my.yaml")
@@ -70,6 +105,8 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     path.write_text("a: [\n")
     with pytest.raises(UsageError, match="not readable as YAML"):
         read_config(path)
+    with pytest.raises(UsageError, match="the configuration cannot be read: Is a directory"):
+        read_config(tmp_path)
     with pytest.raises(UsageError, match="no such configuration file"):
         read_config(tmp_path / "none.yaml")
 

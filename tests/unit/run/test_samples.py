@@ -1,12 +1,13 @@
 """The sample sheet, and names made from file names."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
+from virnucpro_kernels.run.samples import Sample, name_samples, parse_samples, read_sheet, write_sheet
 
 
 @pytest.fixture
@@ -53,6 +54,7 @@ def test_a_sheet_written_can_be_read_from_anywhere(folder: Path, monkeypatch: py
     ("text", "message"),
     [
         ("", "empty; it needs a header line"),
+        ('""\n', "line 1: the first line has to be the header"),
         ("sample\tinput\n", "no samples"),
         (
             "a\t../data/a.fa\n",
@@ -73,12 +75,78 @@ def test_a_sheet_written_can_be_read_from_anywhere(folder: Path, monkeypatch: py
         ("sample\tinput\nx\t../data/a.fa\nx\t../data/b.fastq.gz\n", "sample 'x' occurs 2 times"),
         ("sample\tinput\nx\t../data/none.fa\n", "none.fa does not exist"),
         ("sample\tinput\nx\t../data\n", "is a directory"),
-        ("sample\tinput\tpool\nx\t../data/a.fa\t\ny\t../data/a.fa\tx\n", "pool 'x' has the name of a sample"),
+        (
+            "sample\tinput\tpool\nx\t../data/a.fa\t\ny\t../data/a.fa\tx\n",
+            "pool 'x' has the name of a sample that is not in it; the sheet has to give the pool another name",
+        ),
+        ("sample\tinput\nfailed.tsv\t../data/a.fa\n", "sample 'failed.tsv' has the name of a file that a run writes"),
+        (f"sample\tinput\nx\t{'ACGT' * 100}\n", "cannot be read: File name too long"),
+        ("sample\tinput\nx\t../data/a.fa/b\n", "a.fa/b does not exist"),
+        ("sample\tinput\nx\t~nobody_of_that_name/a.fa\n", "~nobody_of_that_name/a.fa does not exist"),
+        (f"sample\tinput\nx\t{'A' * 200_000}\n", "cannot be read: File name too long"),
     ],
 )
 def test_refuses_a_wrong_sheet_and_says_where(folder: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         read_sheet(sheet(folder, text))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_sheet_as_spreadsheets_write_it(folder: Path, encoding: str, line_end: str) -> None:
+    lines = [
+        "sample\tinput\t\t",
+        'one\t"../data/a.fa"\t\t',
+        "\t\t\t",
+        "01000\t../data/b.fastq.gz",
+        "\t",
+    ]
+    mark = "\ufeff" if encoding.startswith("utf-16-") else ""
+    path = sheet(folder, "")
+    path.write_bytes((mark + line_end.join(lines)).encode(encoding))
+    assert read_sheet(path) == [Sample("one", Path("data/a.fa")), Sample("01000", Path("data/b.fastq.gz"))]
+
+
+def test_a_sheet_that_is_no_text_or_no_file(folder: Path) -> None:
+    path = sheet(folder, "")
+    for content in (b"sample\tinput\n\xe9\tx\n", b"\xff\xfes"):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="not a text file in UTF-8 or UTF-16"):
+            read_sheet(path)
+    with pytest.raises(UsageError, match="the sample sheet cannot be read: Is a directory"):
+        read_sheet(folder)
+    with pytest.raises(UsageError, match="the sample sheet cannot be read: File name too long"):
+        read_sheet(folder / ("x" * 300))
+
+
+def test_a_file_whose_name_begins_like_a_home_directory(folder: Path) -> None:
+    (folder / "config" / "~lock.fa").write_text(">x\nACGT\n")
+    assert read_sheet(sheet(folder, "sample\tinput\none\t~lock.fa\n")) == [Sample("one", Path("config/~lock.fa"))]
+
+
+def test_what_can_be_read_only_once_is_no_input_of_a_sample(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("/dev/stdin")
+    for name in (f"{folder}/pipe", "/dev/null", "/dev/stdin", "/proc/self/fd/0", f"{folder}/link"):
+        with pytest.raises(UsageError, match="is a pipe or a device, which can be read only once"):
+            read_sheet(sheet(folder, f"sample\tinput\none\t{name}\n"))
+    assert parse_samples([f"{folder}/pipe"]) == [("pipe", folder / "pipe")]  # it is copied then
+
+
+def test_a_file_that_may_not_be_read_is_no_input_of_a_sample(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read everything
+    with pytest.raises(UsageError, match=r"a\.fa cannot be read: Permission denied"):
+        read_sheet(sheet(folder, "sample\tinput\none\t../data/a.fa\n"))
+
+
+def test_names_that_a_run_cannot_have(folder: Path) -> None:
+    (folder / "failed.tsv").write_text(">x\nACGT\n")
+    with pytest.raises(UsageError, match=r"sample 'failed\.tsv' has the name of a file that a run writes"):
+        name_samples([Path("failed.tsv")])
+    odd = Path(os.fsdecode(b"caf\xe9.fa"))
+    odd.write_text(">x\nACGT\n")
+    with pytest.raises(UsageError, match=r"caf\\xe9\.fa has a name that is not UTF-8"):
+        name_samples([odd])
 
 
 def test_many_problems_are_cut_short(folder: Path) -> None:
@@ -103,6 +171,8 @@ def test_a_sheet_that_is_not_there(folder: Path) -> None:
         ("A.FASTA", "A"),
         (".hidden.fa", "hidden"),
         ("noext", "noext"),
+        ("phage.gbk", "phage"),
+        ("gbvrl1.seq.gz", "gbvrl1"),
         ("über.fa", "ber"),
     ],
 )

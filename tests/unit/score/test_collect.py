@@ -34,6 +34,7 @@ def test_every_contig_has_a_row_in_input_order_whatever_its_header(pool: Pool, t
     assert raw["status"].tolist() == [
         *("scored", "scored", "scored", "scored", "too_short", "empty", "no_codon", "no_open_frame", "no_open_frame"),
     ]
+    assert raw["note"].tolist() == [contig.note or "NA" for contig in ODD]
     table = read(tmp_path / "out" / "contigs.tsv")
     assert table["length"].tolist() == [contig.length for contig in ODD]
     assert table["windows"].tolist() == [1, 3, 1, 1, 0, 0, 2, 1, 1]

@@ -39,6 +39,7 @@ def block_of(ids: list[str], scores: np.ndarray) -> ContigBatch:
         length=300 * counts.to_numpy(np.int64),
         status=pa.array(["scored"] * len(counts)),
         windows=counts.to_numpy(np.int64),
+        note=pa.array([""] * len(counts)),
         start=np.zeros_like(size),
         end=size,
         mask=masks,

@@ -25,6 +25,7 @@ def make_block(contigs: Sequence[tuple[int, Sequence[Window]]]) -> ContigBatch:
         length=np.array([length for length, _ in contigs], np.int64),
         status=pa.array(["scored"] * len(contigs), pa.string()),
         windows=np.array([len(members) for _, members in contigs], np.int64),
+        note=pa.array([""] * len(contigs), pa.string()),
         start=np.array([start for start, _, _ in windows], np.int64),
         end=np.array([end for _, end, _ in windows], np.int64),
         mask=np.array([sum(1 << frame for frame in frames) for *_, frames in windows], np.uint8),

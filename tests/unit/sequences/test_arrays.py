@@ -26,6 +26,14 @@ def test_slices(sequences: list[bytes], data: st.DataObject) -> None:
     assert list(array.slice(start, stop)) == sequences[start:stop]
 
 
+@given(st.lists(st.text("ACGTUacgtu", max_size=6)))
+def test_rna_becomes_dna(texts: list[str]) -> None:
+    array = SequenceArray.from_list([text.encode() for text in texts])
+    assert [text.decode() for text in array.as_dna()] == [text.replace("U", "T").replace("u", "t") for text in texts]
+    assert array.holds_uracil().tolist() == ["u" in text.lower() for text in texts]
+    assert [text.decode() for text in array] == texts
+
+
 def test_an_index_outside_is_an_error() -> None:
     array = SequenceArray.from_list([b"AC", b"G"])
     for index in (2, -3):

@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from virnucpro_kernels.sequences.checks import inspect
+from virnucpro_kernels.sequences.streams import needs_spooling
 
 
 def check(*inputs: str | Path, stdin: bytes = b"", folder: Path | None = None) -> tuple[int, str]:
@@ -114,6 +115,42 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.returncode == 0, run.stderr
     assert "FASTA, 1 record of 4 to 4 bases, 4 in all, no problems" in run.stdout
+
+
+@pytest.mark.parametrize("redirect", ["/dev/stdin < x.fa", "/dev/fd/3 3< x.fa", "/proc/self/fd/3 3< x.fa"])
+@pytest.mark.parametrize("command", ["check", "split --window-length 60 --output-dir out --threads 2"])
+def test_open_files_of_this_process_are_read_as_pipes_are(tmp_path: Path, redirect: str, command: str) -> None:
+    (tmp_path / "x.fa").write_text(">a\nACGTACGT\n")
+    script = f"{sys.executable} -m virnucpro_kernels {command} {redirect}"
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "1 record" in run.stdout or "contigs  1" in run.stdout
+
+
+def test_descriptors_are_told_from_other_links(tmp_path: Path) -> None:
+    (tmp_path / "x.fa").write_text(">a\nACGT\n")
+    (tmp_path / "link").symlink_to("x.fa")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "stdin").symlink_to("/dev/stdin")
+    assert not any(needs_spooling(tmp_path / name) for name in ("x.fa", "link", "loop", "none", "x.fa/y", "x" * 300))
+    assert all(map(needs_spooling, [Path("-"), tmp_path / "stdin", Path("/dev/stdin"), Path("/dev/fd/0")]))
+
+
+@pytest.mark.parametrize("command", ["check -", "split - --window-length 60 --output-dir out"])
+def test_closed_standard_input_is_refused(tmp_path: Path, command: str) -> None:
+    script = f"{sys.executable} -m virnucpro_kernels {command} <&-"
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 5
+    assert run.stderr.startswith("error: standard input is closed: ")
+    assert run.stderr.count("\n") == 1
+
+
+def test_odd_names_of_files(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.fa")).write_text(">a\nACGT\n")
+    code, output = check(os.fsdecode(b"caf\xe9.fa"), "ACGT" * 100, "x\ny", folder=tmp_path)
+    assert code == 5
+    assert "caf\\xe9.fa: FASTA, 1 record" in output
+    assert f"error: {'ACGT' * 100}: cannot be read: File name too long" in output
 
 
 def test_a_terminal_as_standard_input_is_refused() -> None:

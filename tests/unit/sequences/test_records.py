@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.sequences.checks import inspect
 from virnucpro_kernels.sequences.problems import InputError
 from virnucpro_kernels.sequences.records import Record, read_batches, read_records
 
@@ -68,6 +69,19 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
+def bgzip(folder: Path, data: bytes) -> bytes:
+    with pysam.BGZFile(str(folder / "bgzip"), "w") as out:
+        out.write(data)
+    return (folder / "bgzip").read_bytes()
+
+
+def genbank(*names: str) -> bytes:
+    text = io.StringIO()
+    for name in names:
+        write_genbank(SeqRecord(Seq("ACGT" * 50), name, name, annotations={"molecule_type": "DNA"}), text, "genbank")
+    return text.getvalue().encode()
+
+
 def random_fasta(records: int, seed: int = 0) -> bytes:
     generator = random.Random(seed)
     return b"".join(b">contig_%d\n%s\n" % (i, bytes(generator.choices(b"ACGT", k=200))) for i in range(records))
@@ -108,6 +122,41 @@ class TestFormats:
             out.write(FASTA)
         assert read(path) == EXPECTED
 
+    @pytest.mark.parametrize("compression", [name for name in COMPRESSORS if name != "plain"])
+    def test_zeros_between_and_behind_compressed_members(self, file: MakeFile, compression: str) -> None:
+        compress = COMPRESSORS[compression]
+        for padding in (bytes(4), bytes(100_000)):
+            assert read(file(compress(FASTA[:20]) + padding + compress(FASTA[20:]) + padding)) == EXPECTED
+
+    def test_bgzip_and_gzip_put_together_in_any_order_without_the_last_block(self, tmp_path: Path) -> None:
+        path = tmp_path / "input.fa.gz"
+        first, second = random_fasta(100), random_fasta(100, seed=1).replace(b">", b">b")
+        whole, cut = bgzip(tmp_path, first), bgzip(tmp_path, first)[:-28]
+        for content in (whole, whole + gzip.compress(second), cut + gzip.compress(second), cut + whole):
+            path.write_bytes(content)
+            assert len(read(path)) >= 100
+            assert "no_end_block" not in [problem.kind for problem in inspect(path).problems]
+        for content in (cut, gzip.compress(second) + cut):
+            path.write_bytes(content)
+            assert len(read(path)) == content.count(b"\x1f\x8b\x08") * 100
+            [warning] = inspect(path).problems
+            assert (warning.severity, warning.kind) == ("warning", "no_end_block")
+
+    def test_old_mac_and_mixed_line_ends(self, file: MakeFile) -> None:
+        for content in (FASTA, FASTQ):
+            mac = content.replace(b"\n", b"\r")
+            for text in (mac, mac + b"\n", gzip.compress(mac), b"\r" + mac, content.replace(b"\n", b"\r\n")):
+                assert read(file(text)) == EXPECTED
+        half = FASTA.index(b">two")
+        assert read(file(FASTA[:half] + FASTA[half:].replace(b"\n", b"\r"))) == EXPECTED
+        assert "record 2 (line 3)" in refusal(file(b">a\rA\r>\rC\r"))
+
+    def test_a_windows_line_end_between_two_pieces_is_one(self, file: MakeFile) -> None:
+        fastq = b"@a\n%b\n+\n%b\n@b\nA\n+\nI\n"
+        for size in ((1 << 20) - 4, (1 << 20) - 5, (1 << 19) - 5):
+            text = (fastq % (b"A" * size, b"I" * size)).replace(b"\n", b"\r\n")
+            assert [len(record.sequence) for record in read(file(text))] == [size, 1]
+
     def test_carriage_returns_blank_lines_and_spaces(self, file: MakeFile) -> None:
         content = b"\r\n>one  first record\r\nAC GT\r\n\r\n N\tryk \r\n>two\r\nACG-*U\r\n\r\n"
         assert read(file(content)) == EXPECTED
@@ -115,6 +164,9 @@ class TestFormats:
     def test_blank_lines_at_the_end(self, file: MakeFile) -> None:
         assert read(file(FASTA + b"\n\r\n\n")) == EXPECTED
         assert read(file(FASTQ + b"\n\r\n\n")) == EXPECTED
+        for lines in range(12):
+            assert read(file(FASTQ + b"\n" * lines)) == EXPECTED
+            assert len(read(file(b"@a\nA\n+\nI\n@b\n\n+\n\n" + b" \n" * lines))) == 2
 
     @pytest.mark.parametrize("blank", [" ", "\t"])
     def test_blanks_within_sequence_lines_are_removed(self, file: MakeFile, blank: str) -> None:
@@ -161,6 +213,24 @@ class TestFormats:
             Record("AB000048.1", "Feline panleukopenia virus, μ", b"ACGTACGTNN" * 20),
             Record("X2", "second", b"ACG"),
         ]
+
+    def test_genbank_of_programs_that_write_no_accession(self, file: MakeFile) -> None:
+        path = file(re.sub(rb"(ACCESSION|VERSION  ) +c.", rb"\1   .", genbank("c1", "c2")))
+        assert [record.contig for record in read(path)] == ["c1", "c2"]
+
+    def test_genbank_with_the_header_of_a_release_file(self, file: MakeFile) -> None:
+        header = (
+            b"GBVRL1.SEQ          Genetic Sequence Data Bank\n                          June 15 2024\n\n"
+            b"                NCBI-GenBank Flat File Release 261.0\n\n   2 loci\n\n"
+        )
+        for notes in (header, b"Exported by hand\n", b"# a comment\n" + header.replace(b"\n", b"\r\n")):
+            path = file(notes + genbank("c1", "c2"))
+            assert [record.contig for record in read(path)] == ["c1", "c2"]
+            path.write_bytes(notes + genbank("c1", "c2") + b"x\n")
+            lines = (notes + genbank("c1", "c2")).count(b"\n")
+            assert f"(line {lines + 1})" in refusal(path)
+        for records in (b"a\n>x\nACGT\n", b"a\n" + b"ACGT" * 9 + b"\n", b"ID   X56734; SV 1; linear\n", b"a\n@x\nA\n"):
+            refusal(file(records + genbank("c1")))
 
     def test_a_batch_numbers_its_records(self, file: MakeFile) -> None:
         path = file(b"".join(b">%d\nA\n" % i for i in range(70_000)))
@@ -286,7 +356,6 @@ class TestRefusals:
             (b"Dear colleagues,\nplease find attached\n", "text that starts with 'Dear colleagues,'"),
             (bytes(range(128, 256)) * 4, "a binary file"),
             (gzip.compress(FASTA, mtime=0), "compressed twice"),
-            (b">a\rACGT\r>b\rACGT\r", "old Macs"),
         ],
     )
     def test_other_files_are_named_for_what_they_look_like(self, file: MakeFile, content: bytes, words: str) -> None:
@@ -313,12 +382,44 @@ class TestRefusals:
         assert 0.4 * size < byte < 0.6 * size
         assert byte // 220 < records <= byte // 200
 
-    def test_bgzip_truncated_between_blocks(self, tmp_path: Path) -> None:
-        path = tmp_path / "input.fa.gz"
-        with pysam.BGZFile(str(path), "w") as out:
-            out.write(random_fasta(100))
-        path.write_bytes(path.read_bytes()[:-28])
-        assert "truncated" in refusal(path)
+    @pytest.mark.parametrize("compression", [name for name in COMPRESSORS if name != "plain"])
+    def test_damage_anywhere_in_a_further_member_is_never_the_end(self, file: MakeFile, compression: str) -> None:
+        compress = COMPRESSORS[compression]
+        first, second = compress(FASTA), compress(b">three\n" + b"ACGT" * 50 + b"\n")
+        for size in range(1, len(second)):
+            refusal(file(first + second[:size]))
+        for place in range(len(second)):
+            damaged = bytearray(second)
+            damaged[place] ^= 0xFF
+            try:
+                assert len(read(file(first + bytes(damaged)))) == 3  # a byte that no reader looks at
+            except InputError:
+                continue
+
+    @pytest.mark.parametrize("compression", [name for name in COMPRESSORS if name != "plain"])
+    @pytest.mark.parametrize(
+        ("behind", "what"),
+        [
+            (b"garbage", "text that starts with 'garbage'"),
+            (b"\n", "blank lines"),
+            (FASTA, "text that starts with '>one first record'"),
+            (b"\x89PNG\r\n", "an image"),
+        ],
+    )
+    def test_other_data_behind_compressed_data_are_told_as_such(
+        self, file: MakeFile, compression: str, behind: bytes, what: str
+    ) -> None:
+        whole = COMPRESSORS[compression](FASTA)
+        message = refusal(file(whole + behind))
+        assert f"its compressed data are whole and end at byte {len(whole)}" in message
+        assert what in message
+        assert "2 whole records" in message
+        assert refusal(file(whole + bytes(8) + behind)).count(f"end at byte {len(whole) + 8}") == 1
+
+    @pytest.mark.parametrize("compression", [name for name in COMPRESSORS if name != "plain"])
+    def test_damage_behind_an_empty_start_is_no_empty_file(self, file: MakeFile, compression: str) -> None:
+        compress = COMPRESSORS[compression]
+        assert "0 whole records" in refusal(file(compress(b"# comment\n") + compress(FASTA)[:8]))
 
     @pytest.mark.parametrize("compression", [name for name in COMPRESSORS if name != "plain"])
     def test_damaged_compressed_file(self, file: MakeFile, compression: str) -> None:
@@ -357,6 +458,32 @@ class TestRefusals:
     )
     def test_broken_fastq(self, file: MakeFile, content: bytes, place: str) -> None:
         assert place in refusal(file(content))
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (b"", b"\xef\xbb\xbf"),
+            (b"", b" "),
+            (b"LOCUS", b"Locus"),
+            (b"LOCUS       c2", b"DEFINITION  c2"),
+            (b"LOCUS       c2", b">c2\nACGT\nLOCUS       c2"),
+            (b"LOCUS       c2", b"LOCUS  c2"),
+        ],
+    )
+    def test_nothing_between_genbank_records_is_skipped(self, file: MakeFile, before: bytes, after: bytes) -> None:
+        first, second = genbank("c1"), genbank("c2").replace(before, after, 1)
+        line = first.count(b"\n") + 1
+        assert f"record 2 (line {line})" in refusal(file(first + second))
+        assert "record 2" in refusal(file(first + second + first))
+
+    def test_nothing_within_genbank_records_is_skipped(self, file: MakeFile) -> None:
+        first, line = genbank("c1"), genbank("c1").count(b"\n")
+        assert f"record 1 (line {line + 1})" not in refusal(file(first.replace(b"//\n", b"") + genbank("c2")))
+        assert f"(line {line})" in refusal(file(first.replace(b"//\n", b"") + genbank("c2")))
+        for text in (b">x\n//\n", b"ACGT\n//\n", b">x\nACGTACGT\n//\n", b"@x\nA\n+\nI\n//\n"):
+            assert f"(line {line})" in refusal(file(first.replace(b"//\n", text)))
+        assert "(line 3)" in refusal(file(b"LOCUS       a\nDEFINITION  a\n>x\nACGT\n//\n" + first))
+        assert f"(line {line + 1})" in refusal(file(first + b">x\nACGT\n"))
 
     def test_genbank_without_sequence_or_end(self, file: MakeFile) -> None:
         record = SeqRecord(Seq("ACGT" * 50), id="X1", annotations={"molecule_type": "DNA"})

@@ -51,11 +51,12 @@ def test_a_pool_holds_what_the_rules_say(tmp_path: Path, min_length: int) -> Non
     inputs = [write_fasta(tmp_path / f"{name}.fa", contigs) for name, contigs in samples.items()]
     summary = split(tmp_path / "pool", *inputs, min_length=min_length, min_chunks=5)
 
-    expected_contigs: list[tuple[str, str, str, int, str, int]] = []
+    expected_contigs: list[tuple[str, str, str, int, str, int, str]] = []
     expected_windows: list[tuple[int, int, int, int, int]] = []
     expected_frames: dict[int, tuple[str, str, str]] = {}
     for sample, contigs in samples.items():
-        for contig, description, sequence in contigs:
+        for contig, description, written in contigs:
+            sequence, note = written.replace("U", "T"), "rna" if "U" in written else ""
             status = status_of(sequence, min_length)
             windows = [] if status in ("empty", "too_short") else reference_windows(len(sequence), 60)
             for number, (start, end) in enumerate(windows, start=1):
@@ -64,11 +65,12 @@ def test_a_pool_holds_what_the_rules_say(tmp_path: Path, min_length: int) -> Non
                 expected_windows.append((len(expected_contigs), start, end, mask, len(expected_frames)))
                 for name, texts in found.items():
                     expected_frames[len(expected_frames)] = (f"{contig}_chunk_{number}{name}", *texts)
-            expected_contigs.append((sample, contig, description, len(sequence), status, len(windows)))
+            expected_contigs.append((sample, contig, description, len(sequence), status, len(windows), note))
 
     contigs_table = pd.read_parquet(tmp_path / "pool" / "contigs.parquet")
     assert list(contigs_table.itertuples(index=False, name=None)) == expected_contigs
     assert set(contigs_table["status"]) == {"scored", "no_open_frame", "too_short", "no_codon", "empty"}
+    assert set(contigs_table["note"]) == {"", "rna"}
     windows_table = pd.read_parquet(tmp_path / "pool" / "windows.parquet")
     assert list(windows_table.itertuples(index=False, name=None)) == expected_windows
     chunks = chunk_frames(tmp_path / "pool")
@@ -88,6 +90,28 @@ def test_a_pool_holds_what_the_rules_say(tmp_path: Path, min_length: int) -> Non
         len(chunks),
     )
     assert summary.statuses == contigs_table["status"].value_counts().to_dict()
+
+
+@pytest.mark.parametrize("written", [{"T": "U"}, {"T": "u"}, {"TA": "UA"}])
+@pytest.mark.parametrize("fastq", [False, True])
+def test_rna_gives_what_its_dna_gives(tmp_path: Path, written: dict[str, str], fastq: bool) -> None:
+    contigs = random_contigs(3, 60)
+    ((dna, rna),) = written.items()
+    pools = []
+    for name, (old, new) in {"dna": ("U", "T"), "rna": (dna, rna)}.items():
+        texts = [(contig, sequence.replace("U", "T").replace(old, new)) for contig, _, sequence in contigs]
+        path = tmp_path / name / "x.fa"
+        path.parent.mkdir()
+        lines = "@{0}\n{1}\n+\n{2}\n" if fastq else ">{0}\n{1}\n"
+        path.write_text("".join(lines.format(contig, text, "I" * len(text)) for contig, text in texts))
+        split(tmp_path / name / "pool", path)
+        pools.append(contents(tmp_path / name / "pool"))
+        del pools[-1]["contigs.parquet"]  # it holds the note
+    assert pools[0] == pools[1]
+    tables = [pd.read_parquet(tmp_path / name / "pool" / "contigs.parquet") for name in ("dna", "rna")]
+    assert tables[0].drop(columns="note").equals(tables[1].drop(columns="note"))
+    assert set(tables[0]["note"]) == {""}
+    assert set(tables[1]["note"]) == {"", "rna"}
 
 
 def test_chunks_are_lengths_in_order_and_the_manifest_describes_them(tmp_path: Path) -> None:
