@@ -1,5 +1,6 @@
 """Nothing around `virnucpro predict` changes its run: environment, working directory, names of files."""
 
+import os
 import signal
 import subprocess
 import time
@@ -47,6 +48,28 @@ def test_odd_names_and_surroundings_give_the_same_results(tmp_path: Path) -> Non
     for listing in (tmp_path / "found").glob("work/*/*/*/*/gathered.sha256"):
         checked = call(["sha256sum", "--check", listing.name], listing.parent)
         assert checked.returncode == 0, checked.stderr
+
+
+def test_inputs_dated_in_the_future_are_used_by_their_content(tmp_path: Path) -> None:
+    ahead, linked, other = (tmp_path / name for name in ("ahead.fa", "linked.fa", "other.fa"))
+    for path in (ahead, tmp_path / "target.fa", other):
+        path.write_text(contigs(0, 1))
+    linked.symlink_to("target.fa")
+    tomorrow = time.time() + 86_400
+    os.utime(ahead, (tomorrow, tomorrow))
+    os.utime(linked, (tomorrow, tomorrow), follow_symlinks=False)
+    ended = predict(ahead, linked, other, output=tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    tables = [(tmp_path / "out" / "results" / name / "contigs.tsv").stat().st_mtime_ns for name in ("ahead", "linked")]
+    again = predict(ahead, linked, other, output=tmp_path / "out")
+    assert again.returncode == 0, again.stderr
+    assert tables == [
+        (tmp_path / "out" / "results" / name / "contigs.tsv").stat().st_mtime_ns for name in ("ahead", "linked")
+    ]
+
+    os.utime(other, (tomorrow, tomorrow))
+    later = predict(output=tmp_path / "out")
+    assert later.returncode == 0, later.stderr
 
 
 def test_an_error_of_snakemake_itself_reaches_the_user(tmp_path: Path) -> None:

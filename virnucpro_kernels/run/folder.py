@@ -1,6 +1,7 @@
 """Configuration and sample sheet in the folder of a run: derived from the options, written after all checks."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -120,6 +121,10 @@ def plan_folder(
     keeps_sheet = samples is None
     if samples is None:
         samples = read_sheet(directory / SHEET)
+    if ahead := [sample for sample in samples if _is_ahead(sample.input)]:
+        copies = {sample.name: _copied(sample.input, directory, f"ahead-{sample.name}") for sample in ahead}
+        samples = [replace(sample, input=copies.get(sample.name, sample.input)) for sample in samples]
+        keeps_sheet = False
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
     links = {} if keeps_sheet else _links(directory, samples)
     return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet, links)
@@ -148,7 +153,7 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
     if sheet is not None:
         return read_sheet(sheet)
     if inputs:
-        return name_samples([_spooled(path, directory) if needs_spooling(path) else path for path in inputs])
+        return name_samples([_found_again(path, directory) for path in inputs])
     if config.get("input"):
         return name_samples([Path(config["input"])])
     if config.get("samples") and config["samples"] != str(SHEET):
@@ -158,9 +163,20 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
     return None
 
 
-def _spooled(path: Path, directory: Path) -> Path:
-    """Copy an input that can be read only once into the run's folder; an earlier copy of the same content stays."""
-    name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
+def _found_again(path: Path, directory: Path) -> Path:
+    """Return a path under which later starts and jobs find the input: a copy, where it can be read only once."""
+    if not needs_spooling(path):
+        return path
+    return _copied(path, directory, "stdin" if str(path) == "-" else f"pipe-{path.name}")
+
+
+def _is_ahead(path: Path) -> bool:
+    """Whether a file, or a link to it, is dated in the future: Snakemake ends every job that has such an input."""
+    return max(path.stat().st_mtime, path.lstat().st_mtime) > time.time()
+
+
+def _copied(path: Path, directory: Path, name: str) -> Path:
+    """Copy an input into the run's folder, where it stays if an earlier copy has the same content."""
     copy = directory.absolute() / WORK / "stdin" / name
     arriving = copy.with_name(f".{name}.new")
     spool(path, arriving)
