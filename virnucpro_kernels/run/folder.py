@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class FolderPlan:
         complete: Configuration with the defaults of all other keys.
         samples: Samples of the run.
         keeps_sheet: Whether the sample sheet that is there stays as it is.
-        links: Links in the run's folder by sample; each stands for an input whose path Snakemake would misread.
+        links: Links in the run's folder by input; each stands for an input whose path Snakemake would misread.
     """
 
     directory: Path
@@ -40,14 +40,13 @@ class FolderPlan:
     complete: Config
     samples: Sequence[Sample]
     keeps_sheet: bool
-    links: Mapping[str, Path]
+    links: Mapping[Path, Path]
 
     def write(self) -> None:
         """Write the configuration and the sheet where they differ from the files in the folder; make the links."""
-        samples = [replace(sample, input=self.links.get(sample.name, sample.input)) for sample in self.samples]
-        for sample in self.samples:
-            if link := self.links.get(sample.name):
-                _make_link(link, sample.input.absolute())
+        samples = [sample.replace_inputs(self.links) for sample in self.samples]
+        for path, link in self.links.items():
+            _make_link(link, path.absolute())
         path = self.directory / CONFIG
         if not path.exists() or read_config(path) != self.config:
             write_config(path, self.config)
@@ -121,9 +120,10 @@ def plan_folder(
     keeps_sheet = samples is None
     if samples is None:
         samples = read_sheet(directory / SHEET)
-    if ahead := [sample for sample in samples if _is_ahead(sample.input)]:
-        copies = {sample.name: _copied(sample.input, directory, f"ahead-{sample.name}") for sample in ahead}
-        samples = [replace(sample, input=copies.get(sample.name, sample.input)) for sample in samples]
+    ahead = {path: name for path, name in _inputs(samples) if _is_ahead(path)}
+    if ahead:
+        copies = {path: _copied(path, directory, name.replace("/", "-")) for path, name in ahead.items()}
+        samples = [sample.replace_inputs(copies) for sample in samples]
         keeps_sheet = False
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
     links = {} if keeps_sheet else _links(directory, samples)
@@ -137,13 +137,18 @@ def _make_link(link: Path, target: Path) -> None:
         link.symlink_to(target)
 
 
-def _links(directory: Path, samples: Iterable[Sample]) -> dict[str, Path]:
-    """Return a link for each sample whose input has braces, which Snakemake takes for wildcards, or odd blanks."""
-    return {
-        sample.name: directory.absolute() / WORK / "inputs" / sample.name
-        for sample in samples
-        if misread(str(sample.input.absolute()))
-    }
+def _inputs(samples: Iterable[Sample]) -> Iterator[tuple[Path, str]]:
+    """Yield every input with a name of its own: that of its sample, below `mates` for second files."""
+    for sample in samples:
+        yield sample.input, sample.name
+        if sample.input2 is not None:
+            yield sample.input2, f"mates/{sample.name}"
+
+
+def _links(directory: Path, samples: Iterable[Sample]) -> dict[Path, Path]:
+    """Return a link for each input whose path has braces, which Snakemake takes for wildcards, or odd blanks."""
+    folder = directory.absolute() / WORK / "inputs"
+    return {path: folder / name for path, name in _inputs(samples) if misread(str(path.absolute()))}
 
 
 def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:

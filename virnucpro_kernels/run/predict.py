@@ -52,4 +52,4 @@ def _split_repaired_again(start: Start) -> None:
     run = start.run
     for pool, samples in run.pools.items():
         manifest = start.options.directory / run.split_dir(pool) / MANIFEST
-        forget_split_of_repaired(manifest, {sample.name: sample.input for sample in samples})
+        forget_split_of_repaired(manifest, {sample.name: sample.inputs for sample in samples})

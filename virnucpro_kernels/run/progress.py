@@ -56,7 +56,8 @@ class ProgressReader:
         self._run, self._directory = run, directory
         self._pools = run.pools
         self._bases = {
-            pool: sum(estimate_bases(sample.input) for sample in samples) for pool, samples in self._pools.items()
+            pool: sum(estimate_bases(path) for sample in samples for path in sample.inputs)
+            for pool, samples in self._pools.items()
         }
         self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
 

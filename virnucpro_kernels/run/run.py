@@ -132,7 +132,9 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     precision = choose_precision(config["precision"], device)
     known = read_pools(pools)
     unknown = {
-        sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
+        sample.name: sum(map(estimate_bases, sample.inputs))
+        for sample in samples
+        if not sample.pool and sample.name not in known
     }
     new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_PROTEIN_TOKEN)
     return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)

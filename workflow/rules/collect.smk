@@ -2,7 +2,7 @@ rule collect:
     """Scores of frames to windows and contigs: the tables of one sample. It fails where the split left the sample out,
     which the file beside the manifest says."""
     input:
-        sequences=sample_input,
+        sequences=sample_inputs,
         contigs=of_pool("contigs.parquet"),
         windows=of_pool("windows.parquet"),
         manifest=of_pool("chunks.tsv"),
@@ -44,6 +44,7 @@ rule collect:
         disk_mb=amount("disk_mb", collect_needs),
     params:
         virnucpro=virnucpro,
+        inputs=inputs_options,
         model=model_path,
         scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
@@ -53,7 +54,7 @@ rule collect:
         tier_high=RUN.config["tier_high"],
         directory=subpath(output.contigs, parent=True),
     shell:
-        "{params.virnucpro} collect --sample {wildcards.sample} --inputs {input.sequences:q}"
+        "{params.virnucpro} collect --sample {wildcards.sample} {params.inputs:q}"
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
         " --viral-threshold {params.viral_threshold} --ambiguous-band {params.ambiguous_band}"

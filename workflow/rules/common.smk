@@ -82,12 +82,12 @@ def result_files():
 
 def pool_sequences(wildcards):
     """The sequence files of a pool. `local` keeps a module's prefix away from them."""
-    return [local(str(sample.input)) for sample in POOLED[wildcards.pool]]
+    return [local(str(path)) for sample in POOLED[wildcards.pool] for path in sample.inputs]
 
 
 def pool_samples(wildcards):
-    """Name and sequence file of each sample of a pool, as `split` takes them."""
-    return [f"{sample.name}={sample.input}" for sample in POOLED[wildcards.pool]]
+    """Name and sequence files of each sample of a pool, as `split` takes them."""
+    return [f"{sample.name}={path}" for sample in POOLED[wildcards.pool] for path in sample.inputs]
 
 
 def of_pool(name):
@@ -116,9 +116,14 @@ def original_files():
     return [f"results/{{sample}}/{name}" for name in ORIGINAL_FILES if name in RUN.result_names]
 
 
-def sample_input(wildcards):
-    """The sequence file of a sample."""
-    return local(str(SAMPLES[wildcards.sample].input))
+def sample_inputs(wildcards):
+    """The sequence files of a sample: one, or the two of paired reads."""
+    return [local(str(path)) for path in SAMPLES[wildcards.sample].inputs]
+
+
+def inputs_options(wildcards, input):
+    """The sequence files of a sample, as `collect` takes them."""
+    return [f"--inputs={path}" for path in input.sequences]
 
 
 def chunks_of(manifest):

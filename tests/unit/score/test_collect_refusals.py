@@ -149,7 +149,7 @@ def test_an_input_that_changed_since_the_split_is_refused(
 def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:
     """Its tables would be empty, and look like those of an empty file."""
     path = pool.inputs["first"]
-    write_unusable(pool.directory / UNUSABLE, [Unusable("first", *stamp(path), f"{path}:\nis damaged")])
+    write_unusable(pool.directory / UNUSABLE, [Unusable("first", *stamp([path]), f"{path}:\nis damaged")])
     with pytest.raises(UsageError, match=r"sample first was left out .*: is damaged"):
         run(pool, "first", tmp_path / "out")
     assert not (tmp_path / "out").exists()
