@@ -107,7 +107,7 @@ def find_failures(run: Run, directory: Path = Path(), since: float = 0.0) -> lis
     Tables that are older than a failed job on which they depend belong to an earlier run, of other input or parameters.
 
     Args:
-        run: The run.
+        run: Run whose failures are wanted.
         directory: Folder of the run.
         since: Time of the start of the run, in seconds since the epoch. A job that failed before, but not now, counts
             as not started.
@@ -138,7 +138,7 @@ def write_failures(run: Run, directory: Path = Path(), *, since: float = 0.0, un
     """Write `results/failed.tsv`; where nothing failed, remove it.
 
     Args:
-        run: The run, which has ended.
+        run: Run that has ended.
         directory: Folder of the run.
         since: Time of the start of the run, see `find_failures`.
         unstarted: Whether a job that was never started counts as failed. It does not where the user wanted only a part

@@ -56,7 +56,7 @@ def _note_holder(lock: int, *processes: int) -> None:
 
 
 def _holder(lock: Path) -> str:
-    """Who has a lock, as `_note_holder` wrote it, and what to do about it."""
+    """Return who has a lock, as `_note_holder` wrote it, and what to do about it."""
     match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
             return f"(process {process} on {host}); wait for it or stop it"

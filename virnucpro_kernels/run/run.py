@@ -66,15 +66,15 @@ class Run:
         return 4 if choose_embedding_dtype(self.config["embedding_dtype"], self.precision) == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
-        """Folder of a pool's manifest, tables and chunks."""
+        """Return the folder of a pool's manifest, tables and chunks."""
         return WORK / self.geometry / pool
 
     def embedding_dir(self, pool: str) -> Path:
-        """Folder of a pool's embeddings and features."""
+        """Return the folder of a pool's embeddings and features."""
         return self.split_dir(pool) / self.encoders
 
     def score_dir(self, pool: str) -> Path:
-        """Folder of a pool's scores."""
+        """Return the folder of a pool's scores."""
         return self.embedding_dir(pool) / self.model.model_id
 
     def _job_dir(self, stage: str, unit: str) -> Path:

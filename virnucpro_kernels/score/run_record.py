@@ -1,4 +1,4 @@
-"""What `run.json` says of how a sample's tables were made: versions, model, input, parameters, devices, times."""
+"""Content of `run.json`: how a sample's tables were made, with versions, model, input, parameters, devices, times."""
 
 import json
 import platform
@@ -29,7 +29,7 @@ _PACKAGES = (
     *("numpy", "pyarrow", "h5py", "dnaio", "pysam", "torch", "triton", "flash-attn", "tokenizers", "safetensors"),
     *("fair-esm", "snakemake"),
 )
-# What a job record says of the job itself and not of its work.
+# Entries of a job's record that describe the job itself and not its work.
 _JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
 
 

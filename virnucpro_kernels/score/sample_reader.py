@@ -56,7 +56,7 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class ContigBatch:
-    """Consecutive contigs of a sample with everything that is known of them: m contigs, w windows, f frames.
+    """Consecutive contigs of a sample, their windows and their frames' scores: m contigs, w windows, f frames.
 
     Attributes:
         contig: IDs, string (m,).
@@ -65,7 +65,7 @@ class ContigBatch:
         status: Status of each contig, string (m,): `scored`, `no_open_frame`, `too_short`, `no_codon` or `empty`.
         windows: Number of windows of each contig, int64 (m,).
         start: First base of the window in its contig, 0-based, int64 (w,).
-        end: The base after the window's last, int64 (w,).
+        end: Base after the window's last, int64 (w,).
         mask: Frames of the window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop.
         logit: Virus logit minus other logit of each frame, in row order, float32 (f,).
         scores: Softmax of both logits, float32 (f, 2): other (the original's score1) and virus (score2).

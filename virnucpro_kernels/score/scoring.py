@@ -27,7 +27,7 @@ class WindowScores:
         logit: Mean of the highest and the lowest frame logit, float64 (w,); NaN where not scored.
         p_virus: Sigmoid of the logit, float64 (w,).
         margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
-        is_virus: The original's decision, bool (w,): margin >= 0.
+        is_virus: Decision of the original, bool (w,): margin >= 0.
         best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
         highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
