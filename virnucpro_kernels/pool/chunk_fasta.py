@@ -7,7 +7,7 @@ import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
-from virnucpro_kernels.pool.file_names import CHUNKS
+from virnucpro_kernels.pool.file_names import CHUNKS, FASTA_SUFFIXES
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 
@@ -123,13 +123,12 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
         DamagedFileError: a file is missing, or its checksum is not that of the manifest. The manifest is then removed,
             so that the next start splits the pool again.
     """
-    folder = manifest.parent / CHUNKS
-    paths = folder / f"{chunk.chunk}.fna", folder / f"{chunk.chunk}.faa"
-    for path, expected in zip(paths, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
+    nucleotide, protein = (manifest.parent / CHUNKS / f"{chunk.chunk}{suffix}" for suffix in FASTA_SUFFIXES)
+    for path, expected in ((nucleotide, chunk.nucleotide_sha256), (protein, chunk.protein_sha256)):
         problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""
         if problem:
             manifest.unlink(missing_ok=True)
             raise DamagedFileError(
                 f"{path}: {problem}; {manifest} was removed, and the next start splits this pool again"
             )
-    return paths
+    return nucleotide, protein

@@ -6,7 +6,7 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.file_names import MANIFEST, record_name
+from virnucpro_kernels.pool.file_names import MANIFEST, SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
@@ -165,7 +165,7 @@ def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
         return damaged or [split]
     unfinished = []
     for chunk in read_manifest(manifest):
-        if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
+        if (directory / run.score_dir(pool) / f"{chunk.chunk}{SCORE_SUFFIX}").exists():
             continue
         # The stage that wrote last is the one that stopped: an earlier run may have left a record of a later stage.
         jobs = [replace(split, stage=stage, chunk=chunk.chunk) for stage in CHUNK_STAGES]

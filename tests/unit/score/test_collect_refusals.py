@@ -103,7 +103,7 @@ def move_a_contig(table: pa.Table) -> pa.Table:
     [
         ("windows.parquet", shift_rows, "the rows of the windows have gaps or overlap"),
         ("windows.parquet", lambda table: table.slice(0, 45), "rows too few"),
-        ("windows.parquet", lambda table: table.drop_columns(["frames"]), "no column frames"),
+        ("windows.parquet", lambda table: table.drop_columns(["mask"]), "no column mask"),
         ("contigs.parquet", call_it_unscored, "the status of a contig does not fit the frames"),
         ("contigs.parquet", move_a_contig, "do not lie together"),
     ],
