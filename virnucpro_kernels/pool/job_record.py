@@ -85,7 +85,7 @@ class Job:
             log.info("%s: %.0f %%, about %s left", self.stage, 100 * done / total, duration(left))
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
             self._write("complete")

@@ -76,12 +76,12 @@ def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[s
     for error in sorted(jsonschema.Draft202012Validator(rules).iter_errors(values), key=lambda error: list(error.path)):
         if error.validator in {"additionalProperties", "required"}:
             continue
-        place = ".".join(map(str, error.path))
+        key = ".".join(map(str, error.path))
         # Regular expressions are hard to read, so the schema states in words, beside the pattern, what is allowed.
         message = error.message
         if error.validator == "pattern":
             message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"
-        found.append(f"{place}: {message}" if place else message)
+        found.append(f"{key}: {message}" if key else message)
     found += [f"no {key!r}" for key in rules.get("required", ()) if key not in values]
     found += [f"unknown key {str(key)!r}; {hint(str(key), known)}" for key in values if key not in known]
     return found

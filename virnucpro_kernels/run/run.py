@@ -143,5 +143,5 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
 def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]) -> list[Sample]:
     if config["input"]:
         return name_samples([Path(config["input"])])
-    places = [folder / config["samples"] for folder in sheet_folders]
-    return read_sheet(next((place for place in places if place.exists()), places[0]))
+    sheets = [folder / config["samples"] for folder in sheet_folders]
+    return read_sheet(next((sheet for sheet in sheets if sheet.exists()), sheets[0]))

@@ -77,13 +77,13 @@ def check_features(provenance: Provenance, model: Model, path: Path) -> None:
         DamagedFileError: the features are of other windows, other encoders or another width; `path` is named.
     """
     model.check_window_length(provenance.window_length, str(path))
-    for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
-        if run is None:
+    for record, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
+        if record is None:
             raise DamagedFileError(f"{path}: lacks the vectors of {info.name}; give the features that merge writes")
-        same = run.encoder == info.name if run.sha256 == UNRECORDED else run.sha256 == info.sha256
+        same = record.encoder == info.name if record.sha256 == UNRECORDED else record.sha256 == info.sha256
         if not same:
             raise DamagedFileError(
-                f"{path}: vectors of {run.encoder} ({run.sha256[:8]}), but model {model.name} is for {info.name}"
+                f"{path}: vectors of {record.encoder} ({record.sha256[:8]}), but model {model.name} is for {info.name}"
                 f" ({info.sha256[:8]}); embed with the encoders of this model, or choose the model that fits"
             )
     tokenizer = provenance.nucleotide.tokenizer_sha256 if provenance.nucleotide else ""
