@@ -122,7 +122,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
             "commas.csv, line 1: 'sample,input' is one column; separate sample and input with tabs",
         ),
         (["a.fa", "--model", MODEL, "--profile", "elsewhere"], "pip install snakemake-executor-plugin-nowhere"),
-        (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
+        (["a.fa", "--config", "none.yaml"], "none.yaml: there is no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
     ],

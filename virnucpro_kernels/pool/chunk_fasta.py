@@ -43,16 +43,16 @@ def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
     try:
         text = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
-        raise DamagedFileError(f"{path}: missing") from error
+        raise DamagedFileError(f"{path}: the file is missing") from error
     ends = np.flatnonzero(text == ord("\n"))
     if len(ends) % 2 or (len(text) and text[-1] != ord("\n")):
-        raise DamagedFileError(f"{path}: truncated")
+        raise DamagedFileError(f"{path}: the file is truncated")
     lengths = np.diff(ends, prepend=-1) - 1
     firsts = text[ends - lengths]  # first character of each line; of an empty line, its end
     bad = (firsts[0::2] != ord(">")) | (firsts[1::2] == ord(">")) | (lengths[1::2] == 0)
     if bad.any():
         number = int(np.argmax(bad)) + 1
-        raise DamagedFileError(f"{path}: damaged at record {number} (line {2 * number - 1})")
+        raise DamagedFileError(f"{path}: the file is damaged at record {number} (line {2 * number - 1})")
     return _every_second(text, lengths, 0), _every_second(text, lengths, 1)
 
 
@@ -129,6 +129,6 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
         if problem:
             manifest.unlink(missing_ok=True)
             raise DamagedFileError(
-                f"{path}: {problem}; {manifest} was removed, and the next start splits this pool again"
+                f"{path}: the file is {problem}; {manifest} was removed, and the next start splits this pool again"
             )
     return nucleotide, protein

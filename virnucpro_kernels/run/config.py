@@ -39,13 +39,13 @@ def read_config(path: Path) -> Config:
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such configuration file; `virnucpro init` writes one") from None
+        raise UsageError(f"{path}: there is no such configuration file; `virnucpro init` writes one") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not readable as YAML: {error}") from error
+        raise UsageError(f"{path}: the file cannot be read as YAML: {error}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise UsageError(f"{path}: must hold `key: value` lines, not {type(loaded).__name__}")
+        raise UsageError(f"{path}: the file must hold `key: value` lines, not {type(loaded).__name__}")
     return loaded
 
 

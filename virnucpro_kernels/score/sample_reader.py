@@ -129,7 +129,7 @@ class ForwardReader:
             try:
                 batch = next(self._batches)
             except StopIteration:
-                raise DamagedFileError(f"{self._path}: {n - have} rows too few; split the pool again") from None
+                raise DamagedFileError(f"{self._path} has {n - have} rows too few; split the pool again") from None
             pieces.append(pa.Table.from_batches([batch]))
             have += batch.num_rows
         table = pa.concat_tables(pieces)
@@ -151,21 +151,21 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 18, page_checksum_verification=True)
     except FileNotFoundError:
-        raise DamagedFileError(f"{path}: missing; split the pool again") from None
+        raise DamagedFileError(f"{path}: there is no such file; split the pool again") from None
     except (pa.ArrowException, OSError) as error:
-        raise DamagedFileError(f"{path}: not a readable Parquet file ({error}); split the pool again") from error
+        raise DamagedFileError(f"{path} is not a readable Parquet file ({error}); split the pool again") from error
 
 
 def _batches(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
     with _open(path) as file:
         absent = set(columns) - set(file.schema_arrow.names)
         if absent:
-            raise DamagedFileError(f"{path}: no column {', '.join(sorted(absent))}; split the pool again")
+            raise DamagedFileError(f"{path}: there is no column {', '.join(sorted(absent))}; split the pool again")
         try:
             # One after the other: threads would hold a decoded row group each.
             yield from file.iter_batches(_BATCH, row_groups=groups, columns=list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise DamagedFileError(f"{path}: damaged ({error}); split the pool again") from error
+            raise DamagedFileError(f"{path}: the file is damaged ({error}); split the pool again") from error
 
 
 def _contigs(path: Path, sample: str, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -235,14 +235,14 @@ class _WindowReader:
         first_rows = self._next_row + np.cumsum(frame_counts) - frame_counts
         if not np.array_equal(found["contig"], np.repeat(contigs, counts)):
             raise DamagedFileError(
-                f"{self._path}: windows of other contigs than the contig table says; split the pool again"
+                f"{self._path}: the windows are of other contigs than the contig table says; split the pool again"
             )
         if not np.array_equal(found["first_row"], first_rows):
             raise DamagedFileError(f"{self._path}: the rows of the windows have gaps or overlap; split the pool again")
         self._next_row += rows
         if self._next_row > self._total_rows:
             raise DamagedFileError(
-                f"{self._path}: more frames than the {self._total_rows} of the manifest; split the pool again"
+                f"{self._path}: there are more frames than the {self._total_rows} of the manifest; split the pool again"
             )
         values = self._pool_scores.take(rows) if self._pool_scores else np.empty((0, 3), np.float32)
         windows = {"start": found["start"], "end": found["end"], "mask": mask}

@@ -130,7 +130,7 @@ def compare_paths(a: Path, b: Path, tolerance: float) -> list[Comparison]:
     """
     for path in (a, b):
         if not path.exists():
-            raise DamagedFileError(f"{path}: no such file or directory")
+            raise DamagedFileError(f"{path}: there is no such file or directory")
     if a.is_dir() != b.is_dir():
         raise DamagedFileError(f"{a} and {b}: a directory and a file cannot be compared")
     if a.is_dir():
@@ -144,7 +144,7 @@ def _compare_directories(a: Path, b: Path, tolerance: float) -> list[Comparison]
     samples_a, samples_b = find_samples(a), find_samples(b)
     for directory, samples in ((a, samples_a), (b, samples_b)):
         if not samples:
-            raise DamagedFileError(f"{directory}: no result tables in it, nor in folders of samples")
+            raise DamagedFileError(f"{directory}: there are no result tables in it, nor in folders of samples")
     if len(samples_a) == len(samples_b) == 1:
         samples_a, samples_b = (dict.fromkeys([""], *samples.values()) for samples in (samples_a, samples_b))
     found = []
@@ -163,7 +163,7 @@ def _pairs(a: Path, b: Path) -> Iterator[tuple[Path, Path]]:
     tables_a, tables_b = find_tables(a), find_tables(b)
     shared = [level for level in LEVELS if level in tables_a and level in tables_b]
     if not shared:
-        raise DamagedFileError(f"{a} and {b}: no table of frames, windows or contigs that both have")
+        raise DamagedFileError(f"{a} and {b}: there is no table of frames, windows or contigs that both have")
     for level in shared:
         by_name = {path.name: path for path in tables_b[level]}
         same = [(path, by_name[path.name]) for path in tables_a[level] if path.name in by_name]

@@ -113,10 +113,10 @@ def read_results(path: Path) -> Results:
         columns = [str(name) for name in header]
         form = next((form for form in _FORMATS if form.columns <= set(columns)), None)
         if form is None:
-            raise DamagedFileError(f"{path}: no result table (columns: {', '.join(columns[:6])})")
+            raise DamagedFileError(f"{path}: this is no result table (columns: {', '.join(columns[:6])})")
         table = form.read(path)
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
-        raise DamagedFileError(f"{path}: not readable as a result table ({error})") from error
+        raise DamagedFileError(f"{path}: the file cannot be read as a result table ({error})") from error
     table["label"] = table["label"].replace(_LABELS)
     twice = table["id"].duplicated()
     if twice.any():

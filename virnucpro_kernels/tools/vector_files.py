@@ -72,7 +72,7 @@ def _stored_ids(reader: EmbeddingReader) -> list[str] | None:
         return None
     frames = read_frames(fna, faa)
     if not np.array_equal(frames.rows, reader.rows):
-        raise DamagedFileError(f"{reader.path}: other rows than {fna} has; one of them is of another run")
+        raise DamagedFileError(f"{reader.path} has other rows than {fna}; one of them is of another run")
     return frames.ids
 
 
