@@ -142,7 +142,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, as `sha256sum` prints it."""
+    """Return the hexadecimal SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -120,7 +120,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--device", "cpu", "--precision", "fp8"], "precision fp8 needs an NVIDIA GPU"),
         (
             ["a.fa", "--model", MODEL, "--precision", "original"],
-            "none for pool a; take them over with `virnucpro import`",
+            "none for pool a in out; take them over with `virnucpro import`",
         ),
         (["a.fa", "--set", "tier_high=0.3"], "tier_medium (0.7) is above tier_high (0.3); swap them"),
         (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "ambiguous_band: 0.8 is above 0.2; swap them"),
@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
             "semicolons.csv, line 1: 'sample;input' is one column; separate sample and input with tabs or commas",
         ),
         (["a.fa", "--model", MODEL, "--profile", "elsewhere"], "pip install snakemake-executor-plugin-nowhere"),
-        (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
+        (["a.fa", "--config", "none.yaml"], "none.yaml: there is no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
     ],

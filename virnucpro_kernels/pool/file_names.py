@@ -13,11 +13,14 @@ MANIFEST = "chunks.tsv"
 CONTIGS = "contigs.parquet"
 WINDOWS = "windows.parquet"
 UNUSABLE = "unusable.tsv"
-#: Folder of the chunks' FASTA files.
+#: Folder of the chunks' FASTA files, {chunk}{suffix}: nucleotides, then proteins.
 CHUNKS = "chunks"
+FASTA_SUFFIXES = (".fna", ".faa")
 
 #: Beside the scores of a pool: checksums of all files that the pool's tables are made from, written once all are there.
 GATHERED = "gathered.sha256"
+#: Files of the scores, {chunk}{suffix}.
+SCORE_SUFFIX = ".parquet"
 
 # In the folder of a sample, results/{sample}/.
 CONTIG_TABLE = "contigs.tsv"

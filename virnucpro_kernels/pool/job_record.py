@@ -96,7 +96,7 @@ class Job:
             log.info("%s: %.0f %%, %s", self.stage, 100 * done / total, left)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
             self._write("complete")

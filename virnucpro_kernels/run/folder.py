@@ -24,7 +24,7 @@ _PATH_KEYS = ("samples", "input", "models_dir")
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """What a run's folder is to hold.
+    """Planned content of the folder of a run.
 
     Attributes:
         directory: Folder of the run.

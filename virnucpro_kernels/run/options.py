@@ -10,7 +10,7 @@ from virnucpro_kernels.errors import UsageError
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What the user asked `predict` for.
+    """Options of one start of `virnucpro predict`.
 
     Attributes:
         inputs: Sequence files; `-` is standard input.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, record_name
+from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
@@ -76,7 +76,7 @@ class ProgressReader:
             listing = _listing(self._directory / run.embedding_dir(pool))
             for chunk in known:
                 tokens += chunk.protein_tokens
-                scored = f"{chunk.chunk}.parquet" in scores
+                scored = f"{chunk.chunk}{SCORE_SUFFIX}" in scores
                 fraction = float(scored)
                 done += scored
                 if not scored and record_name("embed", chunk.chunk) in listing:

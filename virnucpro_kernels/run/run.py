@@ -64,15 +64,15 @@ class Run:
         return 4 if choose_embedding_dtype(self.config["embedding_dtype"], self.precision) == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
-        """Folder of a pool's manifest, tables and chunks."""
+        """Return the folder of a pool's manifest, tables and chunks."""
         return WORK / self.geometry / pool
 
     def embedding_dir(self, pool: str) -> Path:
-        """Folder of a pool's embeddings and features."""
+        """Return the folder of a pool's embeddings and features."""
         return self.split_dir(pool) / self.encoders
 
     def score_dir(self, pool: str) -> Path:
-        """Folder of a pool's scores."""
+        """Return the folder of a pool's scores."""
         return self.embedding_dir(pool) / self.model.model_id
 
     def _job_dir(self, stage: str, unit: str) -> Path:
@@ -143,5 +143,5 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
 def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]) -> list[Sample]:
     if config["input"]:
         return name_samples([Path(config["input"])])
-    places = [folder / config["samples"] for folder in sheet_folders]
-    return read_sheet(next((place for place in places if place.exists()), places[0]))
+    sheets = [folder / config["samples"] for folder in sheet_folders]
+    return read_sheet(next((sheet for sheet in sheets if sheet.exists()), sheets[0]))

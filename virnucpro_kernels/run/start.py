@@ -1,4 +1,4 @@
-"""What one start of the workflow will do: every option, the samples and the configuration are read here, once."""
+"""Decisions of one start of the workflow: every option, the samples and the configuration are read here, once."""
 
 import os
 from collections.abc import Mapping, Sequence

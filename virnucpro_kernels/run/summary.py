@@ -21,7 +21,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     """Yield the lines at the end of a run: complete samples, their sum, the time of each stage, the files to look at.
 
     Args:
-        run: The run, which has ended.
+        run: Run that has ended.
         directory: Folder of the run.
         failures: Failures of the run, whose samples are left out.
         went_on: Whether an earlier start did some of the work, so that its time is among those shown.

@@ -27,7 +27,7 @@ class WindowScores:
         logit: Mean of the highest and the lowest frame logit, float64 (w,); NaN where not scored.
         p_virus: Sigmoid of the logit, float64 (w,).
         margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
-        is_virus: The original's decision, bool (w,): margin >= 0.
+        is_virus: Decision of the original, bool (w,): margin >= 0.
         best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
         highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
@@ -80,14 +80,14 @@ def is_virus_frame(batch: ContigBatch) -> Bools:
 
 def score_windows(batch: ContigBatch) -> WindowScores:
     """Score the windows of a batch from its frames."""
-    frames = batch.frames
-    scored = frames > 0
-    first = (np.cumsum(frames) - frames)[scored]
+    counts = batch.frame_counts
+    scored = counts > 0
+    first = (np.cumsum(counts) - counts)[scored]
     highest_logit = np.maximum.reduceat(batch.logit, first)
     logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
     highest = np.maximum.reduceat(batch.scores, first)
 
-    owner = np.repeat(np.arange(len(first)), frames[scored])
+    owner = np.repeat(np.arange(len(first)), counts[scored])
     at_best = np.flatnonzero(batch.logit == highest_logit[owner])
     _, first_at_best = np.unique(owner[at_best], return_index=True)
 

@@ -85,11 +85,11 @@ def deterministic_gzip(path: Path) -> Iterator[IO[bytes]]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Everything that the rows of a batch are made from.
+    """Batch of contigs with its scores, from which the rows of the tables are made.
 
     Attributes:
         batch: Contigs with windows and frames.
-        windows, contigs: Their scores.
+        windows, contigs: Scores of its windows and of its contigs.
         model: Text of the column `model`.
         window_length: Window length of the model in bp.
     """

@@ -17,7 +17,7 @@ _LINE_BASES = 60
 
 
 @dataclass
-class FrameCounts:
+class WrittenCounts:
     """Numbers of contigs, windows and frames that were written."""
 
     contigs: int = 0
@@ -27,7 +27,7 @@ class FrameCounts:
 
 def write_frames(
     path: Path, geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
-) -> FrameCounts:
+) -> WrittenCounts:
     """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`."""
     with readable(path) as (file, name):
         batches = read_batches(file, name)
@@ -36,7 +36,7 @@ def write_frames(
 
 def write_frame_files(
     batches: Iterable[RecordBatch], geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
-) -> FrameCounts:
+) -> WrittenCounts:
     """Write the frames of all contigs, and their windows if requested, in the order of the input.
 
     Windows are wrapped at 60 columns and keep their case; frames are one line each, in upper case.
@@ -47,7 +47,7 @@ def write_frame_files(
         nucleotide, protein: Files for the two sequences of each frame.
         windows: File for the windows, if they are requested.
     """
-    counts = FrameCounts()
+    counts = WrittenCounts()
     with ExitStack() as exits:
 
         def create(path: Path) -> BinaryIO:

@@ -83,7 +83,7 @@ def extract_frames(
     Args:
         ranked: Contigs.
         borders: Borders of the `ChunkPlan`, int64 (chunks + 1,).
-        geometry, min_length: Same values as in the first pass.
+        geometry, min_length: Values of the first pass.
 
     Raises:
         UsageError: the block is not what it was in the first pass.

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How to split a pool.
+    """Options of the split of a pool.
 
     Attributes:
         geometry: Window length and layout.
@@ -71,13 +71,13 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class PoolSummary:
-    """What a pool holds.
+    """Content of a pool.
 
     Attributes:
         contigs, windows, frames, chunks: Numbers of each.
         statuses: Number of contigs of each status, in the order of `STATUSES`.
-        protein_tokens: Exact number.
-        nucleotide_tokens: Estimated number.
+        protein_tokens: Number of protein tokens.
+        nucleotide_tokens: Number of nucleotide tokens, estimated.
         warnings: Warnings about the input.
         unusable: Samples that were left out.
     """

@@ -106,9 +106,9 @@ def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:
     names = sorted(path.name.removesuffix("_nucleotide") for path in directory.glob("*_nucleotide/"))
     names = [name for name in names if (directory / f"{name}_protein").is_dir()]
     if not names:
-        raise UsageError(f"{directory}: no run of the original: it leaves folders …_nucleotide and …_protein")
+        raise UsageError(f"{directory} has no run of the original, which leaves folders …_nucleotide and …_protein")
     if unknown := sorted(set(inputs) - set(names)):
-        raise UsageError(f"{directory}: no run {unknown[0]!r}; there are {', '.join(names)}")
+        raise UsageError(f"{directory} has no run {unknown[0]!r}; there are {', '.join(names)}")
     return [
         OriginalRun(name, directory, _window_length(directory, name), inputs.get(name) or _input(directory, name))
         for name in names
@@ -226,7 +226,7 @@ class _FrameIndex:
         """
         path = run.directory / f"{run.name}{_FRAMES[alphabet]}"
         if not path.exists():
-            raise DamagedFileError(f"{path}: missing; without it the vectors cannot be told to be of this input")
+            raise DamagedFileError(f"{path} is missing; without it the vectors cannot be told to be of this input")
         lines = path.read_bytes().split(b"\n")
         ids = [line[1:].decode() for line in lines[0::2] if line]
         indices = self.find(path, ids)

@@ -109,12 +109,13 @@ def _check_pool(folder: Path, quick: bool) -> Iterator[Checked]:
         yield _checked(table, _not_empty if quick else _read_parquet, again)
     yield _checked(folder / file_names.UNUSABLE, _not_empty if quick else read_unusable, again)
     for name, chunk in chunks.items():
-        for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
+        checksums = chunk.nucleotide_sha256, chunk.protein_sha256
+        for suffix, checksum in zip(file_names.FASTA_SUFFIXES, checksums, strict=True):
             check = _not_empty if quick else partial(_same_checksum, checksum=checksum)
             yield _checked(folder / file_names.CHUNKS / f"{name}{suffix}", check, again)
     for path in sorted(folder.glob("*/[!.]*.h5")):
         yield _checked(path, _not_empty if quick else verify_embeddings)
-    for path in sorted(folder.glob("*/*/[!.]*.parquet")):
+    for path in sorted(folder.glob(f"*/*/[!.]*{file_names.SCORE_SUFFIX}")):
         if path.stem in chunks:
             check = _not_empty if quick else partial(_read_scores, chunk=chunks[path.stem])
             yield _checked(path, check, (path, path.with_name(file_names.GATHERED), *samples))

@@ -3,28 +3,28 @@ rule collect:
     which the file beside the manifest says."""
     input:
         sequences=sample_inputs,
-        contigs=of_pool("contigs.parquet"),
-        windows=of_pool("windows.parquet"),
-        manifest=of_pool("chunks.tsv"),
+        contigs=of_pool(file_names.CONTIGS),
+        windows=of_pool(file_names.WINDOWS),
+        manifest=of_pool(file_names.MANIFEST),
         unusable=unusable_samples,
         gathered=sample_scores,
     output:
         contigs=report(
-            "results/{sample}/contigs.tsv",
+            sample_file(file_names.CONTIG_TABLE),
             caption="../report/contigs.rst",
             category="Contigs",
             labels={"sample": "{sample}", "table": "contigs"},
         ),
         windows=report(
-            "results/{sample}/windows.tsv",
+            sample_file(file_names.WINDOW_TABLE),
             caption="../report/windows.rst",
             category="Windows",
             labels={"sample": "{sample}", "table": "windows"},
         ),
-        frames="results/{sample}/frames.tsv.gz",
-        viral="results/{sample}/viral.fna.gz",
+        frames=sample_file(file_names.FRAME_TABLE),
+        viral=sample_file(file_names.VIRAL_FASTA),
         run=report(
-            "results/{sample}/run.json",
+            sample_file(file_names.RUN_RECORD),
             caption="../report/run.rst",
             category="Provenance",
             labels={"sample": "{sample}", "table": "run"},

@@ -2,7 +2,7 @@ rule embed:
     """Both encoders on one chunk: the only job that wants a GPU. What is in {encoders} decides the numbers; the custom
     resources decide only how fast they come, so changing those reruns nothing."""
     input:
-        manifest="work/{geometry}/{pool}/chunks.tsv",
+        manifest=pool_file(file_names.MANIFEST),
     output:
         nucleotide=temporary_unless(
             "embeddings",

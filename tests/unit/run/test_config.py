@@ -103,7 +103,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="must hold `key: value` lines"):
         read_config(path)
     path.write_text("a: [\n")
-    with pytest.raises(UsageError, match="not readable as YAML"):
+    with pytest.raises(UsageError, match="cannot be read as YAML"):
         read_config(path)
     with pytest.raises(UsageError, match="the configuration cannot be read: Is a directory"):
         read_config(tmp_path)

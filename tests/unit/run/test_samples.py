@@ -206,5 +206,5 @@ def test_paired_reads_are_one_sample(tmp_path: Path, separator: str) -> None:
     assert read_sheet(tmp_path / "again.tsv") == samples
 
     (tmp_path / "sheet").write_text("sample\tinput\tinput2\na\ta_1.fq\ta_1.fq\nb\tb.fq\tnone.fq\n")
-    with pytest.raises(UsageError, match="none.fq does not exist\\n.*input and input2 are the same file"):
+    with pytest.raises(UsageError, match=r"none\.fq does not exist\n.*input and input2 are the same file"):
         read_sheet(tmp_path / "sheet")
