@@ -6,7 +6,18 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake_command, virnucpro, write_run
+import pytest
+
+from tests.helpers.runs import (
+    MODEL,
+    call,
+    checksums,
+    contigs,
+    snakemake_command,
+    virnucpro,
+    virnucpro_command,
+    write_run,
+)
 
 
 def predict(
@@ -116,3 +127,20 @@ def test_a_snakemake_at_work_keeps_its_folder(tmp_path: Path) -> None:
     assert f"a `snakemake` works in {run}" in removed.stderr
     assert virnucpro("verify", run).returncode == 0
     assert virnucpro("predict", "--output-dir", run, "--device", "cpu").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount a small disk")
+@pytest.mark.parametrize("size", ["24k", "48k", "160k"])
+def test_a_full_disk_is_told(tmp_path: Path, size: str) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    (tmp_path / "disk").mkdir()
+    script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+    command = virnucpro_command(
+        *("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "disk" / "out", "--model", MODEL, "--device", "cpu")
+    )
+    ended = call(["unshare", "--mount", "bash", "-c", script, "_", size, tmp_path / "disk", *command])
+    if "unshare" in ended.stderr or "mount:" in ended.stderr:
+        pytest.skip("this machine mounts no disk: " + ended.stderr)
+    assert ended.returncode == 1, ended.stderr
+    assert "is full (" in ended.stderr
+    assert "Traceback" not in ended.stderr

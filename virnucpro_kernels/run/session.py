@@ -1,6 +1,7 @@
 """One start of the workflow as the user sees it: heading, progress, summary, failures."""
 
 import os
+import shutil
 import sys
 import textwrap
 import time
@@ -18,6 +19,9 @@ from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
+
+#: Free space on a disk below which no job can be expected to work.
+_FULL_BYTES = 1_000_000
 
 
 class Session:
@@ -143,6 +147,12 @@ class Session:
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
+        free = shutil.disk_usage(self._directory).free
+        if free < _FULL_BYTES:
+            print(  # noqa: T201 the likely reason of what follows
+                f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again",
+                file=sys.stderr,
+            )
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(self._log_begin)
