@@ -131,6 +131,10 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--profile", "elsewhere"], "pip install snakemake-executor-plugin-nowhere"),
         (["a.fa", "--config", "none.yaml"], "none.yaml: there is no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
+        (
+            ["a.fa", "--model", MODEL, "--", "--directory=x"],
+            "--directory=x cannot be passed on to Snakemake: use --output",
+        ),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
     ],
 )
@@ -139,7 +143,7 @@ def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: lis
     (tmp_path / "semicolons.csv").write_text("sample;input\na;a.fa\n")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "config.yaml").write_text("executor: nowhere\n")
-    command = virnucpro_command("predict", *arguments, "--output-dir", "out")
+    command = virnucpro_command("predict", "--output-dir", "out", *arguments)
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
@@ -307,6 +311,17 @@ def test_missing_scores_are_made_again(copy_of_finished: Path) -> None:
     ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(copy_of_finished) == before
+
+
+def test_what_follows_two_hyphens_is_passed_on_to_snakemake(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    options = (tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
+    ended = virnucpro("predict", *options, "--", "--until", "split")
+    assert ended.returncode == 0, ended.stderr
+    assert "jobs     split 1;" in ended.stderr
+    ended = virnucpro("predict", *options, "--", "--no-such-option")
+    assert ended.returncode == 1
+    assert "unrecognized arguments: --no-such-option" in ended.stderr
 
 
 def test_paired_reads_in_a_sheet_become_one_sample(tmp_path: Path) -> None:

@@ -9,14 +9,19 @@ from typer.core import TyperCommand
 from virnucpro_kernels.cli.old_flags import refuse_old_arguments, refuse_old_flags
 from virnucpro_kernels.cli.options import ModelsDir, Version
 
+#: Name under which the context of the command keeps the arguments that follow `--`.
+_PASSED_ON = "virnucpro.snakemake"
+
 
 class Command(TyperCommand):
     """Command that tells users of the older tools what replaces an option, instead of saying that there is none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse old options, then parse as usual."""
-        refuse_old_flags(args)
-        return super().parse_args(ctx, args)
+        """Refuse old options, keep what follows `--` for Snakemake, then parse as usual."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[_PASSED_ON] = tuple(args[end + 1 :])
+        refuse_old_flags(args[:end])
+        return super().parse_args(ctx, args[:end])
 
 
 Inputs = Annotated[
@@ -50,6 +55,7 @@ Gpus = Annotated[
 
 
 def predict(
+    context: typer.Context,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the run; everything goes there.")],
     inputs: Inputs = None,
     samples: Annotated[
@@ -76,7 +82,10 @@ def predict(
     version: Version = False,
     log_file: Annotated[Path | None, typer.Option(help="Log file; OUTPUT_DIR/logs/snakemake.log by default.")] = None,
 ) -> None:
-    """Find viral sequences: run the whole workflow, or go on with one that was stopped."""
+    """Find viral sequences: run the whole workflow, or go on with one that was stopped.
+
+    What follows `--` is passed on to Snakemake, such as `-- --set-resources embed:mem_mb=64000`.
+    """
     from virnucpro_kernels.run.folder import merge_settings
     from virnucpro_kernels.run.options import PredictOptions
     from virnucpro_kernels.run.predict import predict
@@ -97,6 +106,7 @@ def predict(
         verbose=verbose,
         bar=not no_progress,
         log=log_file,
+        snakemake=context.meta[_PASSED_ON],
     )
     if code := predict(options):
         raise typer.Exit(code)

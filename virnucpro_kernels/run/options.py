@@ -7,6 +7,12 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 
+#: Options of Snakemake that this command sets itself, and what to use in their place.
+_OURS = dict.fromkeys(("--snakefile", "-s"), "for another workflow, run snakemake itself")
+_OURS |= dict.fromkeys(("--directory", "-d"), "use --output-dir")
+_OURS |= dict.fromkeys(("--dry-run", "--dryrun", "-n"), "use --dry-run before `--`")
+_OURS |= dict.fromkeys(("--config", "-C", "--configfile", "--configfiles"), "use --set or --config before `--`")
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -27,6 +33,10 @@ class PredictOptions:
         verbose: Whether to show Snakemake's own output instead of progress.
         bar: Whether to show a progress bar where standard error is a terminal.
         log: Log of Snakemake's and our own output; None for `logs/snakemake.log` in `directory`.
+        snakemake: Arguments that are passed on to Snakemake.
+
+    Raises:
+        UsageError: options exclude one another, or Snakemake is to get what this command decides.
     """
 
     inputs: tuple[Path, ...]
@@ -43,7 +53,11 @@ class PredictOptions:
     verbose: bool
     bar: bool
     log: Path | None
+    snakemake: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
             raise UsageError("--quiet and --verbose: choose one")
+        for argument in self.snakemake:
+            if instead := _OURS.get(argument.partition("=")[0]):
+                raise UsageError(f"{argument} cannot be passed on to Snakemake: {instead}")

@@ -113,4 +113,4 @@ def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> lis
     if options.dry_run:
         # A dry run prints the number of jobs of each rule and the reasons, with --verbose each job with its command.
         arguments += ["--dry-run"] if options.verbose else ["--dry-run", "--quiet", "rules"]
-    return snakemake(*arguments)
+    return snakemake(*arguments, *options.snakemake)
