@@ -218,7 +218,7 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
     """Return name and file of each `[SAMPLE=]FILE`; an argument that is a file's name is that file, `=` or not.
 
     Raises:
-        UsageError: a sample's name is empty or occurs more than twice.
+        UsageError: a sample's name is empty, occurs more than twice, or twice with one file.
     """
     samples = []
     for argument in arguments:
@@ -231,7 +231,7 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
             samples.append((_stem(Path(argument)), Path(argument)))
     times = Counter(name for name, _ in samples)
     for name, number in times.items():
-        if not name or number > 2:
+        if not name or number > 2 or number > len({path for other, path in samples if other == name}):
             raise UsageError(
                 f"sample name {name!r} is empty or occurs {number} times: name the samples, as in a=one.fa b=two.fa; a"
                 " sample of paired reads has two files, as in a=first.fq a=second.fq"
