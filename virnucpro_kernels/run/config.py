@@ -50,7 +50,7 @@ def read_config(path: Path) -> Config:
 
 
 def complete_config(config: Mapping[str, Any], where: str = "configuration") -> Config:
-    """Return `config` with the defaults of the keys that it does not set.
+    """Return `config` with the values of its preset, or else the defaults, for the keys that it does not set.
 
     Raises:
         UsageError: keys are unknown or values are wrong. The message lists all of them and names `where` they stand.
@@ -61,7 +61,8 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
         raise UsageError(
             "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
         )
-    complete = {key: config[key] if key in config else default(key) for key in rules["properties"]}
+    preset = rules["presets"][config.get("preset", default("preset"))]
+    complete = {key: config.get(key, preset.get(key, default(key))) for key in rules["properties"]}
     try:
         Thresholds(**{name: complete[name] for name in Thresholds.__dataclass_fields__})
     except UsageError as error:

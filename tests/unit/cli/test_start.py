@@ -23,7 +23,7 @@ def test_the_command_line_imports_nothing_slow() -> None:
     ("command", "keys"),
     [
         ("split", ["layout", "min_length", "duplicate_ids", "chunk_tokens", "min_chunks"]),
-        ("collect", ["original_files", "viral_threshold", "tier_medium", "tier_high"]),
+        ("collect", ["original_files", "preset", "min_scored_windows", "viral_threshold", "tier_medium", "tier_high"]),
         ("embed", ["device", "precision", "embedding_dtype"]),
     ],
 )
