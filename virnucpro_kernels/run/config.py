@@ -11,7 +11,7 @@ import yaml
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.run.installation import page_of_keys, workflow_root
 from virnucpro_kernels.score.thresholds import Thresholds
 
 Config = dict[str, Any]
@@ -59,7 +59,7 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
     problems = problems_with(config, rules)
     if problems:
         raise UsageError(
-            "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
+            "\n".join(f"{where}: {problem}" for problem in problems) + f"\nsee {page_of_keys()} for all keys"
         )
     preset = rules["presets"][config.get("preset", default("preset"))]
     complete = {key: config.get(key, preset.get(key, default(key))) for key in rules["properties"]}
