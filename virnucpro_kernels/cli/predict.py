@@ -33,8 +33,8 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any key of the configuration, as in viral_threshold=0.9; may be given several times. It stays in"
-        " OUTPUT_DIR/config/config.yaml for later starts. A wrong key names the page that explains all keys.",
+        help="Any key of the configuration, as in viral_threshold=0.9; may be given several times. It stays in the"
+        " folder's configuration for later starts. The message about a wrong key names the page of all keys.",
     ),
 ]
 Precision = Annotated[

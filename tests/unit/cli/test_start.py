@@ -19,6 +19,11 @@ def test_the_command_line_imports_nothing_slow() -> None:
     assert not set(SLOW) & set(ended.stdout.split())
 
 
+def test_help_of_predict_says_that_settings_stay() -> None:
+    shown = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "250"}).output
+    assert "stays in the folder's configuration" in " ".join(shown.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("command", "keys"),
     [

@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run, sources
 from tests.helpers.defaults import thresholds
+from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
@@ -124,6 +125,20 @@ def test_tables_are_read_as_the_page_promises(pool: Pool, tmp_path: Path) -> Non
     ):
         texts = pd.read_csv(tmp_path / "out" / f"{name}.tsv", sep="\t", dtype=str, keep_default_na=False)[column]
         assert all(re.fullmatch(f"{values}|NA", text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "threshold", "windows"),
+    [([], 0.5, 1), (["--preset", "strict"], 0.8, 2), (["--viral-threshold", 0.6, "--preset", "strict"], 0.6, 2)],
+)
+def test_the_command_takes_a_preset_and_what_is_given_wins(
+    pool: Pool, tmp_path: Path, options: list[str | float], threshold: float, windows: int
+) -> None:
+    tables = ("--contigs", pool.contigs, "--windows", pool.windows, "--manifest", pool.manifest)
+    scores = ("--scores-dir", pool.scores, "--sample", "odd", "--model", pool.model.directory)
+    run_stage("collect", *tables, *scores, "--output-dir", tmp_path / "out", *options)
+    used = json.loads((tmp_path / "out" / "run.json").read_text())["parameters"]["thresholds"]
+    assert (used["viral_threshold"], used["min_scored_windows"]) == (threshold, windows)
 
 
 def test_a_contig_without_evidence_is_no_viral_sequence(tmp_path: Path) -> None:
