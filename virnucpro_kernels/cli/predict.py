@@ -38,11 +38,16 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any key of the configuration (config/README.md); may be given several times.",
+        help="Any key of the configuration, as in viral_threshold=0.9; may be given several times. It stays in the"
+        " folder's configuration for later starts. The message about a wrong key names the page of all keys.",
     ),
 ]
 Precision = Annotated[
     str | None, typer.Option(metavar="auto|fp32|fp16|bf16|fp8|reference", help="Arithmetic of the encoders.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="default|strict|sensitive", help="Purpose of the calls, for later starts too."),
 ]
 Keep = Annotated[
     list[str] | None,
@@ -72,6 +77,7 @@ def predict(
     gpus: Gpus = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
     precision: Precision = None,
+    preset: Preset = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
@@ -90,7 +96,14 @@ def predict(
     from virnucpro_kernels.run.options import PredictOptions
     from virnucpro_kernels.run.predict import predict
 
-    named = {"model": model, "models_dir": models_dir, "device": device, "precision": precision, "keep": keep}
+    named = {
+        "model": model,
+        "models_dir": models_dir,
+        "device": device,
+        "precision": precision,
+        "preset": preset,
+        "keep": keep,
+    }
     options = PredictOptions(
         inputs=tuple(inputs or ()),
         sheet=samples,

@@ -12,7 +12,7 @@ import yaml
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.run.installation import page_of_keys, workflow_root
 from virnucpro_kernels.score.thresholds import Thresholds
 
 Config = dict[str, Any]
@@ -83,7 +83,7 @@ def read_config(path: Path) -> Config:
 
 
 def complete_config(config: Mapping[str, Any], where: str = "configuration") -> Config:
-    """Return `config` with the defaults of the keys that it does not set.
+    """Return `config` with the values of its preset, or else the defaults, for the keys that it does not set.
 
     Raises:
         UsageError: keys are unknown or values are wrong. The message lists all of them and names `where` they stand.
@@ -93,9 +93,10 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
     problems = problems_with(config, rules)
     if problems:
         raise UsageError(
-            "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
+            "\n".join(f"{where}: {problem}" for problem in problems) + f"\nsee {page_of_keys()} for all keys"
         )
-    complete = {key: config[key] if key in config else default(key) for key in rules["properties"]}
+    preset = rules["presets"][config.get("preset", default("preset"))]
+    complete = {key: config.get(key, preset.get(key, default(key))) for key in rules["properties"]}
     try:
         Thresholds(**{name: complete[name] for name in Thresholds.__dataclass_fields__})
     except UsageError as error:

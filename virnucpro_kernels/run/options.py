@@ -1,7 +1,7 @@
 """The options of `virnucpro predict`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ class PredictOptions:
     """Options of one start of `virnucpro predict`.
 
     Attributes:
+        directory: Folder of the run; everything is written there.
         inputs: Sequence files; `-` is standard input.
         sheet: Sample sheet instead of `inputs`.
-        directory: Folder of the run; everything is written there.
         config: Configuration file to start from.
         settings: Configuration keys given as options; they win over `config`.
         gpus: `auto`, a number of GPUs, or a list of GPUs as CUDA_VISIBLE_DEVICES takes it.
@@ -39,20 +39,20 @@ class PredictOptions:
         UsageError: options exclude one another, or Snakemake is to get what this command decides.
     """
 
-    inputs: tuple[Path, ...]
-    sheet: Path | None
     directory: Path
-    config: Path | None
-    settings: Mapping[str, Any]
-    gpus: str
-    threads: int | None
-    profile: str | None
-    force: bool
-    dry_run: bool
-    quiet: bool
-    verbose: bool
-    bar: bool
-    log: Path | None
+    inputs: tuple[Path, ...] = ()
+    sheet: Path | None = None
+    config: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    gpus: str = "auto"
+    threads: int | None = None
+    profile: str | None = None
+    force: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    bar: bool = True
+    log: Path | None = None
     snakemake: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -79,12 +79,14 @@ def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[
 
 def _counts(records: Sequence[dict[str, Any]]) -> str:
     statuses: Counter[str] = Counter()
-    viral = 0
+    calls: Counter[str] = Counter()
     for record in records:
         statuses.update(record["counts"]["status"])
-        viral += record["counts"]["call"]["viral"]
+        calls.update(record["counts"]["call"])
     by_status = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common() if count)
-    return f"{counted(sum(statuses.values()), 'contig')} ({by_status or 'none'}), {viral:,} called viral"
+    uncalled = statuses["scored"] - calls["viral"] - calls["host"]
+    doubt = f", {uncalled:,} with too little evidence for a call" * bool(uncalled)
+    return f"{counted(statuses.total(), 'contig')} ({by_status or 'none'}), {calls['viral']:,} called viral{doubt}"
 
 
 def _times(run: Run, directory: Path) -> str:

@@ -21,7 +21,11 @@ LEVELS = {
     "contigs": (CONTIG_TABLE,),
 }
 
-_LABELS = {"others": "host", "virus": "viral", "False": "host", "True": "viral"}
+_LABELS = (
+    {"others": "host", "virus": "viral"}
+    | dict.fromkeys(("FALSE", "False"), "host")
+    | dict.fromkeys(("TRUE", "True"), "viral")
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,15 +48,10 @@ rule collect:
         model=model_path,
         scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
-        viral_threshold=RUN.config["viral_threshold"],
-        ambiguous_band=RUN.config["ambiguous_band"],
-        tier_medium=RUN.config["tier_medium"],
-        tier_high=RUN.config["tier_high"],
+        thresholds=threshold_options(),
         directory=subpath(output.contigs, parent=True),
     shell:
         "{params.virnucpro} collect --sample {wildcards.sample} {params.inputs:q}"
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
-        " --viral-threshold {params.viral_threshold} --ambiguous-band {params.ambiguous_band}"
-        " --tier-medium {params.tier_medium} --tier-high {params.tier_high}"
-        " --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"
+        " {params.thresholds} --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"

@@ -22,6 +22,7 @@ from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.locks import hold_for_snakemake
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
+from virnucpro_kernels.score.thresholds import Thresholds
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
 HERE = Path(workflow.modifier.modify_path("work")).parent
@@ -124,6 +125,14 @@ def sample_scores(wildcards):
 def original_files():
     """The files of each sample that look as the original tool's."""
     return [sample_file(name) for name in file_names.ORIGINAL_FILES if name in RUN.result_names]
+
+
+def threshold_options():
+    """Evidence, thresholds and tiers as options, all in one text: Snakemake compares the values of `params` as a set, so
+    that it would not see a value that changes to that of another key."""
+    values = {name: RUN.config[name] for name in Thresholds.__dataclass_fields__}
+    texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+    return " ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
 
 
 def sample_inputs(wildcards):

@@ -336,9 +336,9 @@ def test_two_samples_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_mates_of_paired_reads_get_their_numbers(tmp_path: Path) -> None:
-    first = write_fasta(tmp_path / "first.fa", random_contigs(3, 3))
-    second = write_fasta(tmp_path / "second.fa", random_contigs(2, 4))
-    single = write_fasta(tmp_path / "single.fa", random_contigs(1, 5))
+    first = write_fasta(tmp_path / "first.fa", random_contigs(1, 3))
+    second = write_fasta(tmp_path / "second.fa", random_contigs(2, 2))
+    single = write_fasta(tmp_path / "single.fa", random_contigs(3, 1))
     paths = [f"a={first}", f"a={second}", f"b={single}"]
     assert run("--window-length", "60", "--output-dir", str(tmp_path / "pool"), *paths).error is None
     table = pd.read_parquet(tmp_path / "pool" / "contigs.parquet").to_dict("list")
