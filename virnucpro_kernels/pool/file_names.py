@@ -39,3 +39,8 @@ ORIGINAL_FILES = (ORIGINAL_FRAMES, ORIGINAL_WINDOWS)
 def record_name(stage: str, chunk: str = "") -> str:
     """Return the name of the record of a job, `{chunk}.{stage}.json`, or `{stage}.json` where its unit is no chunk."""
     return f"{chunk}.{stage}.json" if chunk else f"{stage}.json"
+
+
+def vector_name(chunk: str, content: str) -> str:
+    """Return the name of a chunk's file of vectors; its content is `nucleotide`, `protein` or `features` (both)."""
+    return f"{chunk}.{content}.h5"

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
-from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name
+from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name, vector_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRecord, Provenance
@@ -168,7 +168,7 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, threads: int, s
         indices.check_frames(run, alphabet)
         with _gathered(run, alphabet, width, indices, pool) as vectors:
             for chunk, index in zip(chunks, indices.of_chunk, strict=True):
-                path = embeddings / f"{chunk.chunk}.{alphabet}.h5"
+                path = embeddings / vector_name(chunk.chunk, alphabet)
                 _write(path, indices.rows[index], vectors[index], _provenance(pool.name, chunk, alphabet, width))
     for chunk in chunks:
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}

@@ -96,6 +96,11 @@ def pool_file(name):
     return f"work/{{geometry}}/{{pool}}/{name}"
 
 
+def vector_file(content):
+    """A chunk's file of vectors: `nucleotide`, `protein` or `features`."""
+    return pool_file("{encoders}/" + file_names.vector_name("{chunk}", content))
+
+
 def sample_file(name):
     """Where a result of a sample lies."""
     return f"results/{{sample}}/{name}"

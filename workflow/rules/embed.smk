@@ -4,14 +4,8 @@ rule embed:
     input:
         manifest=pool_file(file_names.MANIFEST),
     output:
-        nucleotide=temporary_unless(
-            "embeddings",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
-        ),
-        protein=temporary_unless(
-            "embeddings",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
-        ),
+        nucleotide=temporary_unless("embeddings", vector_file("nucleotide")),
+        protein=temporary_unless("embeddings", vector_file("protein")),
     log:
         "logs/embed/{geometry}/{pool}/{encoders}/{chunk}.log",
     benchmark:

@@ -2,13 +2,10 @@ rule merge:
     """Nucleotide and protein vectors of each frame side by side, rows checked."""
     input:
         manifest=pool_file(file_names.MANIFEST),
-        nucleotide="work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
-        protein="work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
+        nucleotide=vector_file("nucleotide"),
+        protein=vector_file("protein"),
     output:
-        features=temporary_unless(
-            "features",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
-        ),
+        features=temporary_unless("features", vector_file("features")),
     log:
         "logs/merge/{geometry}/{pool}/{encoders}/{chunk}.log",
     priority: FINISH_FIRST
@@ -29,7 +26,7 @@ rule classify:
     """Logit and probability of each frame."""
     input:
         manifest=pool_file(file_names.MANIFEST),
-        features="work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
+        features=vector_file("features"),
     output:
         scores=pool_file(f"{{encoders}}/{{model}}/{{chunk}}{file_names.SCORE_SUFFIX}"),
     log:
