@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command
+from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command, virnucpro
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import schema
@@ -73,6 +73,22 @@ def test_a_key_reruns_the_stages_that_it_touches(
 ) -> None:
     configure(copy_of_finished, **keys)
     assert planned(copy_of_finished) == jobs
+
+
+def test_a_label_keeps_a_second_set_of_tables(copy_of_finished: Path) -> None:
+    before = checksums(copy_of_finished)
+    configure(copy_of_finished, label="strict", preset="strict")
+    assert planned(copy_of_finished) == {"collect": 3}
+    ended = snakemake(copy_of_finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(copy_of_finished) == before
+    for sample in (copy_of_finished / "results").glob("*/"):
+        again = copy_of_finished / "results-strict" / sample.name
+        assert {path.name for path in again.iterdir()} == {path.name for path in sample.iterdir()}
+    assert virnucpro("verify", copy_of_finished).returncode == 0
+    table = next((copy_of_finished / "results-strict").glob("*/contigs.tsv"))
+    table.write_bytes(table.read_bytes()[:-3])
+    assert virnucpro("verify", copy_of_finished).returncode == 3
 
 
 def test_a_preset_changes_calls_and_no_score(copy_of_finished: Path) -> None:

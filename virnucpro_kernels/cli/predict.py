@@ -54,6 +54,9 @@ Keep = Annotated[
     typer.Option(metavar="embeddings|features", help="Large intermediate files to keep; may be given several times."),
 ]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that computes the embeddings.")]
+Label = Annotated[
+    str | None, typer.Option(help="Name of a second set of tables, which goes to OUTPUT_DIR/results-LABEL.")
+]
 Gpus = Annotated[
     str, typer.Option(metavar="auto|N|0,2", help="GPUs to use: all visible ones, this many of them, or these.")
 ]
@@ -78,6 +81,7 @@ def predict(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
     precision: Precision = None,
     preset: Preset = None,
+    label: Label = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
@@ -102,6 +106,7 @@ def predict(
         "device": device,
         "precision": precision,
         "preset": preset,
+        "label": label,
         "keep": keep,
     }
     options = PredictOptions(

@@ -75,6 +75,12 @@ class Run:
         """Return the folder of a pool's scores."""
         return self.embedding_dir(pool) / self.model.model_id
 
+    @property
+    def results(self) -> Path:
+        """Folder of the samples' results, `results` or `results-{label}`."""
+        label = self.config["label"]
+        return RESULTS.with_name(f"{RESULTS}-{label}") if label else RESULTS
+
     def _job_dir(self, stage: str, unit: str) -> Path:
         """Return the folder of a job's outputs. `unit` is a sample for `collect` and a pool for all other stages."""
         match stage:
@@ -85,7 +91,7 @@ class Run:
             case "classify":
                 return self.score_dir(unit)
             case "collect":
-                return RESULTS / unit
+                return self.results / unit
         raise ValueError(stage)
 
     def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
@@ -104,7 +110,7 @@ class Run:
 
     def result_paths(self, sample: str) -> list[Path]:
         """Return the paths of the files of a sample."""
-        return [RESULTS / sample / name for name in self.result_names]
+        return [self.results / sample / name for name in self.result_names]
 
 
 def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools: Path, on_cluster: bool) -> Run:

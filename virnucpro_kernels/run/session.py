@@ -84,7 +84,7 @@ class Session:
         if run.model.notes:
             self._say(f"  model    {run.model.notes}")
         if not self._options.dry_run:
-            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory}/results/SAMPLE")
+            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory / run.results}/SAMPLE")
             self._say(f"  log      {self._log}")
         todo = state.samples if self._options.force else state.samples - state.samples_done
         self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {state.bases / 1e6:,.1f} Mbp in all")
@@ -160,7 +160,7 @@ class Session:
             raise VirnucproError(
                 f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{reason}"
             )
-        for line in describe_failures(failures, self._directory):
+        for line in describe_failures(self._run, failures, self._directory):
             print(line, file=sys.stderr)  # noqa: T201 the command's result
         if (self._directory / FAILED).exists():
             print(f"all failures: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201

@@ -103,7 +103,7 @@ def vector_file(content):
 
 def sample_file(name):
     """Where a result of a sample lies."""
-    return f"results/{{sample}}/{name}"
+    return f"{RUN.results}/{{sample}}/{name}"
 
 
 def of_pool(name):
