@@ -169,6 +169,7 @@ def _start_torch(device_type: str, threads: int) -> "torch.device":
     if device_type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
     torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # of the tokenizer, which counts them once, when it first works
     device = torch.device(device_type)
     prepare(device)
     return device
