@@ -98,7 +98,8 @@ def pool_file(name):
 
 def vector_file(content):
     """A chunk's file of vectors: `nucleotide`, `protein` or `features`."""
-    return pool_file("{encoders}/" + file_names.vector_name("{chunk}", content))
+    name = file_names.vector_name("{chunk}", content)
+    return pool_file(f"{{encoders}}/{name}")
 
 
 def sample_file(name):
