@@ -67,7 +67,7 @@ def predict(
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the run; everything goes there.")],
     inputs: Inputs = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Sample sheet instead of inputs (columns sample, input).")
+        Path | None, typer.Option(help="Sample sheet instead of inputs (columns sample, input; input2 for mates).")
     ] = None,
     model: Annotated[
         str | None,

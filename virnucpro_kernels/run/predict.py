@@ -24,11 +24,12 @@ def predict(options: PredictOptions) -> int:
     with run_lock(options.directory) as lock, ExitStack() as exits:
         try:
             start = plan_start(options)
-        except VirnucproError:
+            start.log.parent.mkdir(parents=True, exist_ok=True)
+            start.log.open("ab").close()
+        except (VirnucproError, OSError):
             if is_new:
                 _remove_if_empty(options.directory)
             raise
-        start.log.parent.mkdir(parents=True, exist_ok=True)
         unlock(options.directory, SNAKEFILE, start.log)
         session = Session(start, lock)
         if options.dry_run:  # leaves the folder as it was
