@@ -143,6 +143,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 600 else f"{round(minutes / 60)} h"
 
 
+def length_in_words(bases: int) -> str:
+    """Return a number of bases with its unit: `3 kbp`, `13.2 Mbp`, `1,300 Mbp`."""
+    if bases < 100_000:
+        return f"{bases / 1e3:.0f} kbp"
+    return f"{bases / 1e6:.1f} Mbp" if bases < 100_000_000 else f"{bases / 1e6:,.0f} Mbp"
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun in singular or plural: `1 sample`, `2,000 samples`."""
     return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, SCORE_SUFFIX, record_name
-from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, read_job
+from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, length_in_words, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.pools import estimate_bases
@@ -133,9 +133,8 @@ def describe(state: State, left: str) -> str:
         left = "writing tables"
     split = state.pools_split == state.pools
     units = f"{state.chunks_done}/{state.chunks} chunks" if split else f"{state.pools_split}/{state.pools} pools split"
-    megabases = state.bases / 1e6
-    size = f"{megabases:,.0f}" if megabases >= 100 else f"{megabases:.1f}"
-    return f"{percent:.0f} % of {size} Mbp, {left}; {units}, {state.samples_done}/{state.samples} samples"
+    size = length_in_words(state.bases)
+    return f"{percent:.0f} % of {size}, {left}; {units}, {state.samples_done}/{state.samples} samples"
 
 
 class Lines:

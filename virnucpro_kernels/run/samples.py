@@ -65,7 +65,7 @@ def read_sheet(path: Path) -> list[Sample]:
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
     separator = "," if "," in lines[0][1] and "\t" not in lines[0][1] else "\t"
-    header = [_COLUMNS.get(name, name) for name in _values(lines[0][1], separator)]
+    header = [_COLUMNS.get(name.lower(), name.lower()) for name in _values(lines[0][1], separator)]
     while header and not header[-1]:
         header.pop()
     if wrong := _header_problems(header):

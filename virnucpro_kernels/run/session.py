@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
 from virnucpro_kernels.pool.file_names import FAILED
-from virnucpro_kernels.pool.job_record import TimeLeft, counted
+from virnucpro_kernels.pool.job_record import TimeLeft, counted, length_in_words
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
@@ -87,7 +87,7 @@ class Session:
             self._say(f"  writes   {', '.join(run.result_names)} into {self._directory / run.results}/SAMPLE")
             self._say(f"  log      {self._log}")
         todo = state.samples if self._options.force else state.samples - state.samples_done
-        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {state.bases / 1e6:,.1f} Mbp in all")
+        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {length_in_words(state.bases)} in all")
         if self._options.force:
             self._say("           all outputs are made again (--force)")
         elif state.pools_split:

@@ -195,7 +195,7 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(folder: Path) ->
 def test_paired_reads_are_one_sample(tmp_path: Path, separator: str) -> None:
     for name in ("a_1.fq", "a_2.fq", "b.fq"):
         (tmp_path / name).write_text("@r\nACGT\n+\nIIII\n")
-    rows = [["sample", "fastq_1", "fastq_2", "pool"], ["a", "a_1.fq", "a_2.fq", ""], ["b", "b.fq", "", "p"]]
+    rows = [["Sample", "fastq_1", "fastq_2", "pool"], ["a", "a_1.fq", "a_2.fq", ""], ["b", "b.fq", "", "p"]]
     (tmp_path / "sheet").write_text("".join(separator.join(row) + "\n" for row in rows))
     samples = read_sheet(tmp_path / "sheet")
     assert [sample.inputs for sample in samples] == [
