@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -275,7 +276,12 @@ class _Passes:
     @property
     def warnings(self) -> list[Problem]:
         """Warnings about the inputs, after the first pass."""
-        return [warning for records in self._inputs for warning in records.warnings]
+        found = [warning for records in self._inputs for warning in records.warnings]
+        for (sample, first), (other, second) in pairwise(zip(self.samples, self._inputs, strict=True)):
+            if sample == other and first.records != second.records:
+                numbers = f"{second.records:,} records, but the first file of its paired reads has {first.records:,}"
+                found.append(Problem("warning", "mates", second.name, f"the file has {numbers}"))
+        return found
 
     def count_frames(self, table: "WindowTable") -> None:
         """Run the first pass."""
