@@ -144,3 +144,14 @@ def test_a_full_disk_is_told(tmp_path: Path, size: str) -> None:
     assert ended.returncode == 1, ended.stderr
     assert "is full (" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_run_goes_on_where_nobody_can_read_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    command = virnucpro_command("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL)
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full, stderr=full, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "out" / "results" / "a" / "run.json").exists()
+    log = (tmp_path / "out" / "logs" / "snakemake.log").read_text()
+    assert "<stderr> cannot be written (No space left on device): the run goes on" in log

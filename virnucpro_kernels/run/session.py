@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TextIO
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
@@ -63,7 +64,7 @@ class Session:
         if not self._options.quiet:
             went_on = before.pools_split > 0 and not self._options.force
             for line in describe_results(self._run, self._directory, failures, went_on=went_on):
-                print(line)  # noqa: T201 the command's result
+                self._print(line, sys.stdout)
         return self._exit_code(code, failures)
 
     def _watch(self, tick: Callable[[], None]) -> int:
@@ -115,7 +116,7 @@ class Session:
         more = "; those of the chunks are known after the split" if "split" in jobs else ""
         self._say(f"  jobs     {named}{more}" if jobs else "  jobs     none, because all results are there")
         if self._options.quiet:
-            print(f"jobs: {named}{more}" if jobs else "nothing to do")  # noqa: T201 the answer of a dry run
+            self._print(f"jobs: {named}{more}" if jobs else "nothing to do", sys.stdout)
         return code
 
     def _displays(self) -> list[Bar | Lines]:
@@ -130,7 +131,18 @@ class Session:
         if not self._options.quiet:
             indent = " " * 11 if line.startswith("  ") else ""
             wrapped = textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-            print("\n".join(wrapped), file=sys.stderr, flush=True)  # noqa: T201 the command's progress
+            self._print("\n".join(wrapped), sys.stderr)
+
+    def _print(self, text: str, stream: TextIO) -> None:
+        """Print a text. Where nobody can read it, as in a closed pipe or on a full disk, the run goes on without."""
+        try:
+            print(text, file=stream, flush=True)
+        except OSError as error:
+            self._note(
+                f"{stream.name} cannot be written ({error.strerror}): the run goes on, and this log has the rest"
+            )
+            # Else what is left in the stream would be written, and fail, once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def _note(self, line: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
@@ -149,9 +161,9 @@ class Session:
             return 0
         free = shutil.disk_usage(self._directory).free
         if free < _FULL_BYTES:
-            print(  # noqa: T201 the likely reason of what follows
+            self._print(
                 f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again",
-                file=sys.stderr,
+                sys.stderr,
             )
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
@@ -161,9 +173,9 @@ class Session:
                 f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{reason}"
             )
         for line in describe_failures(self._run, failures, self._directory):
-            print(line, file=sys.stderr)  # noqa: T201 the command's result
+            self._print(line, sys.stderr)
         if (self._directory / FAILED).exists():
-            print(f"all failures: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
+            self._print(f"all failures: {self._directory / FAILED}", sys.stderr)
         failed = {failure.sample for failure in failures}
         if any(sample.name not in failed for sample in self._run.samples):
             return EXIT_PARTIAL
