@@ -108,9 +108,9 @@ class Session:
             reason = textwrap.indent(last_error(output), "  ")
             raise VirnucproError(f"Snakemake cannot plan this run; the end of its log {self._log}:\n{reason}")
         jobs = planned_jobs(output)
-        cores = self._options.threads or len(os.sched_getaffinity(0))
         if "split" in jobs or "embed" in jobs:
-            for line in describe_work(self._run, state, self._directory, jobs=self._start.gpus or 1, cores=cores):
+            start = self._start
+            for line in describe_work(self._run, state, self._directory, jobs=start.gpus or 1, cores=start.cores):
                 self._say(f"           {line}")
         named = ", ".join(f"{rule} {number:,}" for rule, number in jobs.items())
         more = "; those of the chunks are known after the split" if "split" in jobs else ""
