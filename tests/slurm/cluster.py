@@ -194,7 +194,7 @@ ReturnToService=2
 KillWait=10
 {self._accounting_lines(database)}
 {nodes}
-PartitionName=gpu Nodes=n1 Default=YES PriorityTier=1 GraceTime=10{allowed}
+PartitionName=gpu Nodes=n1 Default=YES PriorityTier=1{allowed}
 PartitionName=both Nodes=ALL PriorityTier=1
 PartitionName=urgent Nodes=n1 PriorityTier=2 PreemptMode=OFF
 """

@@ -1,0 +1,46 @@
+"""Two clusters, with and without accounting, and the run on this machine that runs on them are compared with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.runs import checksums, virnucpro
+from tests.slurm.cluster import Cluster, missing_packages
+from tests.slurm.runs import OPTIONS, SNAKEMAKE_OPTIONS, write_inputs
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and skip them where no cluster can be started."""
+    missing = missing_packages()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slurm)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"needs the Debian packages {' '.join(missing)}"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with accounting."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster without accounting: sacct fails."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), accounting=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Checksums of the results of a run on this machine alone."""
+    directory = tmp_path_factory.mktemp("local")
+    inputs = write_inputs(directory)
+    ended = virnucpro(
+        "predict", *inputs, "--output-dir", directory / "out", "--threads", "2", *OPTIONS, "--", *SNAKEMAKE_OPTIONS
+    )
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    return checksums(directory / "out", without=UNCOMPARED)

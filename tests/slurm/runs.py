@@ -1,0 +1,149 @@
+"""Runs on a cluster: inputs, a site's copy of the profile, embedding jobs as they are at work, and their Slurm jobs."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from tests.helpers.runs import ROOT, contigs, virnucpro_command
+from tests.slurm.cluster import Cluster
+from virnucpro_kernels.pool.job_record import read_job
+
+#: Seconds after which a test gives up waiting for something, on a machine that may be busy.
+LIMIT = 300
+#: Files that differ between two runs of the same work: they hold dates, logs and attempts.
+UNCOMPARED = ("run.json", "collect.json", "failed.tsv")
+GOOD = {"one": (0, 14), "two": (14, 24)}
+#: The model is small enough for a CPU; precision and batches are set, so that they are those of every run.
+CONFIG = {"min_chunks": 6, "precision": "fp32"}
+TOKEN_BUDGET = 64
+
+
+def write_inputs(directory: Path) -> list[Path]:
+    """Write two samples and one that cannot be used; all three share a pool."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, (start, stop) in GOOD.items():
+        (directory / f"{name}.fa").write_text(contigs(start, stop))
+    (directory / "bad.fa").write_text(">protein\nMKLVEFQPIMKLVEFQPI\n")
+    return [directory / f"{name}.fa" for name in (*GOOD, "bad")]
+
+
+def write_profile(directory: Path, **keys: Any) -> Path:
+    """Write a site's copy of the profile: what a user would change, and quick questions for the state of jobs.
+
+    Jobs ask for a GPU, as they do by default, and compute on the CPU, since the GPUs are fake.
+    """
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10} | keys
+    profile.setdefault("set-resources", {})["embed"] = {"device": "'cpu'", "token_budget": TOKEN_BUDGET}
+    profile["set-threads"] = {"embed": 1, "split": 1, "classify": 1}
+    directory.mkdir()
+    (directory / "config.yaml").write_text(yaml.safe_dump(profile))
+    return directory
+
+
+def predict_command(out: Path, *arguments: str | Path) -> list[str | Path]:
+    """Return a command of `virnucpro predict` with the settings of all runs."""
+    settings = [word for key, value in CONFIG.items() for word in ("--set", f"{key}={value}")]
+    return virnucpro_command(
+        "predict", *arguments, "--output-dir", out, "--model", "builtin-500", "--no-progress", *settings
+    )
+
+
+@contextmanager
+def running(command: list[str | Path], cluster: Cluster, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command on a cluster within the block, its output in `directory/output.txt`; at the end nothing is left."""
+    with (directory / "output.txt").open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=directory,
+            env={**os.environ, **cluster.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_heed_interrupts,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _heed_interrupts() -> None:
+    """Whoever starts the tests in the background of a shell has them and their children ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """An embedding job at work.
+
+    Attributes:
+        chunk: Name of its chunk.
+        slurm_id: Number of its job in Slurm.
+        gpus: GPUs that it sees, as CUDA_VISIBLE_DEVICES names them.
+        process: Process that embeds.
+    """
+
+    chunk: str
+    slurm_id: str
+    gpus: str
+    process: psutil.Process
+
+
+def embed_jobs(out: Path) -> list[EmbedJob]:
+    """Return the embedding jobs of the run in `out` that are at work now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if {"virnucpro_kernels", "embed", "--chunk"} <= set(command) and process.cwd() == str(out):
+                variables = process.environ()
+                chunk = command[command.index("--chunk") + 1]
+                gpus = variables.get("CUDA_VISIBLE_DEVICES", "")
+                found.append(EmbedJob(chunk, variables.get("SLURM_JOB_ID", ""), gpus, process))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def freeze(job: EmbedJob, out: Path) -> bool:
+    """Stop a job in the midst of its chunk, when one encoder is done; return False where it ended before.
+
+    It goes on at SIGCONT, which Slurm sends before every SIGTERM.
+    """
+    try:
+        job.process.nice(19)
+        while not list(out.glob(f"work/*/*/*/{job.chunk}.partial/nucleotide-*.h5")):
+            if not job.process.is_running() or job.process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            time.sleep(0.005)
+        job.process.suspend()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+def embed_record(out: Path, chunk: str) -> dict[str, Any]:
+    """Return the record of a chunk's embedding job."""
+    (path,) = out.glob(f"work/*/*/*/{chunk}.embed.json")
+    return read_job(path)
+
+
+def resumed(record: dict[str, Any]) -> int:
+    """Return how many sequences of its chunk an embedding job found done by an earlier attempt."""
+    return int(record["nucleotide"]["resumed"]) + int(record["protein"]["resumed"])
