@@ -57,7 +57,7 @@ for step in "$@"; do
         tee -a "$output/idle.log" || status=$?
       rm -r "$folder" ;;
     scaling) timeout 590 "$python" -m benchmarks.scaling --out "$output/scaling" --folder "${TMPDIR:-/tmp}/virnucpro-scaling" \
-      --reads 600000 --chunks 8 --minutes 8.5 2>&1 | tee -a "$output/scaling.log" ;;
+      --reads 600000 --chunks 8 --minutes 9 2>&1 | tee -a "$output/scaling.log" ;;
     *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or scaling" >&2; exit 5 ;;
   esac || status=$?
 done

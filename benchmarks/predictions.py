@@ -31,11 +31,11 @@ _FRAMES = 0.802
 _DEFAULT = 32_000_000
 
 
-def equal_chunks(tokens: int, chunk_tokens: int) -> list[int]:
+def equal_chunks(tokens: int, chunk_tokens: int, at_least: int = 1) -> list[int]:
     """Return the chunks into which `split` divides the frames of reads."""
     frames = np.zeros(_RESIDUES + 1, np.int64)
     frames[_RESIDUES] = tokens // (_RESIDUES + SPECIAL_TOKENS)
-    return [int(chunk) for chunk in plan_chunks(frames, chunk_tokens=chunk_tokens, min_chunks=1).tokens]
+    return [int(chunk) for chunk in plan_chunks(frames, chunk_tokens=chunk_tokens, min_chunks=at_least).tokens]
 
 
 def graded_chunks(tokens: int, largest: int, smallest: int, small_fraction: float) -> list[int]:
@@ -44,19 +44,20 @@ def graded_chunks(tokens: int, largest: int, smallest: int, small_fraction: floa
     return [*equal_chunks(tokens - small, largest), *equal_chunks(small, smallest)]
 
 
-def chunk_plans(tokens: int) -> Iterator[tuple[str, list[int]]]:
-    """Yield ways to divide an input, each with its name."""
+def chunk_plans(tokens: int, gpus: int) -> Iterator[tuple[str, list[int]]]:
+    """Yield ways to divide an input for a number of GPUs, each with its name."""
     for parts in (1, 2, 4, 8, 16):
         size = _DEFAULT // parts
         yield f"{size / 1e6:g} M{', the default' * (parts == 1)}", equal_chunks(tokens, size)
+    rounds = -(-tokens // (_DEFAULT * gpus))
+    yield "a multiple of the GPUs", equal_chunks(tokens, _DEFAULT, rounds * gpus)
     yield "32 M, the last quarter in 8 M", graded_chunks(tokens, _DEFAULT, _DEFAULT // 4, 0.25)
-    yield "32 M, the last eighth in 4 M", graded_chunks(tokens, _DEFAULT, _DEFAULT // 8, 0.125)
 
 
 def predict(tokens: int, gpus: int, costs: Mapping[str, Costs]) -> list[tuple[str, ...]]:
     """Return a row for each way to divide an input and each kind of costs."""
     rows: list[tuple[str, ...]] = []
-    for name, chunks in chunk_plans(tokens):
+    for name, chunks in chunk_plans(tokens, gpus):
         for kind, cost in costs.items():
             one = sum(chunks) / cost.rate
             run = simulate(chunks, [1.0] * gpus, cost)
