@@ -78,7 +78,7 @@ class Job:
     def __enter__(self) -> Self:
         earlier = read_job(self.path)
         self._attempts = 1 + int(earlier.get("attempts", 0))
-        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._started = self._line_written = time.monotonic()
         self._time_left = TimeLeft()
         self._done = self._total = 0

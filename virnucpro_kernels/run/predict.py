@@ -1,5 +1,6 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
+import shutil
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start
 
 
 def predict(options: PredictOptions) -> int:
-    """Run the workflow; return the exit code.
+    """Run the workflow; return the exit code. A folder that is new stays only where Snakemake worked in it or failed.
 
     Raises:
         VirnucproError: nothing was started: wrong usage, a damaged model, another run in the same folder.
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
     is_new = not options.directory.exists()
-    with run_lock(options.directory) as lock, ExitStack() as exits:
+    with run_lock(options.directory) as lock:
         try:
             start = plan_start(options)
             start.log.parent.mkdir(parents=True, exist_ok=True)
@@ -30,14 +31,23 @@ def predict(options: PredictOptions) -> int:
             if is_new:
                 _remove_if_empty(options.directory)
             raise
-        unlock(options.directory, SNAKEFILE, start.log)
-        session = Session(start, lock)
-        if options.dry_run:  # leaves the folder as it was
+        code = _execute(start, lock)
+    if is_new and options.dry_run and code == 0:
+        shutil.rmtree(options.directory)
+    return code
+
+
+def _execute(start: Start, lock: int) -> int:
+    """Run Snakemake in the folder of a run, which stays as it was after a dry run; return the exit code."""
+    directory = start.options.directory
+    unlock(directory, SNAKEFILE, start.log)
+    with ExitStack() as exits:
+        if start.options.dry_run:
             exits.enter_context(start.folder.written_for_now())
         else:
             start.folder.write()
             _split_repaired_again(start)
-        return session.execute()
+        return Session(start, lock).execute()
 
 
 def _remove_if_empty(directory: Path) -> None:

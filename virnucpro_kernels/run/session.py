@@ -160,10 +160,9 @@ class Session:
         if code == 0:
             return 0
         free = shutil.disk_usage(self._directory).free
-        if free < _FULL_BYTES:
-            self._print(
-                f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again",
-                sys.stderr,
+        if free < _FULL_BYTES:  # whatever the jobs say follows from it
+            raise VirnucproError(
+                f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again"
             )
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
