@@ -7,6 +7,7 @@ Controller, node daemons and, with accounting, database run as the user who star
 memory or keeps processes from a GPU, which would take cgroups and root.
 """
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -32,6 +33,8 @@ NODES = ("n1", "n2")
 GPUS_OF_A_NODE = 2
 #: The one account whose user is whoever starts the cluster, and one that exists but may use no partition.
 ACCOUNT, REFUSED_ACCOUNT = "lab", "closed"
+#: From linux/prctl.h.
+_PR_SET_PDEATHSIG = 1
 #: Seconds that a daemon may take to answer, on a machine that may be busy.
 LIMIT = 60
 
@@ -168,7 +171,8 @@ SlurmctldPort={control}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+# A requeued job starts again after so many seconds, and has to be launched within as many: an eighth of the default.
+AuthInfo=socket={folder}/munge.socket,cred_expire=15
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
@@ -190,6 +194,8 @@ SchedulerParameters=sched_interval=2,bf_interval=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 ReturnToService=2
+# What a partition does not allow is refused at once, and does not wait in the queue for ever.
+EnforcePartLimits=ALL
 # A killed job has that many seconds between SIGTERM and SIGKILL: a third of Slurm's default.
 KillWait=10
 {self._accounting_lines(database)}
@@ -273,6 +279,7 @@ StorageLoc=slurm
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    preexec_fn=_end_with_parent,
                 )
             )
 
@@ -289,6 +296,11 @@ StorageLoc=slurm
                     timeout=LIMIT,
                 )
         self._daemons.clear()
+
+
+def _end_with_parent() -> None:
+    """Have the system end this process when the one that started it is gone, even where that one is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(daemon: subprocess.Popen[bytes]) -> None:

@@ -13,6 +13,10 @@ from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
 
+#: Error of a job that left neither a record nor a line in its log: it was killed early, or could not be submitted.
+SILENT = "ended without a word"
+
+
 @dataclass(frozen=True)
 class Failure:
     """Reason why a sample has no tables, or only those of an earlier run.
@@ -97,7 +101,7 @@ class _JobTrace:
             int(record.get("attempts", 1)),
             str(record.get("exit_code", "killed" if could_not_say else "")),
             str(self.log),
-            _one_line(str(said or "ended without a word")),
+            _one_line(str(said or SILENT)),
         )
 
 

@@ -37,6 +37,10 @@ wildcard_constraints:
     model=r"[^/]+",
 
 
+# The executor is not known yet, but only one that submits jobs has a limit of them.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+
+
 def find_run():
     """The run that the configuration describes."""
     try:
@@ -44,8 +48,7 @@ def find_run():
             config,
             sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
             pools=HERE / POOLS,
-            # The executor is not known yet, but only one that submits jobs has a limit of them.
-            on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
+            on_cluster=ON_CLUSTER,
         )
     except VirnucproError as error:
         raise WorkflowError(str(error)) from error
