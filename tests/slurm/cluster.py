@@ -17,12 +17,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 #: Programs of a cluster and the Debian packages that have them; the second group is for accounting.
 PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
@@ -102,6 +104,21 @@ class Cluster:
                 pass
             time.sleep(0.1)
         raise RuntimeError(f"{what} after {LIMIT} s; the logs are in {self.folder}")
+
+    def lose_node(self, node: str) -> None:
+        """Have a node vanish with all that runs on it, and tell the controller, which would notice after minutes."""
+        jobs = self.call("squeue", "--noheader", f"--nodelist={node}", "--format=%i").split()
+        (daemon,) = [daemon for daemon in self._daemons if list(daemon.args)[-2:] == ["-N", node]]
+        daemon.kill()
+        daemon.wait()
+        self._daemons.remove(daemon)
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                title = " ".join(process.cmdline())
+                of_job = process.environ().get("SLURM_JOB_ID") in jobs and process.environ().get("SLURM_CONF")
+                if of_job == self.environment["SLURM_CONF"] or any(f"slurmstepd: [{job}." in title for job in jobs):
+                    process.kill()
+        self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def _whole_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}
@@ -289,12 +306,8 @@ StorageLoc=slurm
             for daemon in self._daemons:
                 exits.callback(_end, daemon)
             if any("slurmd" in str(daemon.args) for daemon in self._daemons):
-                subprocess.run(
-                    ["scancel", "--full", "--signal=KILL", f"--user={getpass.getuser()}"],
-                    env=self._whole_environment(),
-                    check=False,
-                    timeout=LIMIT,
-                )
+                self.call("scancel", f"--user={getpass.getuser()}")
+                self.wait_until(lambda: not self.call("squeue", "--noheader"), "jobs are left")
         self._daemons.clear()
 
 

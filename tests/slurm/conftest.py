@@ -1,13 +1,13 @@
-"""Two clusters, with and without accounting, and the run on this machine that runs on them are compared with."""
+"""Two clusters, with and without accounting, and a run on this machine with which those on the clusters are compared."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import checksums, virnucpro
+from tests.helpers.runs import call, checksums
 from tests.slurm.cluster import Cluster, missing_packages
-from tests.slurm.runs import OPTIONS, SNAKEMAKE_OPTIONS, write_inputs
+from tests.slurm.runs import TOKEN_BUDGET, UNCOMPARED, predict_command, write_inputs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,7 +29,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster without accounting: sacct fails."""
+    """A cluster without accounting, where sacct fails."""
     with Cluster(tmp_path_factory.mktemp("cluster"), accounting=False) as cluster:
         yield cluster
 
@@ -38,9 +38,8 @@ def cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iter
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Checksums of the results of a run on this machine alone."""
     directory = tmp_path_factory.mktemp("local")
-    inputs = write_inputs(directory)
-    ended = virnucpro(
-        "predict", *inputs, "--output-dir", directory / "out", "--threads", "2", *OPTIONS, "--", *SNAKEMAKE_OPTIONS
-    )
+    snakemake = ("--", "--set-resources", f"embed:token_budget={TOKEN_BUDGET}", "--set-threads", "embed=1")
+    inputs = write_inputs(directory / "inputs")
+    ended = call([*predict_command(directory / "out", *inputs), *snakemake])
     assert ended.returncode == 2, ended.stdout + ended.stderr
     return checksums(directory / "out", without=UNCOMPARED)

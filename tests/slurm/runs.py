@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,9 @@ from virnucpro_kernels.pool.job_record import read_job
 LIMIT = 300
 #: Files that differ between two runs of the same work: they hold dates, logs and attempts.
 UNCOMPARED = ("run.json", "collect.json", "failed.tsv")
-GOOD = {"one": (0, 14), "two": (14, 24)}
+GOOD = {"one": (0, 60), "two": (60, None)}
 #: The model is small enough for a CPU; precision and batches are set, so that they are those of every run.
-CONFIG = {"min_chunks": 6, "precision": "fp32"}
+CONFIG = {"model": "builtin-500", "min_chunks": 4, "precision": "fp32"}
 TOKEN_BUDGET = 64
 
 
@@ -31,7 +31,7 @@ def write_inputs(directory: Path) -> list[Path]:
     """Write two samples and one that cannot be used; all three share a pool."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, (start, stop) in GOOD.items():
-        (directory / f"{name}.fa").write_text(contigs(start, stop))
+        (directory / f"{name}.fa").write_text(contigs(start, stop, longest=100_000))
     (directory / "bad.fa").write_text(">protein\nMKLVEFQPIMKLVEFQPI\n")
     return [directory / f"{name}.fa" for name in (*GOOD, "bad")]
 
@@ -44,7 +44,7 @@ def write_profile(directory: Path, **keys: Any) -> Path:
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10} | keys
     profile.setdefault("set-resources", {})["embed"] = {"device": "'cpu'", "token_budget": TOKEN_BUDGET}
-    profile["set-threads"] = {"embed": 1, "split": 1, "classify": 1}
+    profile["set-threads"] = dict.fromkeys(("split", "embed", "classify"), 1)
     directory.mkdir()
     (directory / "config.yaml").write_text(yaml.safe_dump(profile))
     return directory
@@ -54,7 +54,7 @@ def predict_command(out: Path, *arguments: str | Path) -> list[str | Path]:
     """Return a command of `virnucpro predict` with the settings of all runs."""
     settings = [word for key, value in CONFIG.items() for word in ("--set", f"{key}={value}")]
     return virnucpro_command(
-        "predict", *arguments, "--output-dir", out, "--model", "builtin-500", "--no-progress", *settings
+        "predict", *arguments, "--output-dir", out, "--no-progress", *settings
     )
 
 
@@ -121,21 +121,39 @@ def embed_jobs(out: Path) -> list[EmbedJob]:
     return found
 
 
-def freeze(job: EmbedJob, out: Path) -> bool:
-    """Stop a job in the midst of its chunk, when one encoder is done; return False where it ended before.
+def park(job: EmbedJob, out: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Have a suspended job work until one of its two encoders is done, and suspend it there; call `meanwhile` often.
 
     It goes on at SIGCONT, which Slurm sends before every SIGTERM.
     """
+    job.process.nice(19)
+    job.process.resume()
+    while not list(out.glob(f"work/*/*/*/{job.chunk}.partial/nucleotide-*.h5")):
+        assert is_alive(job), f"chunk {job.chunk} ended before it could be disturbed"
+        meanwhile()
+        time.sleep(0.005)
+    job.process.suspend()
+    assert is_alive(job), f"chunk {job.chunk} ended before it could be disturbed"
+
+
+def is_alive(job: EmbedJob) -> bool:
+    """Whether the process of a job is there, suspended or not."""
     try:
-        job.process.nice(19)
-        while not list(out.glob(f"work/*/*/*/{job.chunk}.partial/nucleotide-*.h5")):
-            if not job.process.is_running() or job.process.status() == psutil.STATUS_ZOMBIE:
-                return False
-            time.sleep(0.005)
-        job.process.suspend()
+        return bool(job.process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-    return True
+
+
+def wait_for_embed_job(out: Path, run: subprocess.Popen[bytes], *, other_than: str = "") -> EmbedJob:
+    """Wait until a job works at a chunk, but for the chunk `other_than`; suspend it at once."""
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end and run.poll() is None:
+        for job in embed_jobs(out):
+            if job.chunk != other_than:
+                job.process.suspend()
+                return job
+        time.sleep(0.1)
+    raise AssertionError(f"no embedding job was seen; {(out / 'output.txt').read_text()}")
 
 
 def embed_record(out: Path, chunk: str) -> dict[str, Any]:

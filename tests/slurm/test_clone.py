@@ -1,0 +1,74 @@
+"""`snakemake --profile slurm` in a clone, on a cluster without accounting: Ctrl-C, a rerun, and the loss of a node."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.runs import ROOT, checksums
+from tests.slurm.cluster import Cluster
+from tests.slurm.runs import (
+    CONFIG,
+    LIMIT,
+    TOKEN_BUDGET,
+    UNCOMPARED,
+    embed_jobs,
+    embed_record,
+    is_alive,
+    park,
+    resumed,
+    running,
+    wait_for_embed_job,
+    write_inputs,
+)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The files of the repository as they are now, and a user's configuration and sample sheet."""
+    directory = tmp_path / "clone"
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, directory / name, follow_symlinks=False)
+    rows = [f"{path.stem}\t{path}" for path in write_inputs(tmp_path / "inputs")]
+    (directory / "config" / "samples.tsv").write_text("\n".join(["sample\tinput", *rows]) + "\n")
+    (directory / "config" / "config.yaml").write_text(yaml.safe_dump({"samples": "config/samples.tsv", **CONFIG}))
+    return directory
+
+
+def test_ctrl_c_a_rerun_and_the_loss_of_a_node(
+    cluster_without_accounting: Cluster, expected: dict[str, str], clone: Path
+) -> None:
+    cluster = cluster_without_accounting
+    command: list[str | Path] = [
+        *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--default-resources", "slurm_partition=both"),
+        *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"),
+        *("--set-resources", "embed:device=cpu", f"embed:token_budget={TOKEN_BUDGET}"),
+        *("--set-threads", "split=1", "embed=1", "classify=1"),
+    ]
+    with running(command, cluster, clone) as run:
+        interrupted = wait_for_embed_job(clone, run)
+        park(interrupted, clone)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(LIMIT) != 0
+    cluster.wait_until(lambda: cluster.call("squeue", "--noheader") == "", "jobs are left")
+    assert embed_jobs(clone) == []
+
+    with running(command, cluster, clone) as run:
+        lost = wait_for_embed_job(clone, run, other_than=interrupted.chunk)
+        park(lost, clone)
+        node = cluster.call("squeue", "--noheader", f"--jobs={lost.slurm_id}", "--format=%N").strip()
+        cluster.lose_node(node)
+        assert not is_alive(lost)
+        run.wait(LIMIT)
+    said = (clone / "output.txt").read_text()
+    assert run.returncode == 1, said
+    assert "bad" in (clone / "results" / "failed.tsv").read_text()
+    assert checksums(clone, without=UNCOMPARED) == expected, said
+    for job in (interrupted, lost):
+        assert resumed(embed_record(clone, job.chunk)) > 0, f"chunk {job.chunk} was begun anew"
