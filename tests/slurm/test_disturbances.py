@@ -36,6 +36,7 @@ class Disturber:
     def __init__(self, cluster: Cluster, out: Path) -> None:
         self._cluster, self._out = cluster, out
         self._suspended: list[EmbedJob] = []
+        self._done: set[str] = set()
         self._to_do = ["time limit", "memory", "scancel", "preemption"]
         self.victims: dict[str, EmbedJob] = {}
         self.ends: dict[str, str] = {}
@@ -72,21 +73,25 @@ class Disturber:
                 self.again[job.chunk].append(number)
 
     def _disturb(self) -> None:
+        """Disturb the parked jobs, each once; the preemption, which takes both GPUs, waits for the end of the others."""
         for kind, job in self.victims.items():
-            if kind in self.ends:
-                continue
-            if not is_alive(job):
+            if kind not in self.ends and not is_alive(job):
                 self.ends[kind] = str(embed_record(self._out, job.chunk).get("error", ""))
-            elif kind == "time limit":
-                self._cluster.call("scontrol", "update", f"JobId={job.slurm_id}", "EndTime=now+1")
-            elif kind == "memory":
-                job.process.kill()  # as the system does with the process that takes too much
-            elif kind == "scancel":
-                self._cluster.call("scancel", job.slurm_id)
-            elif len(self.ends) == len(self.victims) - 1:  # last: a job that wants both GPUs
-                more = ("--mem=100", "--gpus=2", f"--account={ACCOUNT}", "--output=/dev/null", "--wrap=sleep 1")
-                self._cluster.call("sbatch", "--partition=urgent", *more)
-                self._cluster.wait_until(lambda job=job: not is_alive(job), "not preempted")  # type: ignore[misc]
+        for kind in self.victims.keys() - self._done:
+            if kind != "preemption" or len(self.ends) == len(self.victims) - 1:
+                self._disturb_one(kind, self.victims[kind])
+                self._done.add(kind)
+
+    def _disturb_one(self, kind: str, job: EmbedJob) -> None:
+        if kind == "time limit":
+            self._cluster.call("scontrol", "update", f"JobId={job.slurm_id}", "EndTime=now+1")
+        elif kind == "memory":
+            job.process.kill()  # as the system does with the process that takes too much
+        elif kind == "scancel":
+            self._cluster.call("scancel", job.slurm_id)
+        else:
+            more = ("--mem=100", "--time=1", "--gpus=2", f"--account={ACCOUNT}", "--output=/dev/null", "--wrap=sleep 1")
+            self._cluster.call("sbatch", "--partition=urgent", *more)
 
 
 def test_disturbed_jobs_go_on_inside_their_chunks(cluster: Cluster, expected: dict[str, str], tmp_path: Path) -> None:
