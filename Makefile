@@ -1,5 +1,6 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
 # make test    all tests that need no GPU and no cluster
+# make slurm   tests on a Slurm that is started for them; skipped where its Debian packages are missing
 # make check   format, lint, types and the order of imports
 # make format  formats Python and Snakemake files
 # make docs    the documentation site, in site/; links are checked
@@ -8,13 +9,17 @@ BIN := .venv/bin
 # Folders of test data that are not part of the repository: FOLDERS="--golden=DIR --genomes=DIR --tokenizer=DIR"
 FOLDERS ?=
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test slurm check format docs clean
 
 demo: .venv/installed
 	$(BIN)/virnucpro demo
 
 test: .venv/developed
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm" tests $(FOLDERS)
+
+# Jobs mostly wait for Slurm, so the tests go side by side, each file with the clusters that it needs.
+slurm: .venv/developed
+	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/slurm
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,15 +26,14 @@ from typing import Self
 
 import psutil
 
+from tests.slurm.configuration import ACCOUNT, REFUSED_ACCOUNT, write_configuration, write_database_configuration
+
 #: Programs of a cluster and the Debian packages that have them; the second group is for accounting.
 PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
-ACCOUNTING = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server", "mariadb-install-db": "mariadb-server"}
+ACCOUNTING = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server-core", "mariadb-install-db": "mariadb-server-core"}
 #: Daemons are not on the PATH of everybody who may start them.
 SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 NODES = ("n1", "n2")
-GPUS_OF_A_NODE = 2
-#: The one account whose user is whoever starts the cluster, and one that exists but may use no partition.
-ACCOUNT, REFUSED_ACCOUNT = "lab", "closed"
 #: From linux/prctl.h.
 _PR_SET_PDEATHSIG = 1
 #: Seconds that a daemon may take to answer, on a machine that may be busy.
@@ -129,20 +128,23 @@ class Cluster:
         self._write_srun()
         self._start_munge()
         control, database, *ports = _free_ports(2 + len(NODES))
-        self._write_configuration(control, database, ports)
+        nodes = dict(zip(NODES, ports, strict=True))
+        write_configuration(self.folder, control, nodes, database if self.accounting else None, self._release())
         if self.accounting:
             self._start_database(database)
         self._daemon("slurmctld", "-D")
         self.wait_until(lambda: bool(self.call("scontrol", "ping")), "no slurmctld")
         for node in NODES:
             self._daemon("slurmd", "-D", "-N", node)
-        self.wait_until(lambda: self.call("sinfo", "--noheader", "--states=idle", "--format=%D").split() != [], "no node")
+        self.wait_until(
+            lambda: self.call("sinfo", "--noheader", "--states=idle", "--format=%D").split() != [], "no node"
+        )
         self.wait_until(lambda: self.states() == dict.fromkeys(NODES, "idle"), "nodes are not up")
 
     def states(self) -> dict[str, str]:
         """Return the state of each node, as `sinfo` says it."""
         lines = self.call("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
-        return {name: state for name, state in map(str.split, lines)}
+        return dict(line.split(maxsplit=1) for line in lines)
 
     def _write_srun(self) -> None:
         """Put an srun before the real one that knows the configuration.
@@ -163,75 +165,6 @@ class Cluster:
             *(f"--pid-file={options['pid']}", f"--log-file={options['log']}", f"--seed-file={options['seed']}"),
         )
         self.wait_until(options["socket"].exists, "no munged")
-
-    def _write_configuration(self, control: int, database: int, ports: Sequence[int]) -> None:
-        host, user, folder = socket.gethostname().partition(".")[0], getpass.getuser(), self.folder
-        for node in NODES:
-            for gpu in range(GPUS_OF_A_NODE):
-                (folder / f"{node}-gpu{gpu}").symlink_to(os.devnull)
-        gpus = "\n".join(
-            f"NodeName={node} Name=gpu Type=fake File={folder}/{node}-gpu[0-{GPUS_OF_A_NODE - 1}]" for node in NODES
-        )
-        (folder / "gres.conf").write_text(f"AutoDetect=off\n{gpus}\n")
-        (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n" if self._release() >= (24, 5) else "")
-        nodes = "\n".join(
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=32000"
-            f" Gres=gpu:fake:{GPUS_OF_A_NODE}"
-            for node, port in zip(NODES, ports, strict=True)
-        )
-        allowed = f" AllowAccounts={ACCOUNT}" if self.accounting else ""
-        (folder / "slurm.conf").write_text(
-            f"""
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={control}
-SlurmUser={user}
-SlurmdUser={user}
-AuthType=auth/munge
-# A requeued job starts again after so many seconds, and has to be launched within as many: an eighth of the default.
-AuthInfo=socket={folder}/munge.socket,cred_expire=15
-CredType=cred/munge
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-SwitchType=switch/none
-MpiDefault=none
-GresTypes=gpu
-SlurmdParameters=config_overrides
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=2,bf_interval=2
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-ReturnToService=2
-# What a partition does not allow is refused at once, and does not wait in the queue for ever.
-EnforcePartLimits=ALL
-# A killed job has that many seconds between SIGTERM and SIGKILL: a third of Slurm's default.
-KillWait=10
-{self._accounting_lines(database)}
-{nodes}
-PartitionName=gpu Nodes=n1 Default=YES PriorityTier=1{allowed}
-PartitionName=both Nodes=ALL PriorityTier=1
-PartitionName=urgent Nodes=n1 PriorityTier=2 PreemptMode=OFF
-"""
-        )
-
-    def _accounting_lines(self, port: int) -> str:
-        if not self.accounting:
-            return "AccountingStorageType=accounting_storage/none"
-        return f"""AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={port}
-AccountingStoragePass={self.folder}/munge.socket
-AccountingStorageTRES=gres/gpu
-AccountingStorageEnforce=associations"""
 
     def _release(self) -> tuple[int, int]:
         year, month = self.call(str(_find("slurmctld")), "-V").split()[1].split(".")[:2]
@@ -256,24 +189,7 @@ AccountingStorageEnforce=associations"""
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"),
         )
         self.wait_until((folder / "database.socket").exists, "no mariadbd")
-        configuration = folder / "slurmdbd.conf"
-        configuration.write_text(
-            f"""
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-DbdHost={socket.gethostname().partition(".")[0]}
-DbdAddr=127.0.0.1
-DbdPort={port}
-SlurmUser={user}
-PidFile={folder}/slurmdbd.pid
-LogFile={folder}/slurmdbd.log
-StorageType=accounting_storage/mysql
-StorageHost=localhost
-StorageUser=root
-StorageLoc=slurm
-"""
-        )
-        configuration.chmod(0o600)
+        write_database_configuration(folder, port)
         self._daemon("slurmdbd", "-D", MYSQL_UNIX_PORT=f"{folder}/database.socket")
         self.wait_until(lambda: self.call("sacctmgr", "--noheader", "list", "cluster") is not None, "no slurmdbd")
         add = ("sacctmgr", "--immediate", "add")
@@ -340,11 +256,10 @@ def main() -> None:
         sys.exit(f"a cluster needs these Debian packages: {' '.join(missing)}")
     with TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
         for name, value in cluster.environment.items():
-            print(f"export {name}={value}")
-        try:
+            sys.stdout.write(f"export {name}={value}\n")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
             signal.pause()
-        except KeyboardInterrupt:
-            print("stopping")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two clusters, with and without accounting, and a run on this machine with which those on the clusters are compared."""
+"""Two clusters, with and without accounting, and the results of a run on this machine alone."""
 
 from collections.abc import Iterator
 from pathlib import Path

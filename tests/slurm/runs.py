@@ -43,7 +43,8 @@ def write_profile(directory: Path, **keys: Any) -> Path:
     """
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10} | keys
-    profile.setdefault("set-resources", {})["embed"] = {"device": "'cpu'", "token_budget": TOKEN_BUDGET}
+    lines = {"device": "'cpu'", "token_budget": TOKEN_BUDGET, "gpu_model": "'fake'", "constraint": "'large'"}
+    profile["set-resources"] = {"embed": lines}
     profile["set-threads"] = dict.fromkeys(("split", "embed", "classify"), 1)
     directory.mkdir()
     (directory / "config.yaml").write_text(yaml.safe_dump(profile))
@@ -53,9 +54,7 @@ def write_profile(directory: Path, **keys: Any) -> Path:
 def predict_command(out: Path, *arguments: str | Path) -> list[str | Path]:
     """Return a command of `virnucpro predict` with the settings of all runs."""
     settings = [word for key, value in CONFIG.items() for word in ("--set", f"{key}={value}")]
-    return virnucpro_command(
-        "predict", *arguments, "--output-dir", out, "--no-progress", *settings
-    )
+    return virnucpro_command("predict", *arguments, "--output-dir", out, "--no-progress", *settings)
 
 
 @contextmanager

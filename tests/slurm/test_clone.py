@@ -48,7 +48,13 @@ def test_ctrl_c_a_rerun_and_the_loss_of_a_node(
     command: list[str | Path] = [
         *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--default-resources", "slurm_partition=both"),
         *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"),
-        *("--set-resources", "embed:device=cpu", f"embed:token_budget={TOKEN_BUDGET}"),
+        *(
+            "--set-resources",
+            "embed:device=cpu",
+            f"embed:token_budget={TOKEN_BUDGET}",
+            "embed:gpu=0",
+            "embed:gres=gpu:1",
+        ),
         *("--set-threads", "split=1", "embed=1", "classify=1"),
     ]
     with running(command, cluster, clone) as run:
@@ -62,6 +68,7 @@ def test_ctrl_c_a_rerun_and_the_loss_of_a_node(
     with running(command, cluster, clone) as run:
         lost = wait_for_embed_job(clone, run, other_than=interrupted.chunk)
         park(lost, clone)
+        assert lost.gpus in {"0", "1"}
         node = cluster.call("squeue", "--noheader", f"--jobs={lost.slurm_id}", "--format=%N").strip()
         cluster.lose_node(node)
         assert not is_alive(lost)

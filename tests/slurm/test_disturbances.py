@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from tests.helpers.runs import checksums
-from tests.slurm.cluster import ACCOUNT, Cluster
+from tests.slurm.cluster import Cluster
+from tests.slurm.configuration import ACCOUNT
 from tests.slurm.runs import (
     LIMIT,
     UNCOMPARED,
@@ -73,7 +74,7 @@ class Disturber:
                 self.again[job.chunk].append(number)
 
     def _disturb(self) -> None:
-        """Disturb the parked jobs, each once; the preemption, which takes both GPUs, waits for the end of the others."""
+        """Disturb each parked job once; the preemption, which takes both GPUs, waits for the end of the others."""
         for kind, job in self.victims.items():
             if kind not in self.ends and not is_alive(job):
                 self.ends[kind] = str(embed_record(self._out, job.chunk).get("error", ""))
@@ -98,7 +99,9 @@ def test_disturbed_jobs_go_on_inside_their_chunks(cluster: Cluster, expected: di
     """A time limit, a job killed for its memory, scancel, and a preemption, in one run; and a sample without use."""
     out, inputs = tmp_path / "out", write_inputs(tmp_path / "inputs")
     disturber = Disturber(cluster, out)
-    command = predict_command(out, *inputs, "--profile", write_profile(tmp_path / "site"))
+    of_site = ["mem_mb=2000", "runtime=30", f"slurm_account='{ACCOUNT}'", "slurm_partition='gpu'", "qos='normal'"]
+    profile = write_profile(tmp_path / "site", **{"default-resources": of_site})
+    command = predict_command(out, *inputs, "--profile", profile)
     with running(command, cluster, tmp_path) as run:
         disturber.watch(run)
     said = (tmp_path / "output.txt").read_text()

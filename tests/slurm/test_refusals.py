@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import ACCOUNT, REFUSED_ACCOUNT, Cluster
+from tests.slurm.cluster import Cluster
+from tests.slurm.configuration import ACCOUNT, REFUSED_ACCOUNT
 from tests.slurm.runs import LIMIT, predict_command, running, write_inputs, write_profile
 
 

@@ -12,7 +12,6 @@ from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
-
 #: Error of a job that left neither a record nor a line in its log: it was killed early, or could not be submitted.
 SILENT = "ended without a word"
 
