@@ -111,12 +111,15 @@ class Cluster:
         daemon.kill()
         daemon.wait()
         self._daemons.remove(daemon)
+        killed = []
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 title = " ".join(process.cmdline())
                 of_job = process.environ().get("SLURM_JOB_ID") in jobs and process.environ().get("SLURM_CONF")
                 if of_job == self.environment["SLURM_CONF"] or any(f"slurmstepd: [{job}." in title for job in jobs):
                     process.kill()
+                    killed.append(process)
+        psutil.wait_procs(killed, timeout=LIMIT)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def _whole_environment(self) -> dict[str, str]:

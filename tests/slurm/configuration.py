@@ -43,7 +43,7 @@ SlurmctldPort={control}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-# A requeued job starts again after cred_expire seconds, and has to be launched within as many: an eighth of the default.
+# A requeued job starts again after cred_expire seconds, and is launched within as many: an eighth of the default.
 AuthInfo=socket={folder}/munge.socket,cred_expire=15
 CredType=cred/munge
 StateSaveLocation={folder}/state
