@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,7 @@ class Cluster:
     folder: Path
     accounting: bool = True
     _daemons: list[subprocess.Popen[bytes]] = field(default_factory=list, init=False)
+    _nodes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
     def __enter__(self) -> Self:
         try:
@@ -107,20 +108,27 @@ class Cluster:
     def lose_node(self, node: str) -> None:
         """Have a node vanish with all that runs on it, and tell the controller, which would notice after minutes."""
         jobs = self.call("squeue", "--noheader", f"--nodelist={node}", "--format=%i").split()
-        (daemon,) = [daemon for daemon in self._daemons if list(daemon.args)[-2:] == ["-N", node]]
+        daemon = self._nodes.pop(node)
         daemon.kill()
         daemon.wait()
         self._daemons.remove(daemon)
+        self._kill(jobs)
+        self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
+
+    def _kill(self, jobs: Sequence[str] | None = None) -> None:
+        """Kill all processes of some jobs, or of the whole cluster, which are known by their environment."""
         killed = []
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                title = " ".join(process.cmdline())
-                of_job = process.environ().get("SLURM_JOB_ID") in jobs and process.environ().get("SLURM_CONF")
-                if of_job == self.environment["SLURM_CONF"] or any(f"slurmstepd: [{job}." in title for job in jobs):
+                variables, title = process.environ(), " ".join(process.cmdline())
+                if variables.get("SLURM_CONF") == self.environment["SLURM_CONF"] and (
+                    jobs is None
+                    or variables.get("SLURM_JOB_ID") in jobs
+                    or any(title.startswith(f"slurmstepd: [{job}.") for job in jobs)
+                ):
                     process.kill()
                     killed.append(process)
         psutil.wait_procs(killed, timeout=LIMIT)
-        self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
 
     def _whole_environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment}
@@ -138,7 +146,7 @@ class Cluster:
         self._daemon("slurmctld", "-D")
         self.wait_until(lambda: bool(self.call("scontrol", "ping")), "no slurmctld")
         for node in NODES:
-            self._daemon("slurmd", "-D", "-N", node)
+            self._nodes[node] = self._daemon("slurmd", "-D", "-N", node)
         self.wait_until(
             lambda: self.call("sinfo", "--noheader", "--states=idle", "--format=%D").split() != [], "no node"
         )
@@ -201,33 +209,35 @@ class Cluster:
             self.call(*add, "account", account, "cluster=test")
             self.call(*add, "user", user, f"account={account}", "cluster=test", f"defaultaccount={ACCOUNT}")
 
-    def _daemon(self, program: str, *options: str, **variables: str) -> None:
+    def _daemon(self, program: str, *options: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start a daemon in the foreground of a session of its own, so that it can be waited for."""
         path = _find(program)
         if path is None:
             raise RuntimeError(f"no {program} on this machine")
         with (self.folder / f"{program}.out").open("ab") as output:
-            self._daemons.append(
-                subprocess.Popen(
-                    [path, *options],
-                    env=self._whole_environment() | variables,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=_end_with_parent,
-                )
+            daemon = subprocess.Popen(
+                [path, *options],
+                env=self._whole_environment() | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
+        self._daemons.append(daemon)
+        return daemon
 
     def _stop(self) -> None:
-        """End all jobs, then all daemons, the latest first."""
+        """End all jobs, then all daemons, the latest first, then whatever a node could not end any more."""
         with ExitStack() as exits:
+            exits.callback(self._kill)
             for daemon in self._daemons:
                 exits.callback(_end, daemon)
-            if any("slurmd" in str(daemon.args) for daemon in self._daemons):
+            if self._nodes:
                 self.call("scancel", f"--user={getpass.getuser()}")
                 self.wait_until(lambda: not self.call("squeue", "--noheader"), "jobs are left")
         self._daemons.clear()
+        self._nodes.clear()
 
 
 def _end_with_parent() -> None:
