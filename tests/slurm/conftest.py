@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.helpers.runs import call, checksums
 from tests.slurm.cluster import Cluster, missing_packages
@@ -36,10 +37,14 @@ def cluster_without_accounting(tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Checksums of the results of a run on this machine alone."""
-    directory = tmp_path_factory.mktemp("local")
+    """Checksums of the results of a run on this machine alone; all workers of a parallel test run share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    directory = shared / "local-run"
     snakemake = ("--", "--set-resources", f"embed:token_budget={TOKEN_BUDGET}", "--set-threads", "embed=1")
-    inputs = write_inputs(directory / "inputs")
-    ended = call([*predict_command(directory / "out", *inputs), *snakemake])
-    assert ended.returncode == 2, ended.stdout + ended.stderr
+    with FileLock(shared / "local-run.lock"):
+        if not directory.exists():
+            inputs = write_inputs(directory / "inputs")
+            ended = call([*predict_command(directory / "out", *inputs), *snakemake])
+            assert ended.returncode == 2, ended.stdout + ended.stderr
     return checksums(directory / "out", without=UNCOMPARED)

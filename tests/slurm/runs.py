@@ -18,7 +18,7 @@ from tests.slurm.cluster import Cluster
 from virnucpro_kernels.pool.job_record import read_job
 
 #: Seconds after which a test gives up waiting for something, on a machine that may be busy.
-LIMIT = 300
+LIMIT = 600
 #: Files that differ between two runs of the same work: they hold dates, logs and attempts.
 UNCOMPARED = ("run.json", "collect.json", "failed.tsv")
 GOOD = {"one": (0, 60), "two": (60, None)}
