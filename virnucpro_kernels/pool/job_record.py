@@ -85,6 +85,13 @@ class Job:
         self._write("running")
         return self
 
+    def restart_clock(self) -> None:
+        """Count the time of the job from now on: until now it waited."""
+        self.facts["waited_seconds"] = round(time.monotonic() - self._started, 3)
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._started = self._line_written = time.monotonic()
+        self._write("running")
+
     def progress(self, done: int, total: int) -> None:
         """Note that `done` of `total` units are finished: in the record, and now and then as a line of the log."""
         self._done, self._total = done, total
