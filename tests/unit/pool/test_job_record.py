@@ -1,9 +1,12 @@
 """The estimate of the time that a job has left, and durations in words."""
 
+import time
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.clock import Clock
-from virnucpro_kernels.pool.job_record import TimeLeft, counted, duration, length_in_words
+from virnucpro_kernels.pool.job_record import Job, TimeLeft, counted, duration, length_in_words, read_job
 
 
 def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
@@ -39,3 +42,14 @@ def test_lengths_are_in_words(bases: int, words: str) -> None:
 
 def test_one_of_a_thing_is_singular() -> None:
     assert [counted(number, "sample") for number in (0, 1, 2000)] == ["0 samples", "1 sample", "2,000 samples"]
+
+
+def test_a_job_that_waited_counts_its_time_from_then_on(tmp_path: Path) -> None:
+    with Job(tmp_path / "job.json", "embed") as job:
+        began = read_job(tmp_path / "job.json")["started"]
+        time.sleep(0.05)
+        job.restart_clock()
+        assert read_job(tmp_path / "job.json")["state"] == "running"
+    record = read_job(tmp_path / "job.json")
+    assert record["started"] > began
+    assert record["waited_seconds"] >= 0.05
