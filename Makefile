@@ -19,7 +19,7 @@ test: .venv/developed
 
 # Jobs mostly wait for Slurm, so the tests go side by side, each file with the clusters that it needs.
 slurm: .venv/developed
-	$(BIN)/pytest --numprocesses 2 --dist loadfile tests/slurm
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/slurm
 
 check: .venv/developed
 	$(BIN)/ruff format --check .
