@@ -55,7 +55,9 @@ def test_the_slurm_profile_is_found_by_its_name() -> None:
     assert "fp16" in ended.stdout + ended.stderr, "jobs that go to a cluster are planned for its GPUs"
 
 
-@pytest.mark.parametrize(("options", "threads"), [(["--cores", "32"], 16), (["--profile", ROOT / "slurm", "--cores", "32"], 4)])
+@pytest.mark.parametrize(
+    ("options", "threads"), [(["--cores", "32"], 16), (["--profile", ROOT / "slurm", "--cores", "32"], 4)]
+)
 def test_embedding_on_a_cpu_asks_a_cluster_for_few_cores(
     copy_of_finished: Path, options: list[str | Path], threads: int
 ) -> None:
