@@ -30,6 +30,7 @@ class Disturber:
     Attributes:
         victims: Disturbed job of each kind of disturbance.
         ends: What the record of a disturbed job said when its process was gone.
+        resumed: How many sequences the attempt that completed the chunk found done.
         first: First Slurm job of each chunk; later ones are in `again`, in their order.
         gpus: GPUs of the jobs that were at work at one time, by their numbers in Slurm.
     """
@@ -41,6 +42,7 @@ class Disturber:
         self._to_do = ["time limit", "memory", "scancel", "preemption"]
         self.victims: dict[str, EmbedJob] = {}
         self.ends: dict[str, str] = {}
+        self.resumed: dict[str, int] = {}
         self.first: dict[str, int] = {}
         self.again: dict[str, list[int]] = {}
         self.gpus: list[dict[str, str]] = []
@@ -76,8 +78,12 @@ class Disturber:
     def _disturb(self) -> None:
         """Disturb each parked job once; the preemption, which takes both GPUs, waits for the end of the others."""
         for kind, job in self.victims.items():
+            record = embed_record(self._out, job.chunk)
             if kind not in self.ends and not is_alive(job):
-                self.ends[kind] = str(embed_record(self._out, job.chunk).get("error", ""))
+                self.ends[kind] = str(record.get("error", ""))
+            elif kind in self.ends and record.get("state") == "complete":
+                # The first time only: the preemption may hit a job whose chunk is done, and which is then done again.
+                self.resumed.setdefault(kind, resumed(record))
         for kind in self.victims.keys() - self._done:
             if kind != "preemption" or len(self.ends) == len(self.victims) - 1:
                 self._disturb_one(kind, self.victims[kind])
@@ -121,7 +127,7 @@ def test_disturbed_jobs_go_on_inside_their_chunks(cluster: Cluster, expected: di
     state_of = {"time limit": "TIMEOUT", "memory": "FAILED", "scancel": "CANCELLED", "preemption": "PREEMPTED"}
     for kind, job in disturber.victims.items():
         assert (int(job.slurm_id), state_of[kind]) in states
-        assert resumed(embed_record(out, job.chunk)) > 0, f"after {kind}, the chunk was begun anew"
+        assert disturber.resumed[kind] > 0, f"after {kind}, the chunk was begun anew"
         if kind == "preemption":  # Slurm itself started the job again
             assert disturber.again[job.chunk] == []
             assert (int(job.slurm_id), "COMPLETED") in states
