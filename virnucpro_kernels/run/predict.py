@@ -1,5 +1,6 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
+import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
 from virnucpro_kernels.run.launch import unlock
-from virnucpro_kernels.run.locks import lock_path, run_lock
+from virnucpro_kernels.run.leftovers import remove_all_leftovers
+from virnucpro_kernels.run.locks import lock_path, refuse_snakemake, run_lock
+from virnucpro_kernels.run.mend import mend_files, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.session import Session
 from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start
@@ -22,6 +25,7 @@ def predict(options: PredictOptions) -> int:
     """
     is_new = not options.directory.exists()
     with run_lock(options.directory) as lock, ExitStack() as exits:
+        mended = [] if options.dry_run else _mend(options.directory)
         try:
             start = plan_start(options)
         except VirnucproError:
@@ -29,6 +33,8 @@ def predict(options: PredictOptions) -> int:
                 _remove_if_empty(options.directory)
             raise
         start.log.parent.mkdir(parents=True, exist_ok=True)
+        with start.log.open("a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in mended)
         unlock(options.directory, SNAKEFILE, start.log)
         session = Session(start, lock)
         if options.dry_run:  # leaves the folder as it was
@@ -36,7 +42,24 @@ def predict(options: PredictOptions) -> int:
         else:
             start.folder.write()
             _split_repaired_again(start)
-        return session.execute()
+        code = session.execute()
+        if code == 0 and not options.dry_run:
+            remove_all_leftovers(start.run, options.directory)
+        return code
+
+
+def _mend(directory: Path) -> list[str]:
+    """Set aside what is damaged in the folder of a run; return what was said about it."""
+    refuse_snakemake(directory)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)  # noqa: T201 news for the user, before there is a log
+        said.append(line)
+
+    mend_files(directory, say)
+    mend_snakemake(directory, say)
+    return said
 
 
 def _remove_if_empty(directory: Path) -> None:
