@@ -13,7 +13,7 @@ SEEDS ?= 10
 .PHONY: demo test chaos check format docs clean
 
 demo: .venv/installed
-	$(BIN)/virnucpro predict .test/data/demo.fna.gz --model builtin-500 --output-dir demo
+	$(BIN)/virnucpro demo
 
 test: .venv/developed
 	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm" tests $(FOLDERS)

@@ -24,7 +24,7 @@ import psutil
 
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.sequences.records import read_batches
-from virnucpro_kernels.split.frames import cut_frames, find_frames
+from virnucpro_kernels.split.frames import find_frames, frame_sequences
 from virnucpro_kernels.split.windows import place_windows
 
 _RATE_BASES = 1 << 23
@@ -104,7 +104,7 @@ def rate(bases: bytes) -> None:
 
         windows = place_windows(sequences.lengths, window, "original")
         frames = len(find_frames(sequences, windows))
-        find, cut = (cpu_seconds(place_and(work)) for work in (find_frames, cut_frames))
+        find, cut = (cpu_seconds(place_and(work)) for work in (find_frames, frame_sequences))
         count = len(windows)
         print_row(name, f"{window} bp", count, f"{frames / count:.2f}", int(count / find), int(count / cut))
 

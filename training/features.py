@@ -11,7 +11,7 @@ from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import TokenArray, pack, plan_batches
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.frames import cut_frames
+from virnucpro_kernels.split.frames import frame_sequences
 from virnucpro_kernels.split.windows import Windows, place_windows
 
 _TOKEN_BUDGET = 8192
@@ -36,7 +36,7 @@ class Frames:
 def find_frames(sequences: SequenceArray, window_length: int) -> Frames:
     """Cut sequences into windows of the original layout, and those into frames."""
     windows = place_windows(sequences.lengths, window_length, "original")
-    frames, nucleotides, proteins = cut_frames(sequences, windows)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows)
     return Frames(windows, frames.window, SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins))
 
 

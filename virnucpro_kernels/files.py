@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, unless it is there, and make sure that a file in it can be written.
+
+    Raises:
+        OSError: it cannot: the rights are missing, or the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(4096))
 
 
 def remove_leftovers(*paths: Path) -> None:
@@ -142,7 +154,7 @@ def _try_lock(descriptor: int, path: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, as `sha256sum` prints it."""
+    """Return the hexadecimal SHA-256 of a file, as `sha256sum` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,8 +9,7 @@ from virnucpro_kernels.split.windows import Geometry
 
 
 def thresholds(**values: Any) -> Thresholds:
-    keys = ("viral_threshold", "ambiguous_band", "tier_medium", "tier_high")
-    return Thresholds(**{key: default(key) for key in keys} | values)
+    return Thresholds(**{key: default(key) for key in Thresholds.__dataclass_fields__} | values)
 
 
 def split_options(geometry: Geometry, **options: Any) -> SplitOptions:

@@ -129,7 +129,7 @@ def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chun
         "contig": pa.array([index for index, *_ in windows], pa.int64()),
         "start": pa.array([start for _, start, _, _ in windows], pa.int64()),
         "end": pa.array([end for _, _, end, _ in windows], pa.int64()),
-        "frames": pa.array([sum(1 << frame for frame in found) for *_, found in windows], pa.uint8()),
+        "mask": pa.array([sum(1 << frame for frame in found) for *_, found in windows], pa.uint8()),
         "first_row": pa.array([sum(frames[:place]) for place in range(len(windows))], pa.int64()),
     }
     pq.write_table(pa.table(window_table), directory / "windows.parquet", row_group_size=5)

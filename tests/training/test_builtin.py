@@ -7,14 +7,18 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from tests.helpers.defaults import thresholds
+from training import presets
 from training.evaluate import load_encoders, score_windows
 from training.features import find_frames
-from training.genomes import Genomes
+from training.genomes import Genomes, Pieces
 from training.head import train_classifier
 from training.make_builtin import SEED
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.score.classify import logits
+from virnucpro_kernels.score.scoring import score_contigs
+from virnucpro_kernels.score.scoring import score_windows as score_batch_windows
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.sequences.records import read_records
 from virnucpro_kernels.weights.directory import tensors_of
@@ -112,3 +116,16 @@ def test_training_learns_and_repeats() -> None:
     one, two = (train_classifier(*train, held_out, seed=3, epochs=4) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
     assert roc_auc_score(held_out[1], one.logit(held_out[0])) > 0.9
+
+
+def test_presets_are_measured_with_the_scores_of_contigs(model: Model) -> None:
+    sequences = SequenceArray.from_list([record.sequence for record in read_records(DEMO)][:8])
+    encoders, classifier = load_encoders(model), load_classifier(model)
+    batch = presets.score(sequences, model.window_length, encoders, classifier)
+    windows = score_batch_windows(batch)
+    found = score_contigs(batch, windows, thresholds(), model.window_length)
+    pieces = Pieces(sequences, np.zeros(len(sequences.lengths), np.bool_))
+    contig, length, logit = score_windows(pieces, model.window_length, encoders, classifier)
+    for index in np.unique(contig):
+        mean = np.average(logit[contig == index], weights=length[contig == index])
+        assert found.p_virus[index] == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-5)

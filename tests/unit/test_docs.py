@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,6 +91,41 @@ def test_usage_and_switching_name_commands_codes_and_old_options() -> None:
         assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
     for option in REPLACEMENTS:
         assert f"`{option}`" in switching, option
+
+
+def commands_on(page: Path) -> list[list[str]]:
+    """Command lines of this package that a page tells its readers to type."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    lines = re.findall(r"^ *(?:\.venv/bin/)?virnucpro (.*?)(?: #.*)?$", blocks, re.MULTILINE)
+    if page.name != "switching.md":  # which names commands of the older tools too
+        lines += re.findall(r"`virnucpro ([^`]*)`", text)
+    return [line.split() for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_on_a_page_have_the_options_that_it_gives_them(page: Path) -> None:
+    for words in commands_on(page):
+        command, rest = get_command(app), words
+        while isinstance(command, TyperGroup) and rest and rest[0] in command.commands:
+            command, rest = command.commands[rest[0]], rest[1:]
+        assert not isinstance(command, TyperGroup) or not rest or rest[0].startswith("-"), words
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        own = rest[: rest.index("--")] if "--" in rest else rest  # what follows is Snakemake's
+        given = {word.partition("=")[0] for word in own if re.match("--?[a-z]", word)}
+        assert given <= known, words
+
+
+def options_of(command: Any) -> set[str]:
+    below = command.commands.values() if isinstance(command, TyperGroup) else ()
+    return {option for parameter in command.params for option in parameter.opts}.union(*map(options_of, below))
+
+
+def test_an_option_in_a_table_is_ours_or_said_to_be_snakemakes() -> None:
+    known = options_of(get_command(app))
+    for line in (ROOT / "docs" / "usage.md").read_text().splitlines():
+        if line.startswith("|") and "Snakemake" not in line:
+            assert set(re.findall(r"(?<=`)--[a-z-]+", line)) <= known, line
 
 
 def test_citation_and_changelog_are_of_this_version() -> None:

@@ -1,15 +1,18 @@
 """What a change makes anew, and what it leaves alone."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command
+from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command, virnucpro
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.run.config import schema
 from virnucpro_kernels.weights.registry import find_model, write_model
 
 
@@ -53,6 +56,11 @@ def test_a_moved_run_and_a_moved_model_rerun_nothing(copy_of_finished: Path, tmp
     ("keys", "jobs"),
     [
         ({"viral_threshold": "0.9"}, {"collect": 3}),
+        ({"preset": "default"}, {}),
+        ({"preset": "strict"}, {"collect": 3}),
+        ({"min_window_fraction": "1"}, {"collect": 3}),
+        ({"min_scored_windows": "2"}, {"collect": 3}),
+        ({"min_covered_fraction": "0.5"}, {"collect": 3}),
         ({"ambiguous_band": "[0.1, 0.9]"}, {"collect": 3}),
         ({"original_files": "broad"}, {"collect": 3}),
         ({"chunk_tokens": "1000000"}, {"split": 2, "gather": 2, "collect": 3}),
@@ -65,6 +73,48 @@ def test_a_key_reruns_the_stages_that_it_touches(
 ) -> None:
     configure(copy_of_finished, **keys)
     assert planned(copy_of_finished) == jobs
+
+
+def test_a_label_keeps_a_second_set_of_tables(copy_of_finished: Path) -> None:
+    before = checksums(copy_of_finished)
+    configure(copy_of_finished, label="strict", preset="strict")
+    assert planned(copy_of_finished) == {"collect": 3}
+    ended = snakemake(copy_of_finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(copy_of_finished) == before
+    for sample in (copy_of_finished / "results").glob("*/"):
+        again = copy_of_finished / "results-strict" / sample.name
+        assert {path.name for path in again.iterdir()} == {path.name for path in sample.iterdir()}
+    assert virnucpro("verify", copy_of_finished).returncode == 0
+    table = next((copy_of_finished / "results-strict").glob("*/contigs.tsv"))
+    table.write_bytes(table.read_bytes()[:-3])
+    assert virnucpro("verify", copy_of_finished).returncode == 3
+
+
+def test_a_preset_changes_calls_and_no_score(copy_of_finished: Path) -> None:
+    """Explicit keys win over it, and the original tool's files stay as they are."""
+
+    def read() -> tuple[pd.DataFrame, dict[str, str]]:
+        sums = checksums(copy_of_finished)
+        files = {path: made for path, made in sums.items() if "prediction_results" in path or path.endswith("s.tsv.gz")}
+        return pd.read_csv(copy_of_finished / "results" / "one" / "contigs.tsv", sep="\t"), files
+
+    contigs, others = read()
+    configure(copy_of_finished, preset="strict", viral_threshold="0.95")
+    ended = snakemake(copy_of_finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    stricter, same = read()
+    assert same == others
+    unchanged = [name for name in contigs if name not in {"call", "tier"}]
+    pd.testing.assert_frame_equal(stricter[unchanged], contigs[unchanged])
+    record = json.loads((copy_of_finished / "results" / "one" / "run.json").read_text())
+    used = record["parameters"]["thresholds"]
+    assert used["viral_threshold"] == 0.95
+    assert used["min_scored_windows"] == schema("config")["presets"]["strict"]["min_scored_windows"] == 2
+    enough = (stricter["scored_windows"] >= stricter["windows"].clip(upper=2)) & (stricter["covered_fraction"] >= 0.5)
+    enough &= stricter["status"] == "scored"
+    assert ((stricter["call"] != "none") == enough).all()
+    assert (stricter["call"] != contigs["call"]).any()
 
 
 def test_another_classifier_needs_no_new_embedding(copy_of_finished: Path, tmp_path: Path) -> None:

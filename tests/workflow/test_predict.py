@@ -89,8 +89,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
     ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     said = " ".join(ended.stderr.split())
-    assert said.count("to do 1 of 1 sample, 0.0 Mbp in all") == 1
-    assert re.search(r"about 0.0 Mbp: \d+ windows, \d+ frames, [\d,]+ protein tokens, in about 1 embedding job", said)
+    assert len(re.findall(r"to do 1 of 1 sample, \d kbp in all", said)) == 1
+    assert re.search(r"about \d kbp: \d+ windows, \d+ frames, [\d,]+ protein tokens, in about 1 embedding job", said)
     assert re.search(r"embedding takes about \d+ s on \d+ CPU core", said)
     assert "GB of disk space at most at a time" in said
     assert "jobs split 1, gather 1, collect 1; those of the chunks are known after the split" in said
@@ -120,26 +120,30 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "--model", MODEL, "--device", "cpu", "--precision", "fp8"], "precision fp8 needs an NVIDIA GPU"),
         (
             ["a.fa", "--model", MODEL, "--precision", "original"],
-            "none for pool a; take them over with `virnucpro import`",
+            "none for pool a in out; take them over with `virnucpro import`",
         ),
         (["a.fa", "--set", "tier_high=0.3"], "tier_medium (0.7) is above tier_high (0.3); swap them"),
         (["a.fa", "--set", "ambiguous_band=[0.8, 0.2]"], "ambiguous_band: 0.8 is above 0.2; swap them"),
         (
-            ["--samples", "commas.csv"],
-            "commas.csv, line 1: 'sample,input' is one column; separate sample and input with tabs",
+            ["--samples", "semicolons.csv"],
+            "semicolons.csv, line 1: 'sample;input' is one column; separate sample and input with tabs or commas",
         ),
         (["a.fa", "--model", MODEL, "--profile", "elsewhere"], "pip install snakemake-executor-plugin-nowhere"),
-        (["a.fa", "--config", "none.yaml"], "none.yaml: no such configuration file"),
+        (["a.fa", "--config", "none.yaml"], "none.yaml: there is no such configuration file"),
         (["a.fa", "--quiet", "--verbose"], "choose one"),
+        (
+            ["a.fa", "--model", MODEL, "--", "--directory=x"],
+            "--directory=x cannot be passed on to Snakemake: use --output",
+        ),
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
     ],
 )
 def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
-    (tmp_path / "commas.csv").write_text("sample,input\na,a.fa\n")
+    (tmp_path / "semicolons.csv").write_text("sample;input\na;a.fa\n")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "config.yaml").write_text("executor: nowhere\n")
-    command = virnucpro_command("predict", *arguments, "--output-dir", "out")
+    command = virnucpro_command("predict", "--output-dir", "out", *arguments)
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
@@ -307,3 +311,42 @@ def test_missing_scores_are_made_again(copy_of_finished: Path) -> None:
     ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(copy_of_finished) == before
+
+
+def test_what_follows_two_hyphens_is_passed_on_to_snakemake(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    options = (tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run")
+    ended = virnucpro("predict", *options, "--", "--until", "split")
+    assert ended.returncode == 0, ended.stderr
+    assert "jobs     split 1;" in ended.stderr
+    ended = virnucpro("predict", *options, "--", "--no-such-option")
+    assert ended.returncode == 1
+    assert "unrecognized arguments: --no-such-option" in ended.stderr
+
+
+def test_paired_reads_in_a_sheet_become_one_sample(tmp_path: Path) -> None:
+    sequences = [record.partition("\n")[2].replace("\n", "")[:150] for record in contigs(0, 6).split(">")[1:]]
+    for mate, part in (("1", sequences[:3]), ("2", sequences[3:])):
+        text = "".join(f"@read{number} {mate}:N:0\n{bases}\n+\n{'I' * 150}\n" for number, bases in enumerate(part))
+        (tmp_path / f"reads_{mate}.fq.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "sheet.csv").write_text("sample,fastq_1,fastq_2\nreads,reads_1.fq.gz,reads_2.fq.gz\n")
+    # Reads are shorter than half a window of this model, which by default is too little for a call.
+    settings = ("--set", "viral_threshold=0", "--set", "min_window_fraction=0")
+    options = ("--output-dir", tmp_path / "out", "--model", MODEL, *settings)
+    ended = virnucpro("predict", "--samples", tmp_path / "sheet.csv", *options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    results = tmp_path / "out" / "results" / "reads"
+    rows = [line.split("\t") for line in (results / "contigs.tsv").read_text().splitlines()]
+    ids = [row[rows[0].index("contig")] for row in rows[1:]]
+    assert ids == [f"read{number}/{mate}" for mate in "12" for number in range(3)]
+    viral = gzip.decompress((results / "viral.fna.gz").read_bytes()).decode().split(">")[1:]
+    assert {record.split()[0]: record.partition("\n")[2].replace("\n", "") for record in viral}.items() <= dict(
+        zip(ids, sequences, strict=True)
+    ).items()
+    assert viral
+    assert len(json.loads((results / "run.json").read_text())["inputs"]) == 2
+
+    (tmp_path / "reads_2.fq.gz").write_bytes(b"no sequences")
+    ended = virnucpro("predict", *options, "--no-progress")
+    assert ended.returncode == 5
+    assert "reads_2.fq.gz" in ended.stderr

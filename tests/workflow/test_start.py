@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.runs import DEMO, ROOT, call, contigs, planned, snakemake, write_run
+from virnucpro_kernels import __version__
 
 
 @pytest.fixture
@@ -161,8 +162,10 @@ def test_another_workflow_uses_ours_under_a_prefix(outer: Path) -> None:
     assert planned(outer, snakefile=Path("Snakefile")) == {}
 
 
-def test_an_installed_wheel_runs_predict_in_an_empty_directory(tmp_path: Path) -> None:
-    """In an environment that has the dependencies and the wheel, and nothing of the clone."""
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment that has the dependencies and the wheel, and nothing of the clone."""
+    tmp_path = tmp_path_factory.mktemp("installed")
     built = call([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", "."], ROOT)
     assert built.returncode == 0, built.stdout + built.stderr
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
@@ -171,25 +174,54 @@ def test_an_installed_wheel_runs_predict_in_an_empty_directory(tmp_path: Path) -
     (site / "dependencies.pth").write_text(f"{dependencies}\n")
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     python = tmp_path / "venv" / "bin" / "python"
-    installed = call([sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel])
-    assert installed.returncode == 0, installed.stderr
+    ended = call([sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet", wheel])
+    assert ended.returncode == 0, ended.stderr
+    return tmp_path / "venv"
+
+
+def in_wheel(installed: Path, directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the environment that knows nothing of this one."""
+    return call([installed / "bin" / command[0], *command[1:]], directory, PATH="/usr/bin:/bin", PYTHONPATH="")
+
+
+def test_an_installed_wheel_runs_predict_in_an_empty_directory(installed: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "contigs.fa").write_text(contigs(0, 3))
-    ended = call(
-        [
-            tmp_path / "venv" / "bin" / "virnucpro",
-            "predict",
-            "contigs.fa",
-            "--output-dir",
-            "out",
-            "--model",
-            "builtin-500",
-        ],
-        empty,
-        PATH="/usr/bin:/bin",
-    )
+    options = ("--output-dir", "out", "--model", "builtin-500")
+    ended = in_wheel(installed, empty, "virnucpro", "predict", "contigs.fa", *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len((empty / "out" / "results" / "contigs" / "contigs.tsv").read_text().splitlines()) == 4
     link = empty / "out" / ".snakemake" / "virnucpro" / "virnucpro_kernels"
+    (site,) = (installed / "lib").glob("python*/site-packages")
     assert link.resolve() == site / "virnucpro_kernels"
+
+    ended = in_wheel(installed, empty, "virnucpro", "predict", "contigs.fa", *options, "--set", "modle=x")
+    assert ended.returncode == 5
+    page = ended.stderr.partition("see ")[2].partition(" for all keys")[0]
+    assert Path(page).is_relative_to(site), "a page that a user of the wheel has"
+    assert "`viral_threshold`" in Path(page).read_text()
+
+
+def test_an_installed_wheel_runs_the_demonstration(installed: Path, tmp_path: Path) -> None:
+    for _ in range(2):  # the second start goes on
+        ended = in_wheel(installed, tmp_path, "virnucpro", "demo")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "demo: 104 contigs (71 scored, 33 no_open_frame), 47 called viral\n" in ended.stdout
+    assert (tmp_path / "demo" / "results" / "demo" / "contigs.tsv").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    ended = in_wheel(installed, tmp_path, "virnucpro", "demo", "-o", "other")
+    assert ended.returncode == 5
+    assert "other holds something else than the demonstration; choose another folder" in ended.stderr
+
+
+def test_an_installed_wheel_says_what_it_is(installed: Path, tmp_path: Path) -> None:
+    program = (
+        "import virnucpro; from importlib import metadata;"
+        " print(virnucpro.__version__, *metadata.metadata('virnucpro').get_all('Project-URL'), sep='\\n')"
+    )
+    ended = in_wheel(installed, tmp_path, "python", "-P", "-c", program)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{__version__}\nHomepage, https://")
+    assert sum(path.stat().st_size for path in installed.parent.glob("dist/*.whl")) < 6_000_000

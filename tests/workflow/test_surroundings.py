@@ -1,11 +1,23 @@
 """Nothing around `virnucpro predict` changes its run: environment, working directory, names of files."""
 
+import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake_command, virnucpro, write_run
+import pytest
+
+from tests.helpers.runs import (
+    MODEL,
+    call,
+    checksums,
+    contigs,
+    snakemake_command,
+    virnucpro,
+    virnucpro_command,
+    write_run,
+)
 
 
 def predict(
@@ -47,6 +59,28 @@ def test_odd_names_and_surroundings_give_the_same_results(tmp_path: Path) -> Non
     for listing in (tmp_path / "found").glob("work/*/*/*/*/gathered.sha256"):
         checked = call(["sha256sum", "--check", listing.name], listing.parent)
         assert checked.returncode == 0, checked.stderr
+
+
+def test_inputs_dated_in_the_future_are_used_by_their_content(tmp_path: Path) -> None:
+    ahead, linked, other = (tmp_path / name for name in ("ahead.fa", "linked.fa", "other.fa"))
+    for path in (ahead, tmp_path / "target.fa", other):
+        path.write_text(contigs(0, 1))
+    linked.symlink_to("target.fa")
+    tomorrow = time.time() + 86_400
+    os.utime(ahead, (tomorrow, tomorrow))
+    os.utime(linked, (tomorrow, tomorrow), follow_symlinks=False)
+    ended = predict(ahead, linked, other, output=tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    tables = [(tmp_path / "out" / "results" / name / "contigs.tsv").stat().st_mtime_ns for name in ("ahead", "linked")]
+    again = predict(ahead, linked, other, output=tmp_path / "out")
+    assert again.returncode == 0, again.stderr
+    assert tables == [
+        (tmp_path / "out" / "results" / name / "contigs.tsv").stat().st_mtime_ns for name in ("ahead", "linked")
+    ]
+
+    os.utime(other, (tomorrow, tomorrow))
+    later = predict(output=tmp_path / "out")
+    assert later.returncode == 0, later.stderr
 
 
 def test_an_error_of_snakemake_itself_reaches_the_user(tmp_path: Path) -> None:
@@ -93,3 +127,31 @@ def test_a_snakemake_at_work_keeps_its_folder(tmp_path: Path) -> None:
     assert f"a `snakemake` works in {run}" in removed.stderr
     assert virnucpro("verify", run).returncode == 0
     assert virnucpro("predict", "--output-dir", run, "--device", "cpu").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount a small disk")
+@pytest.mark.parametrize("size", ["24k", "48k", "160k"])
+def test_a_full_disk_is_told(tmp_path: Path, size: str) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    (tmp_path / "disk").mkdir()
+    script = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+    command = virnucpro_command(
+        *("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "disk" / "out", "--model", MODEL, "--device", "cpu")
+    )
+    ended = call(["unshare", "--mount", "bash", "-c", script, "_", size, tmp_path / "disk", *command])
+    if "unshare" in ended.stderr or "mount:" in ended.stderr:
+        pytest.skip("this machine mounts no disk: " + ended.stderr)
+    assert ended.returncode == 1, ended.stderr
+    assert "is full (" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_run_goes_on_where_nobody_can_read_what_it_says(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 1))
+    command = virnucpro_command("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL)
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full, stderr=full, check=False)
+    assert ended.returncode == 0
+    assert (tmp_path / "out" / "results" / "a" / "run.json").exists()
+    log = (tmp_path / "out" / "logs" / "snakemake.log").read_text()
+    assert "<stderr> cannot be written (No space left on device): the run goes on" in log

@@ -90,7 +90,7 @@ def test_bad_samples_of_a_pool_are_named_and_the_others_are_finished(tmp_path: P
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 2, ended.stdout + ended.stderr
     assert [row[0] for row in rows(out)] == ["cut", "twice"]
-    assert "protein: 1 contigs" in ended.stdout
+    assert "protein: 1 contig (" in ended.stdout
 
     for name in ("cut", "twice"):
         write(inputs[name], REPAIRED[name])

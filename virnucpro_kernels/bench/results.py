@@ -31,7 +31,7 @@ class Rate:
     Attributes:
         encoder, precision, workload, token_budget: Subject of the measurement.
         tokens_per_second: Median over the rounds; padding does not count.
-        sequences_per_second: The same rate in sequences.
+        sequences_per_second: Median rate in sequences.
         packing: Fraction of the token budget that held tokens.
         ceiling_tokens_per_second: Median rate of the matrix products alone.
         of_ceiling: Median of the ratios of each round.
@@ -81,7 +81,7 @@ def format_known(value: float | None, form: str) -> str:
 
 @dataclass
 class Results:
-    """Everything that a run measured, and where.
+    """Measurements of a run, and the machine on which they were made.
 
     Attributes:
         machine: Device and versions.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
+from virnucpro_kernels.cli.options import Model, ModelsDir, SchemaDefault, schema_option
 
 Inputs = Annotated[
     list[Path] | None,
@@ -16,6 +16,38 @@ OriginalFiles = Annotated[
     schema_option(
         "original_files", "The original tool's two files: as it writes them, as the Broad's version, or none."
     ),
+]
+
+
+def _use_preset(context: typer.Context, name: str) -> str:
+    """Have the options that are not given take the values of the preset."""
+    from virnucpro_kernels.run.config import schema
+
+    context.default_map = schema("config")["presets"][name]
+    return name
+
+
+Preset = Annotated[
+    Literal["default", "strict", "sensitive"],
+    typer.Option(
+        default_factory=SchemaDefault("preset"),
+        callback=_use_preset,
+        is_eager=True,
+        help="Purpose of the calls, which sets those of the following options that are not given.",
+    ),
+]
+MinWindowFraction = Annotated[
+    float,
+    schema_option("min_window_fraction", "Least scored bases of a call, as a fraction of the model's window length."),
+]
+MinScoredWindows = Annotated[
+    int,
+    schema_option(
+        "min_scored_windows", "Least scored windows of a call; a contig with fewer windows needs all of them."
+    ),
+]
+MinCoveredFraction = Annotated[
+    float, schema_option("min_covered_fraction", "Least fraction of a called contig's bases that scored windows cover.")
 ]
 ViralThreshold = Annotated[float, schema_option("viral_threshold", "Least p_virus of a contig that is called viral.")]
 AmbiguousBand = Annotated[
@@ -35,6 +67,10 @@ def collect(
     model: Model,
     output_dir: Annotated[Path, typer.Option(help="Folder for the results of the sample.")],
     original_files: OriginalFiles,
+    preset: Preset,
+    min_window_fraction: MinWindowFraction,
+    min_scored_windows: MinScoredWindows,
+    min_covered_fraction: MinCoveredFraction,
     viral_threshold: ViralThreshold,
     ambiguous_band: AmbiguousBand,
     tier_medium: TierMedium,
@@ -53,7 +89,15 @@ def collect(
         sample=sample,
         model=find_model(model, models_dir),
         output_dir=output_dir,
-        thresholds=Thresholds(viral_threshold, ambiguous_band, tier_medium, tier_high),
+        thresholds=Thresholds(
+            min_window_fraction=min_window_fraction,
+            min_scored_windows=min_scored_windows,
+            min_covered_fraction=min_covered_fraction,
+            viral_threshold=viral_threshold,
+            ambiguous_band=ambiguous_band,
+            tier_medium=tier_medium,
+            tier_high=tier_high,
+        ),
         original_files=original_files,
     )
     typer.echo(f"{sample}: {summary.describe()}\nresults in {output_dir}")

@@ -39,13 +39,9 @@ def embed(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Embed a chunk. Run again after an interruption, it goes on where it stopped."""
-    import os
-
     from virnucpro_kernels.embed.embed import EmbedOptions, embed
     from virnucpro_kernels.weights.registry import find_model
 
-    # The tokenizer's threads are counted once, when it is imported.
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
     embed(
         EmbedOptions(
             manifest,

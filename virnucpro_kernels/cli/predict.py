@@ -9,14 +9,19 @@ from typer.core import TyperCommand
 from virnucpro_kernels.cli.old_flags import refuse_old_arguments, refuse_old_flags
 from virnucpro_kernels.cli.options import ModelsDir, Version
 
+#: Name under which the context of the command keeps the arguments that follow `--`.
+_PASSED_ON = "virnucpro.snakemake"
+
 
 class Command(TyperCommand):
     """Command that tells users of the older tools what replaces an option, instead of saying that there is none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse old options, then parse as usual."""
-        refuse_old_flags(args)
-        return super().parse_args(ctx, args)
+        """Refuse old options, keep what follows `--` for Snakemake, then parse as usual."""
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[_PASSED_ON] = tuple(args[end + 1 :])
+        refuse_old_flags(args[:end])
+        return super().parse_args(ctx, args[:end])
 
 
 Inputs = Annotated[
@@ -33,27 +38,36 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any key of the configuration (config/README.md); may be given several times.",
+        help="Any key of the configuration, as in viral_threshold=0.9; may be given several times. It stays in the"
+        " folder's configuration for later starts. The message about a wrong key names the page of all keys.",
     ),
 ]
 Precision = Annotated[
     str | None, typer.Option(metavar="auto|fp32|fp16|bf16|fp8|reference", help="Arithmetic of the encoders.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="default|strict|sensitive", help="Purpose of the calls, for later starts too."),
 ]
 Keep = Annotated[
     list[str] | None,
     typer.Option(metavar="embeddings|features", help="Large intermediate files to keep; may be given several times."),
 ]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that computes the embeddings.")]
+Label = Annotated[
+    str | None, typer.Option(help="Name of a second set of tables, which goes to OUTPUT_DIR/results-LABEL.")
+]
 Gpus = Annotated[
     str, typer.Option(metavar="auto|N|0,2", help="GPUs to use: all visible ones, this many of them, or these.")
 ]
 
 
 def predict(
+    context: typer.Context,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder of the run; everything goes there.")],
     inputs: Inputs = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Sample sheet instead of inputs (columns sample, input).")
+        Path | None, typer.Option(help="Sample sheet instead of inputs (columns sample, input; input2 for mates).")
     ] = None,
     model: Annotated[
         str | None,
@@ -66,6 +80,8 @@ def predict(
     gpus: Gpus = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
     precision: Precision = None,
+    preset: Preset = None,
+    label: Label = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
@@ -76,12 +92,23 @@ def predict(
     version: Version = False,
     log_file: Annotated[Path | None, typer.Option(help="Log file; OUTPUT_DIR/logs/snakemake.log by default.")] = None,
 ) -> None:
-    """Find viral sequences: run the whole workflow, or go on with one that was stopped."""
+    """Find viral sequences: run the whole workflow, or go on with one that was stopped.
+
+    What follows `--` is passed on to Snakemake, such as `-- --set-resources embed:mem_mb=64000`.
+    """
     from virnucpro_kernels.run.folder import merge_settings
     from virnucpro_kernels.run.options import PredictOptions
     from virnucpro_kernels.run.predict import predict
 
-    named = {"model": model, "models_dir": models_dir, "device": device, "precision": precision, "keep": keep}
+    named = {
+        "model": model,
+        "models_dir": models_dir,
+        "device": device,
+        "precision": precision,
+        "preset": preset,
+        "label": label,
+        "keep": keep,
+    }
     options = PredictOptions(
         inputs=tuple(inputs or ()),
         sheet=samples,
@@ -97,6 +124,7 @@ def predict(
         verbose=verbose,
         bar=not no_progress,
         log=log_file,
+        snakemake=context.meta[_PASSED_ON],
     )
     if code := predict(options):
         raise typer.Exit(code)

@@ -38,7 +38,7 @@ class Embeds(Protocol):
     """An encoder, as the engine uses it."""
 
     def embed(self, batch: PackedBatch) -> torch.Tensor:
-        """One vector a sequence, fp32 (B, d)."""
+        """Return one vector a sequence, fp32 (B, d)."""
 
 
 class OutOfMemoryError(Exception):
@@ -57,7 +57,7 @@ class Submitted:
     result: torch.Tensor
 
     def vectors(self) -> Vectors:
-        """A copy of the vectors (B, d): the memory of `result` goes to another batch."""
+        """Return a copy of the vectors (B, d): the memory of `result` goes to another batch."""
         vectors: Vectors = self.result[:-1].view(len(self.work.lengths), -1).numpy().copy()
         return vectors
 
@@ -88,7 +88,7 @@ class BatchRunner(ABC):
         return _noticing_memory(work, self._submit)
 
     def finish(self, submitted: Submitted) -> Vectors:
-        """Vectors (B, d) of a batch.
+        """Return the vectors (B, d) of a batch.
 
         Raises:
             OutOfMemoryError: vectors were not finite, and with fp32 activations the batch does not fit.
@@ -118,7 +118,7 @@ class BatchRunner(ABC):
 
     @torch.inference_mode()
     def _embed(self, batch: PackedBatch) -> torch.Tensor:
-        """Vectors and flag in one piece, (B * d + 1,)."""
+        """Return vectors and flag in one piece, (B * d + 1,)."""
         vectors = self.encoder.embed(batch)
         return torch.cat((vectors.flatten(), vectors.isfinite().all().view(1))).to(self.dtype)
 
@@ -130,7 +130,7 @@ class BatchRunner(ABC):
 
     @abstractmethod
     def _computing(self) -> AbstractContextManager[object]:
-        """Context for all work on the weights."""
+        """Return the context for all work on the weights."""
 
     @abstractmethod
     def reset(self) -> None:
@@ -153,7 +153,7 @@ class CpuRunner(BatchRunner):
         return nullcontext()
 
     def reset(self) -> None:
-        """Nothing to do: the allocator keeps nothing."""
+        """Do nothing: the allocator keeps no memory."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """What to embed, and how; see the options of the command.
+    """Options of the command `embed`.
 
     Attributes:
         manifest: Manifest of the pool; the chunk's files lie in `chunks/` beside it.
@@ -47,7 +47,7 @@ class EmbedOptions:
         nucleotide: File to write for the nucleotide encoder.
         protein: File to write for the protein encoder, in the same folder.
         device: `auto`, `cpu` or `cuda`.
-        precision: see `encoders.set_up`, as for `embedding_dtype`, `attention` and `token_budget`.
+        precision, embedding_dtype, attention, token_budget: Settings as `encoders.set_up` takes them.
         threads: Number of CPU threads.
     """
 
@@ -169,13 +169,14 @@ def _start_torch(device_type: str, threads: int) -> "torch.device":
     if device_type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"PyTorch {torch.__version__} cannot use the GPU; install a build for CUDA, or --device cpu")
     torch.set_num_threads(threads)
+    os.environ["RAYON_NUM_THREADS"] = str(threads)  # of the tokenizer, which counts them once, when it first works
     device = torch.device(device_type)
     prepare(device)
     return device
 
 
 def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> dict[Alphabet, Provenance]:
-    """Attributes of both files, with the token budget to begin with."""
+    """Return the attributes of both files, with the token budget to begin with."""
     pool = manifest.absolute().parent.name
     base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
     nucleotide, protein = setup.records["nucleotide"], setup.records["protein"]

@@ -42,7 +42,7 @@ _CPU_BUDGET = 2_048
 
 @dataclass(frozen=True)
 class Setup:
-    """How the encoders of a model will run.
+    """Settings with which the encoders of a model will run.
 
     Attributes:
         model: Model that has the encoders.
@@ -109,7 +109,7 @@ def set_up(
 
 
 def _attention_of(info: EncoderInfo, precision: str, device: torch.device, backend: str, *, alibi: bool) -> str:
-    """Name of the attention that an encoder runs with, for its file."""
+    """Return the name of the attention that an encoder runs with, for its file."""
     if precision != "reference":
         head_dim, dtype = info.hidden // info.heads, _WEIGHTS[precision]
         return resolve_attention(backend, device=device, dtype=dtype, head_dim=head_dim, alibi=alibi)
@@ -119,7 +119,7 @@ def _attention_of(info: EncoderInfo, precision: str, device: torch.device, backe
 
 
 def default_budget(precision: str, device: torch.device) -> int:
-    """Tokens of a batch unless the user sets another number; `precision` as `Setup` has it."""
+    """Return the tokens of a batch unless the user sets another number; `precision` as `Setup` has it."""
     return _GPU_BUDGET[precision] if device.type == "cuda" else _CPU_BUDGET
 
 

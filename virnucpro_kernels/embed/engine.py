@@ -86,7 +86,7 @@ class Measures:
     tokens_per_second: float = 0.0
 
     def describe(self) -> str:
-        """One line for the log."""
+        """Return one line for the log."""
         return (
             f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already;"
             f" {self.tokens:,} tokens in {self.seconds:.1f} s ({self.tokens_per_second:,.0f} a second),"
@@ -97,7 +97,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Engine:
-    """How chunks are embedded.
+    """Device and settings with which chunks are embedded.
 
     Attributes:
         device: Device that has the encoders.
@@ -151,7 +151,7 @@ class Engine:
         return measures
 
     def padded(self, tokens: int, budget: int) -> int:
-        """Number of tokens to which a batch of `tokens` is padded.
+        """Return the number of tokens to which a batch of `tokens` is padded.
 
         On a GPU all batches have the same shape, because cuBLAS chooses its kernel by the shape, and the kernel decides
         the last digits of a result. On a CPU padding costs time, and a multiple of `_PADDING_MULTIPLE` is enough.

@@ -219,6 +219,6 @@ def _open_for_all(path: Path) -> int:
 
 
 def count_gpus() -> int:
-    """How many GPUs, or instances of divided ones, this process may use; none on a machine without a driver."""
+    """Return how many GPUs, or instances of divided ones, this process may use; none on a machine without a driver."""
     gpus = list_gpus()
     return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0

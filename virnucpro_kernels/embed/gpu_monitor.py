@@ -38,7 +38,7 @@ class Sampler:
         self.readings.append(self._read())
 
     def values(self, sensor: str) -> list[float]:
-        """All readings of one sensor; empty where it has none."""
+        """Return all readings of one sensor; empty where it has none."""
         return [reading[sensor] for reading in self.readings if sensor in reading]
 
 
@@ -87,12 +87,12 @@ class GpuMonitor:
         answer_or_none(pynvml.nvmlShutdown)
 
     def summary(self) -> dict[str, Any]:
-        """Entries for the job's record, once the block has ended; a sensor that the GPU does not have is left out."""
+        """Return entries for the job's record, once the block has ended; a sensor that the GPU lacks is left out."""
         return self._facts | summarise(self._sampler)
 
 
 def summarise(sampler: Sampler) -> dict[str, float]:
-    """Means and peaks of the sensors of `GpuMonitor`; energy is the difference of the last and the first reading."""
+    """Return means and peaks of the sensors of `GpuMonitor`; energy is the last reading minus the first."""
     rules: dict[str, tuple[str, Callable[[list[float]], float]]] = {
         "gpu_utilisation_percent": ("utilisation", statistics.fmean),
         "gpu_memory_peak_bytes": ("memory", max),

@@ -25,7 +25,7 @@ class Buffer:
         self._memory = torch.empty(0)
 
     def take(self, size: int, dtype: torch.dtype) -> torch.Tensor:
-        """Memory for `size` values, (size,), whose earlier content is lost."""
+        """Return memory for `size` values, (size,), whose earlier content is lost."""
         if len(self._memory) < size or self._memory.dtype != dtype:
             self._memory = torch.empty(size + size // 4, dtype=dtype, **self._options)
         return self._memory[:size]
@@ -68,7 +68,7 @@ class Work:
         return int(self.lengths.sum())
 
     def packed(self, flat: torch.Tensor) -> PackedBatch:
-        """The batch as views of `flat`, which is that of this batch or a copy of it on a device."""
+        """Return the batch as views of `flat`, which is that of this batch or a copy of it on a device."""
         size, count = self.padded_tokens, len(self.lengths)
         tokens, positions, cu_seqlens, spans = torch.split(flat, [size, size, count + 1, 2 * count])
         return PackedBatch(tokens, cu_seqlens, positions, spans.view(count, 2), self.lengths)

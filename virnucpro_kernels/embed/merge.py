@@ -9,14 +9,14 @@ import numpy as np
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
-from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.file_names import record_name, vector_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import Provenance
 
 
 def run_merge(nucleotide: Path, protein: Path, output: Path) -> None:
     """Merge the embedding files of a chunk and keep the record of the job; see `merge`."""
-    record = output.with_name(record_name("merge", output.name.removesuffix(".features.h5")))
+    record = output.with_name(record_name("merge", output.name.removesuffix(vector_name("", "features"))))
     with Job(record, "merge") as job:
         provenance = merge(nucleotide, protein, output, job.progress)
         job.facts |= {"dimension": provenance.dimension}

@@ -33,6 +33,6 @@ class Classifier(nn.Module):
         return logits
 
     def logit(self, features: torch.Tensor) -> torch.Tensor:
-        """Virus logit minus other logit, (n,); its sigmoid is the probability of virus."""
+        """Return virus logit minus other logit, (n,); its sigmoid is the probability of virus."""
         other, virus = self.forward(features).unbind(dim=1)
         return virus - other

@@ -42,7 +42,7 @@ class DnabertConfig:
 
 
 def alibi_slopes(heads: int) -> torch.Tensor:
-    """Slope of each head, fp32 (heads,) on the CPU: a score loses slope × distance (arXiv:2108.12409).
+    """Return the slope of each head, fp32 (heads,) on the CPU: a score loses slope × distance (arXiv:2108.12409).
 
     For 2^k heads a geometric series that ends at 2^-8. Otherwise that series for the next smaller power of two, filled
     up with every other slope of the series for the next larger one.

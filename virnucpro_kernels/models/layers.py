@@ -48,7 +48,7 @@ class Projection(nn.Linear):
             self.bias.data = self.bias.data.bfloat16()
 
     def fp32_weight(self) -> torch.Tensor:
-        """The weights in fp32 (outputs, inputs), for inputs that are not multiplied by `input_factors`."""
+        """Return the weights in fp32 (outputs, inputs), for inputs that are not multiplied by `input_factors`."""
         if not self.is_fp8 or self.weight_scale is None:
             return self.weight.float()
         weight = self.weight.float() * self.weight_scale
@@ -67,7 +67,7 @@ class ExactBuffers(nn.Module):
 
 
 def inverse_frequencies(head_dim: int, base: float = 10000.0) -> torch.Tensor:
-    """Angle of one position for each pair of channels, fp32 (head_dim / 2,) on the CPU (arXiv:2104.09864)."""
+    """Return one position's angle for each pair of channels, fp32 (head_dim / 2,) on the CPU (arXiv:2104.09864)."""
     channels = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu")
     return 1.0 / base ** (channels / head_dim)
 
@@ -88,7 +88,7 @@ class Rope(ExactBuffers):
         self._tables = (torch.empty(0), torch.empty(0))
 
     def tables(self, length: int) -> RopeTables:
-        """Cosines and sines, fp32 (at least `length`, head_dim / 2) each: row p is position p."""
+        """Return cosines and sines, fp32 (at least `length`, head_dim / 2) each: row p is position p."""
         if self._made_of is not self.inverse_frequencies or len(self._tables[0]) < length:
             self._made_of = self.inverse_frequencies
             rows = max(1024, 1 << (length - 1).bit_length())

@@ -25,7 +25,7 @@ class _OneByOne(nn.Module):
 
     @torch.inference_mode()
     def embed(self, batch: PackedBatch) -> torch.Tensor:
-        """Vector of each sequence, fp32 (B, d)."""
+        """Return the vector of each sequence, fp32 (B, d)."""
         sequences = torch.split(batch.tokens[: int(batch.lengths.sum())].long(), batch.lengths.tolist())
         return torch.stack([self.embed_sequence(tokens) for tokens in sequences])
 
@@ -66,7 +66,7 @@ class ReferenceEsm2(_OneByOne):
 
 
 def _fair_esm_tensors(encoder: esm2.Esm2) -> dict[str, torch.Tensor]:
-    """The tensors under fair-esm's names; the factor of the embeddings stays in their table."""
+    """Return the tensors under fair-esm's names; the factor of the embeddings stays in their table."""
     blocks = cast("list[esm2.TransformerBlock]", list(encoder.blocks))
     # Training may have given the first norm a bias to carry as well: fair-esm has no projection there, but a table.
     table = encoder.embedding.weight.data + blocks[0].attention_norm.carried_bias

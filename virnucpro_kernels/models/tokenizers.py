@@ -27,7 +27,7 @@ for _token, _name in enumerate(ESM2_VOCABULARY):
 
 
 def tokenize_proteins(proteins: SequenceArray) -> TokenArray:
-    """Tokens of ESM-2: `<cls>`, one a residue, `<eos>`. Nothing is truncated.
+    """Return the tokens of ESM-2: `<cls>`, one a residue, `<eos>`. Nothing is truncated.
 
     Returns:
         TokenArray of uint8; sequence i has `proteins.lengths[i] + SPECIAL_TOKENS` tokens.
@@ -79,7 +79,7 @@ class DnaTokenizer:
             raise DamagedFileError(f"{path}: {self.vocabulary_size} tokens; a tokenizer for DNA has at most 65,535")
 
     def encode(self, sequences: SequenceArray) -> TokenArray:
-        """Tokens of DNABERT-S: `[CLS]`, byte pairs, `[SEP]`. Nothing is truncated; case matters.
+        """Return the tokens of DNABERT-S: `[CLS]`, byte pairs, `[SEP]`. Nothing is truncated; case matters.
 
         Returns:
             TokenArray of uint16.

@@ -24,7 +24,7 @@ _RESIDENT_CHANNELS = 64
 
 
 class AttentionParameters(NamedTuple):
-    """How queries, keys and values of one layer become its result.
+    """Parameters of the attention of one layer, beside its queries, keys and values.
 
     Attributes:
         scale: Factor of the queries, before the rotation.
@@ -128,7 +128,7 @@ def varlen_attention(
 def _flash_attention(
     qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters, *, bundled: bool
 ) -> torch.Tensor:
-    """Attention by torch's own FlashAttention-2 (no ALiBi), or by that of the package flash-attn. fp16 or bf16."""
+    """Attend by torch's own FlashAttention-2 (no ALiBi), or by that of the package flash-attn, in fp16 or bf16."""
     query, key, value = qkv.unbind(1)
     if parameters.rope is not None:
         cos, sin = (table[batch.positions] for table in parameters.rope)
@@ -144,7 +144,7 @@ def _flash_attention(
 
 
 def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters, launch: AttentionLaunch) -> Operand:
-    """`varlen_attention` by our kernels: one launch for each number of tiles that occurs in the batch.
+    """Compute `varlen_attention` by our kernels: one launch for each number of tiles that occurs in the batch.
 
     A sequence of n tokens is ceil(n / block) tiles. `resident_kernel` is compiled for a fixed number of tiles, so each
     number has a launch of its own; sequences of more tiles than fit into shared memory share one of `streamed_kernel`.

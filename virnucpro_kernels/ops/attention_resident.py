@@ -31,7 +31,7 @@ def _resident_queries(
     tiles: tl.constexpr,
     block: tl.constexpr,
 ) -> tl.tuple:
-    """Weighted values of some queries, and the sums of their weights. Only the last tile of keys needs a mask."""
+    """Return weighted values of some queries, and sums of their weights. Only the last tile of keys needs a mask."""
     highest, total, result = 0.0, 0.0, 0.0
     for tile in tl.static_range(tiles):
         columns = tile * block + tl.arange(0, block)
@@ -118,8 +118,7 @@ def resident_kernel(
         out_scale_ptr: Factors of the channels where the result is fp8, fp32 (heads * head_dim,); otherwise None.
         qkv_ptr: Queries, keys and values, (T, 3, heads, head_dim).
         spans_ptr: Start and length of the sequences, longest first, int32 (B, 2).
-        cos_ptr: Cosines, fp32 (positions, head_dim / 2), or None without rotation; `sin_ptr` likewise.
-        sin_ptr: see `cos_ptr`.
+        cos_ptr, sin_ptr: Cosines and sines, fp32 (positions, head_dim / 2) each, or None without rotation.
         slopes_ptr: ALiBi slopes, fp32 (heads,), or None without ALiBi.
         scale: Factor of the queries, times log2(e).
         first_sequence: Index in `spans_ptr` of the first sequence of this launch.

@@ -62,7 +62,8 @@ def streamed_kernel(
     values of online softmax. The keys are rotated once, before, and not again for each tile of queries.
 
     Args:
-        out_ptr: see `resident_kernel`, as are the other pointers, `scale`, the sizes and `overlapped`.
+        out_ptr: Result, (T, heads * head_dim). The other pointers, `scale`, the sizes and `overlapped` are those of
+            `resident_kernel`.
         stages: Buffers for tiles of keys and values.
     """
     let_next_begin(overlapped)

@@ -1,4 +1,4 @@
-"""What both attention kernels do with a tile of tokens: load and store, rotate, score, online softmax.
+"""Steps of both attention kernels on a tile of tokens: load and store, rotate, score, online softmax.
 
 One program computes one head of one sequence. Scores are in units of log2, so that softmax is `exp2`; statistics are
 fp32. Queries are scaled and rotated in fp32 and rounded once.

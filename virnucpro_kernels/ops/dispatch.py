@@ -34,7 +34,7 @@ def _capability(device: torch.device) -> tuple[int, int]:
 
 
 def _why_not_triton(device: torch.device) -> str | None:
-    """Reason why our kernels cannot run on `device`; None where they can."""
+    """Return the reason why our kernels cannot run on `device`; None where they can."""
     if not TRITON_INSTALLED:
         return "Triton is not installed (it exists for Linux only)"
     if triton.knobs.runtime.interpret:  # on the CPU, for tests

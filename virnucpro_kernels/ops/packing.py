@@ -86,7 +86,7 @@ def plan_batches(lengths: IntArray, budget: int) -> list[slice]:
 
 
 def utilisation(lengths: IntArray, batches: list[slice], budget: int) -> float:
-    """Fraction of the batches' token budget that holds tokens (0 to 1; more where a sequence exceeds the budget)."""
+    """Return the fraction of the token budget that holds tokens (0 to 1; more where a sequence exceeds the budget)."""
     return float(np.sum(lengths)) / (budget * len(batches)) if batches else 1.0
 
 

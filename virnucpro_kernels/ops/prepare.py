@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import check_writable
 from virnucpro_kernels.ops.jit import TRITON_INSTALLED, triton
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def _find_kernel_cache() -> None:
     """Keep Triton's own folder where it can be written; otherwise take a temporary one."""
     folder = Path(triton.knobs.cache.dir)
     try:
-        _check_writable(folder)
+        check_writable(folder)
     except OSError as error:
         if "TRITON_CACHE_DIR" in os.environ:
             raise UsageError(
@@ -57,12 +58,6 @@ def _load_launcher() -> None:
         ) from error
 
 
-def _check_writable(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-        pass
-
-
 def _own_folder() -> Path:
     """Return a temporary folder that is the same for all jobs of this user on this machine, and nobody else's.
 
@@ -75,7 +70,7 @@ def _own_folder() -> Path:
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise PermissionError("not a folder of yours alone")
-        _check_writable(folder)
+        check_writable(folder)
     except OSError as error:
         raise UsageError(f"{folder}: {error}; have TRITON_CACHE_DIR name a folder for compiled kernels") from error
     return folder

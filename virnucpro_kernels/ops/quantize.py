@@ -22,7 +22,7 @@ class RowScaled(NamedTuple):
     scale: torch.Tensor
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """Numbers that the values stand for, `dtype` (rows, columns)."""
+        """Return the numbers that the values stand for, `dtype` (rows, columns)."""
         return (self.values.float() * self.scale).to(dtype)
 
 

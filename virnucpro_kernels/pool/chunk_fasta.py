@@ -7,7 +7,7 @@ import numpy as np
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
-from virnucpro_kernels.pool.file_names import CHUNKS
+from virnucpro_kernels.pool.file_names import CHUNKS, FASTA_SUFFIXES
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 
@@ -43,16 +43,16 @@ def _read_fasta(path: Path) -> tuple[SequenceArray, SequenceArray]:
     try:
         text = np.fromfile(path, np.uint8)
     except FileNotFoundError as error:
-        raise DamagedFileError(f"{path}: missing") from error
+        raise DamagedFileError(f"{path}: the file is missing") from error
     ends = np.flatnonzero(text == ord("\n"))
     if len(ends) % 2 or (len(text) and text[-1] != ord("\n")):
-        raise DamagedFileError(f"{path}: truncated")
+        raise DamagedFileError(f"{path}: the file is truncated")
     lengths = np.diff(ends, prepend=-1) - 1
     firsts = text[ends - lengths]  # first character of each line; of an empty line, its end
     bad = (firsts[0::2] != ord(">")) | (firsts[1::2] == ord(">")) | (lengths[1::2] == 0)
     if bad.any():
         number = int(np.argmax(bad)) + 1
-        raise DamagedFileError(f"{path}: damaged at record {number} (line {2 * number - 1})")
+        raise DamagedFileError(f"{path}: the file is damaged at record {number} (line {2 * number - 1})")
     return _every_second(text, lengths, 0), _every_second(text, lengths, 1)
 
 
@@ -123,13 +123,12 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
         DamagedFileError: a file is missing, or its checksum is not that of the manifest. The manifest is then removed,
             so that the next start splits the pool again.
     """
-    folder = manifest.parent / CHUNKS
-    paths = folder / f"{chunk.chunk}.fna", folder / f"{chunk.chunk}.faa"
-    for path, expected in zip(paths, (chunk.nucleotide_sha256, chunk.protein_sha256), strict=True):
+    nucleotide, protein = (manifest.parent / CHUNKS / f"{chunk.chunk}{suffix}" for suffix in FASTA_SUFFIXES)
+    for path, expected in ((nucleotide, chunk.nucleotide_sha256), (protein, chunk.protein_sha256)):
         problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""
         if problem:
             manifest.unlink(missing_ok=True)
             raise DamagedFileError(
-                f"{path}: {problem}; {manifest} was removed, and the next start splits this pool again"
+                f"{path}: the file is {problem}; {manifest} was removed, and the next start splits this pool again"
             )
-    return paths
+    return nucleotide, protein

@@ -126,10 +126,10 @@ class EmbeddingWriter:
             self._unsynced = 0
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            self._stack.__exit__(kind, error, traceback)
+            self._stack.__exit__(error_type, error, traceback)
             return
         with self._stack:
             self._flush()

@@ -13,11 +13,14 @@ MANIFEST = "chunks.tsv"
 CONTIGS = "contigs.parquet"
 WINDOWS = "windows.parquet"
 UNUSABLE = "unusable.tsv"
-#: Folder of the chunks' FASTA files.
+#: Folder of the chunks' FASTA files, {chunk}{suffix}: nucleotides, then proteins.
 CHUNKS = "chunks"
+FASTA_SUFFIXES = (".fna", ".faa")
 
 #: Beside the scores of a pool: checksums of all files that the pool's tables are made from, written once all are there.
 GATHERED = "gathered.sha256"
+#: Files of the scores, {chunk}{suffix}.
+SCORE_SUFFIX = ".parquet"
 
 # In the folder of a sample, results/{sample}/.
 CONTIG_TABLE = "contigs.tsv"
@@ -36,3 +39,8 @@ ORIGINAL_FILES = (ORIGINAL_FRAMES, ORIGINAL_WINDOWS)
 def record_name(stage: str, chunk: str = "") -> str:
     """Return the name of the record of a job, `{chunk}.{stage}.json`, or `{stage}.json` where its unit is no chunk."""
     return f"{chunk}.{stage}.json" if chunk else f"{stage}.json"
+
+
+def vector_name(chunk: str, content: str) -> str:
+    """Return the name of a chunk's file of vectors; its content is `nucleotide`, `protein` or `features` (both)."""
+    return f"{chunk}.{content}.h5"

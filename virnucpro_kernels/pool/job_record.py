@@ -106,7 +106,7 @@ class Job:
         self.facts["outputs"] = {path.name: sha256(path) for path in paths}
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
             self._write("complete")
@@ -196,6 +196,13 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 600 else f"{round(minutes / 60)} h"
+
+
+def length_in_words(bases: int) -> str:
+    """Return a number of bases with its unit: `3 kbp`, `13.2 Mbp`, `1,300 Mbp`."""
+    if bases < 100_000:
+        return f"{bases / 1e3:.0f} kbp"
+    return f"{bases / 1e6:.1f} Mbp" if bases < 100_000_000 else f"{bases / 1e6:,.0f} Mbp"
 
 
 def counted(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ UNRECORDED = "unrecorded"
 
 @dataclass(frozen=True)
 class EncoderRecord:
-    """How the vectors of one encoder were made.
+    """Record of how the vectors of one encoder were made.
 
     Attributes:
         encoder: Name of the encoder in the model registry.
@@ -35,7 +35,7 @@ class EncoderRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """From what and by what the vectors of a file were made.
+    """Origin of the vectors of a file: from what and by what they were made.
 
     Attributes:
         pool: Name of the pool.
@@ -80,7 +80,7 @@ class Provenance:
 
     @classmethod
     def from_attributes(cls, flat: dict[str, str | int]) -> Self:
-        """Inverse of `attributes`.
+        """Return the provenance that `attributes` put into a dictionary.
 
         Raises:
             KeyError: an attribute is missing.

@@ -1,6 +1,5 @@
 """Schemas of the tables that `split` leaves: contigs.parquet and windows.parquet."""
 
-import numpy as np
 import pyarrow as pa
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -22,10 +21,7 @@ WINDOW_SCHEMA = pa.schema(
         ("contig", pa.int64()),
         ("start", pa.int64()),
         ("end", pa.int64()),
-        ("frames", pa.uint8()),
+        ("mask", pa.uint8()),
         ("first_row", pa.int64()),
     ]
 )
-
-#: Number of frames of a window by its mask.
-FRAMES_OF_MASK = np.array([mask.bit_count() for mask in range(64)], np.int64)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.file_names import SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import check_output
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s
@@ -110,7 +110,7 @@ class PoolScores:
 
     def __init__(self, directory: Path, chunks: Sequence[Chunk], model_id: str, first: int, stop: int) -> None:
         self._files = [
-            ChunkScores(directory / f"{chunk.chunk}.parquet", chunk, model_id, first, stop) for chunk in chunks
+            ChunkScores(directory / f"{chunk.chunk}{SCORE_SUFFIX}", chunk, model_id, first, stop) for chunk in chunks
         ]
         self._directory = directory
         self._next = first

@@ -1,4 +1,4 @@
-"""How many tokens sequences come to: exactly for proteins, estimated for nucleotides."""
+"""Numbers of tokens of sequences: exact for proteins, estimated for nucleotides."""
 
 #: Tokens of a sequence beside those of its letters: the start and the end that both encoders add.
 SPECIAL_TOKENS = 2

@@ -46,6 +46,6 @@ def read_rows(path: Path, row_class: type[Row], *, remedy: str) -> list[Row]:
             lines = list(csv.reader(file, delimiter="\t"))
         if lines[:1] != [list(names)]:
             raise ValueError(f"the columns are not {', '.join(names)}")
-        return [row_class(*(kind(value) for kind, value in zip(types, line, strict=True))) for line in lines[1:]]
+        return [row_class(*(convert(value) for convert, value in zip(types, line, strict=True))) for line in lines[1:]]
     except (ValueError, csv.Error) as error:
-        raise DamagedFileError(f"{path}: damaged ({error}); {remedy}") from error
+        raise DamagedFileError(f"{path}: the table is damaged ({error}); {remedy}") from error

@@ -10,7 +10,7 @@ from virnucpro_kernels.pool.job_record import check_output
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
 
-#: Size and time of change of a file; (0, 0) where there is no regular file.
+#: Size and latest time of change of a sample's files; (0, 0) where there is no regular file.
 Stamp = tuple[int, int]
 
 
@@ -20,7 +20,7 @@ class Unusable:
 
     Attributes:
         sample: Name of the sample.
-        bytes, changed_ns: Stamp of its file when the file was found unusable.
+        bytes, changed_ns: Stamp of its files when one of them was found unusable.
         error: Message that names the file and says what is wrong.
     """
 
@@ -29,9 +29,9 @@ class Unusable:
     changed_ns: int
     error: str
 
-    def repaired(self, path: Path) -> bool:
-        """Whether `path`, the sample's file, has changed since it was found unusable."""
-        return path.is_file() and stamp(path) != (self.bytes, self.changed_ns)
+    def repaired(self, paths: Sequence[Path]) -> bool:
+        """Whether the sample's files have changed since one of them was found unusable."""
+        return all(path.is_file() for path in paths) and stamp(paths) != (self.bytes, self.changed_ns)
 
 
 class NothingUsableError(InputError):
@@ -46,15 +46,13 @@ class NothingUsableError(InputError):
         self.unusable = unusable
 
 
-def stamp(path: Path) -> Stamp:
-    """Return the stamp of `path`.
+def stamp(paths: Iterable[Path]) -> Stamp:
+    """Return the stamp of a sample's files.
 
     The time is that of the inode, which also changes when a file is restored with its old date or made readable.
     """
-    if not path.is_file():
-        return 0, 0
-    state = path.stat()
-    return state.st_size, state.st_ctime_ns
+    states = [path.stat() for path in paths if path.is_file()]
+    return sum(state.st_size for state in states), max((state.st_ctime_ns for state in states), default=0)
 
 
 def is_own_fault(error: InputError) -> bool:
@@ -88,7 +86,7 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
     return {row.sample: row for row in rows}
 
 
-def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None:
+def refuse_unusable(manifest: Path, sample: str, inputs: Sequence[Path]) -> None:
     """Refuse a sample that was left out when its pool was split.
 
     Args:
@@ -103,7 +101,7 @@ def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None
     found = read_unusable(path).get(sample) if path.exists() else None
     if found is None:
         return
-    if any(map(found.repaired, inputs)):
+    if inputs and found.repaired(inputs):
         raise UsageError(
             f"the input of sample {sample} has changed since it was found unusable ({found.error});"
             f" remove {manifest} and start again, and the pool is split again"
@@ -111,14 +109,14 @@ def refuse_unusable(manifest: Path, sample: str, inputs: Iterable[Path]) -> None
     raise UsageError(f"sample {sample} was left out when its pool was split: {found.error}")
 
 
-def forget_split_of_repaired(manifest: Path, inputs: Mapping[str, Path]) -> None:
+def forget_split_of_repaired(manifest: Path, inputs: Mapping[str, Sequence[Path]]) -> None:
     """Remove `manifest` where an unusable file has changed since, so that the next start splits the pool again.
 
     A file that is restored with its old date is not newer than what was made of it, so Snakemake would not notice.
 
     Args:
         manifest: Manifest of the pool.
-        inputs: Sequence file of each sample.
+        inputs: Sequence files of each sample.
     """
     path = manifest.with_name(UNUSABLE)
     unusable = read_unusable(path) if manifest.exists() and path.exists() else {}

@@ -12,7 +12,7 @@ import yaml
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.run.installation import workflow_root
+from virnucpro_kernels.run.installation import page_of_keys, workflow_root
 from virnucpro_kernels.score.thresholds import Thresholds
 
 Config = dict[str, Any]
@@ -70,20 +70,20 @@ def read_config(path: Path) -> Config:
     try:
         loaded = read_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such configuration file; `virnucpro init` writes one") from None
+        raise UsageError(f"{path}: there is no such configuration file; `virnucpro init` writes one") from None
     except OSError as error:
         raise UsageError(f"{path}: the configuration cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not readable as YAML: {error}") from error
+        raise UsageError(f"{path}: the file cannot be read as YAML: {error}") from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise UsageError(f"{path}: must hold `key: value` lines, not {type(loaded).__name__}")
+        raise UsageError(f"{path}: the file must hold `key: value` lines, not {type(loaded).__name__}")
     return loaded
 
 
 def complete_config(config: Mapping[str, Any], where: str = "configuration") -> Config:
-    """Return `config` with the defaults of the keys that it does not set.
+    """Return `config` with the values of its preset, or else the defaults, for the keys that it does not set.
 
     Raises:
         UsageError: keys are unknown or values are wrong. The message lists all of them and names `where` they stand.
@@ -93,9 +93,10 @@ def complete_config(config: Mapping[str, Any], where: str = "configuration") -> 
     problems = problems_with(config, rules)
     if problems:
         raise UsageError(
-            "\n".join(f"{where}: {problem}" for problem in problems) + "\nsee config/README.md for all keys"
+            "\n".join(f"{where}: {problem}" for problem in problems) + f"\nsee {page_of_keys()} for all keys"
         )
-    complete = {key: config[key] if key in config else default(key) for key in rules["properties"]}
+    preset = rules["presets"][config.get("preset", default("preset"))]
+    complete = {key: config.get(key, preset.get(key, default(key))) for key in rules["properties"]}
     try:
         Thresholds(**{name: complete[name] for name in Thresholds.__dataclass_fields__})
     except UsageError as error:
@@ -120,12 +121,12 @@ def problems_with(values: Mapping[str, Any], rules: Mapping[str, Any]) -> list[s
     for error in sorted(jsonschema.Draft202012Validator(rules).iter_errors(values), key=lambda error: list(error.path)):
         if error.validator in {"additionalProperties", "required"}:
             continue
-        place = ".".join(map(str, error.path))
+        key = ".".join(map(str, error.path))
         # Regular expressions are hard to read, so the schema states in words, beside the pattern, what is allowed.
         message = error.message
         if error.validator == "pattern":
             message = f"{error.instance!r} is not allowed; choose {error.schema['allowed']}"
-        found.append(f"{place}: {message}" if place else message)
+        found.append(f"{key}: {message}" if key else message)
     found += [f"no {key!r}" for key in rules.get("required", ()) if key not in values]
     found += [f"unknown key {str(key)!r}; {hint(str(key), known)}" for key in values if key not in known]
     return found

@@ -65,7 +65,7 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
         yield from check.pool(folder)
-    for record in sorted(directory.glob(f"results/*/{file_names.RUN_RECORD}")):
+    for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
         yield from check.results(record)
 
 
@@ -111,7 +111,8 @@ class _Check:
         """Check the sequences of a pool; a start looks only for those that are still to be embedded."""
         scored = {path.stem for path in folder.glob("*/*/*.parquet")} if self.depth == Depth.CHECKSUMS else set()
         for name, chunk in chunks.items():
-            for suffix, checksum in ((".fna", chunk.nucleotide_sha256), (".faa", chunk.protein_sha256)):
+            checksums = chunk.nucleotide_sha256, chunk.protein_sha256
+            for suffix, checksum in zip(file_names.FASTA_SUFFIXES, checksums, strict=True):
                 if name not in scored:
                     check = partial(self._same, checksum=checksum) if self.depth == Depth.ALL else _not_empty
                     yield _checked(folder / file_names.CHUNKS / f"{name}{suffix}", check, again)
@@ -186,7 +187,7 @@ def read_gathered(path: Path) -> dict[str, str]:
 def _records_of_pool(folder: Path) -> Iterator[Path]:
     """Yield the records of the samples whose results come from a pool; a damaged one is listed by itself."""
     pool = folder.relative_to(folder.parents[2])
-    for record in sorted(folder.parents[2].glob(f"results/*/{file_names.RUN_RECORD}")):
+    for record in sorted(folder.parents[2].glob(f"results*/*/{file_names.RUN_RECORD}")):
         if Path(read_job(record).get("pool", {}).get("directory", "")) == pool:
             yield record
 

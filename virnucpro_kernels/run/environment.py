@@ -3,11 +3,11 @@
 import getpass
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from virnucpro_kernels.files import check_writable
 from virnucpro_kernels.pool.file_names import WORK
 
 #: Variables that would make Snakemake, its shells or its Pythons do something else than asked for.
@@ -39,8 +39,7 @@ def has_writable_cache() -> bool:
     if not cache.is_absolute():  # there is no home directory
         return False
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=cache):
-            return True
+        check_writable(cache)
     except OSError:
         return False
+    return True

@@ -6,7 +6,7 @@ from typing import Any
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.file_names import FAILED, MANIFEST, record_name
+from virnucpro_kernels.pool.file_names import FAILED, MANIFEST, SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
@@ -107,7 +107,7 @@ def find_failures(run: Run, directory: Path = Path(), since: float = 0.0) -> lis
     Tables that are older than a failed job on which they depend belong to an earlier run, of other input or parameters.
 
     Args:
-        run: The run.
+        run: Run whose failures are wanted.
         directory: Folder of the run.
         since: Time of the start of the run, in seconds since the epoch. A job that failed before, but not now, counts
             as not started.
@@ -138,7 +138,7 @@ def write_failures(run: Run, directory: Path = Path(), *, since: float = 0.0, un
     """Write `results/failed.tsv`; where nothing failed, remove it.
 
     Args:
-        run: The run, which has ended.
+        run: Run that has ended.
         directory: Folder of the run.
         since: Time of the start of the run, see `find_failures`.
         unstarted: Whether a job that was never started counts as failed. It does not where the user wanted only a part
@@ -165,7 +165,7 @@ def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
         return damaged or [split]
     unfinished = []
     for chunk in read_manifest(manifest):
-        if (directory / run.score_dir(pool) / f"{chunk.chunk}.parquet").exists():
+        if (directory / run.score_dir(pool) / f"{chunk.chunk}{SCORE_SUFFIX}").exists():
             continue
         # The stage that wrote last is the one that stopped: an earlier run may have left a record of a later stage.
         jobs = [replace(split, stage=stage, chunk=chunk.chunk) for stage in CHUNK_STAGES]

@@ -1,9 +1,10 @@
 """Configuration and sample sheet in the folder of a run: derived from the options, written after all checks."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ _PATH_KEYS = ("samples", "input", "models_dir")
 
 @dataclass(frozen=True)
 class FolderPlan:
-    """What a run's folder is to hold.
+    """Planned content of the folder of a run.
 
     Attributes:
         directory: Folder of the run.
@@ -31,7 +32,7 @@ class FolderPlan:
         complete: Configuration with the defaults of all other keys.
         samples: Samples of the run.
         keeps_sheet: Whether the sample sheet that is there stays as it is.
-        links: Links in the run's folder by sample; each stands for an input whose path Snakemake would misread.
+        links: Links in the run's folder by input; each stands for an input whose path Snakemake would misread.
     """
 
     directory: Path
@@ -39,14 +40,13 @@ class FolderPlan:
     complete: Config
     samples: Sequence[Sample]
     keeps_sheet: bool
-    links: Mapping[str, Path]
+    links: Mapping[Path, Path]
 
     def write(self) -> None:
         """Write the configuration and the sheet where they differ from the files in the folder; make the links."""
-        samples = [replace(sample, input=self.links.get(sample.name, sample.input)) for sample in self.samples]
-        for sample in self.samples:
-            if link := self.links.get(sample.name):
-                _make_link(link, sample.input.absolute())
+        samples = [sample.replace_inputs(self.links) for sample in self.samples]
+        for path, link in self.links.items():
+            _make_link(link, path.absolute())
         path = self.directory / CONFIG
         if not path.exists() or read_config(path) != self.config:
             write_config(path, self.config)
@@ -120,6 +120,11 @@ def plan_folder(
     keeps_sheet = samples is None
     if samples is None:
         samples = read_sheet(directory / SHEET)
+    ahead = {path: name for path, name in _inputs(samples) if _is_ahead(path)}
+    if ahead:
+        copies = {path: _copied(path, directory, name.replace("/", "-")) for path, name in ahead.items()}
+        samples = [sample.replace_inputs(copies) for sample in samples]
+        keeps_sheet = False
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
     links = {} if keeps_sheet else _links(directory, samples)
     return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet, links)
@@ -132,13 +137,18 @@ def _make_link(link: Path, target: Path) -> None:
         link.symlink_to(target)
 
 
-def _links(directory: Path, samples: Iterable[Sample]) -> dict[str, Path]:
-    """Return a link for each sample whose input has braces, which Snakemake takes for wildcards, or odd blanks."""
-    return {
-        sample.name: directory.absolute() / WORK / "inputs" / sample.name
-        for sample in samples
-        if misread(str(sample.input.absolute()))
-    }
+def _inputs(samples: Iterable[Sample]) -> Iterator[tuple[Path, str]]:
+    """Yield every input with a name of its own: that of its sample, below `mates` for second files."""
+    for sample in samples:
+        yield sample.input, sample.name
+        if sample.input2 is not None:
+            yield sample.input2, f"mates/{sample.name}"
+
+
+def _links(directory: Path, samples: Iterable[Sample]) -> dict[Path, Path]:
+    """Return a link for each input whose path has braces, which Snakemake takes for wildcards, or odd blanks."""
+    folder = directory.absolute() / WORK / "inputs"
+    return {path: folder / name for path, name in _inputs(samples) if misread(str(path.absolute()))}
 
 
 def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, config: Config) -> list[Sample] | None:
@@ -148,7 +158,7 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
     if sheet is not None:
         return read_sheet(sheet)
     if inputs:
-        return name_samples([_spooled(path, directory) if needs_spooling(path) else path for path in inputs])
+        return name_samples([_found_again(path, directory) for path in inputs])
     if config.get("input"):
         return name_samples([Path(config["input"])])
     if config.get("samples") and config["samples"] != str(SHEET):
@@ -158,9 +168,20 @@ def _new_samples(directory: Path, inputs: Sequence[Path], sheet: Path | None, co
     return None
 
 
-def _spooled(path: Path, directory: Path) -> Path:
-    """Copy an input that can be read only once into the run's folder; an earlier copy of the same content stays."""
-    name = "stdin" if str(path) == "-" else f"pipe-{path.name}"
+def _found_again(path: Path, directory: Path) -> Path:
+    """Return a path under which later starts and jobs find the input: a copy, where it can be read only once."""
+    if not needs_spooling(path):
+        return path
+    return _copied(path, directory, "stdin" if str(path) == "-" else f"pipe-{path.name}")
+
+
+def _is_ahead(path: Path) -> bool:
+    """Whether a file, or a link to it, is dated in the future: Snakemake ends every job that has such an input."""
+    return max(path.stat().st_mtime, path.lstat().st_mtime) > time.time()
+
+
+def _copied(path: Path, directory: Path, name: str) -> Path:
+    """Copy an input into the run's folder, where it stays if an earlier copy has the same content."""
     copy = directory.absolute() / WORK / "stdin" / name
     arriving = copy.with_name(f".{name}.new")
     spool(path, arriving)

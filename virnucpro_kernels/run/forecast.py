@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from virnucpro_kernels.pool.job_record import counted
+from virnucpro_kernels.pool.job_record import counted, length_in_words
 from virnucpro_kernels.pool.speed import cpu_time, gpu_times
-from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, BASES_PER_PROTEIN_TOKEN
+from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, BASES_PER_PROTEIN_TOKEN, SPECIAL_TOKENS
 from virnucpro_kernels.run.progress import State
 from virnucpro_kernels.run.run import Run
 
@@ -29,11 +29,11 @@ def describe_work(run: Run, state: State, directory: Path, *, jobs: int, cores: 
     protein_tokens = state.tokens - state.tokens_done
     bases = protein_tokens * BASES_PER_PROTEIN_TOKEN
     windows = bases // run.model.window_length
-    frames = protein_tokens * 3 // (run.model.window_length + 6)
+    frames = protein_tokens // (run.model.window_length // 3 + SPECIAL_TOKENS)
     expected = -(-protein_tokens // run.config["chunk_tokens"])
     chunks = max(expected, run.config["min_chunks"], state.chunks - state.embedded)
     yield (
-        f"about {bases / 1e6:,.1f} Mbp: {windows:,} windows, {frames:,} frames, {protein_tokens:,} protein tokens, in"
+        f"about {length_in_words(bases)}: {windows:,} windows, {frames:,} frames, {protein_tokens:,} protein tokens, in"
         f" about {counted(chunks, 'embedding job')}"
     )
     parameters = run.model.protein.bytes / 2  # stored in 16 bit

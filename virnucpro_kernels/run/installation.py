@@ -14,6 +14,16 @@ def workflow_root() -> Path:
     raise VirnucproError(f"this installation has no workflow: neither {PACKAGE}/pipeline nor {PACKAGE.parent}/workflow")
 
 
+def demonstration() -> Path:
+    """Return the sequence file of the demonstration."""
+    return workflow_root() / ".test" / "data" / "demo.fna.gz"
+
+
+def page_of_keys() -> Path:
+    """Return the page that explains every key of the configuration."""
+    return workflow_root() / "config" / "README.md"
+
+
 def python_path(directory: Path) -> Path:
     """Return a folder for PYTHONPATH that makes this package importable and shadows nothing of a job's environment.
 

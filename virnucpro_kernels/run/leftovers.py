@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from virnucpro_kernels.files import is_locked
-from virnucpro_kernels.pool.file_names import RESULTS
 from virnucpro_kernels.run.run import Run
 
 #: Name of a temporary file of `files.atomic_path`, with the number of its process.
@@ -20,7 +19,7 @@ def remove_all_leftovers(run: Run, directory: Path) -> None:
         directory: Folder of the run.
     """
     folders = [run.split_dir(pool) for pool in run.pools]
-    for folder in (*folders, *(RESULTS / sample.name for sample in run.samples)):
+    for folder in (*folders, *(run.results / sample.name for sample in run.samples)):
         for path in sorted((directory / folder).rglob(".*")):
             if _TEMPORARY.fullmatch(path.name):
                 _remove(path)

@@ -82,7 +82,7 @@ def note_holder(lock: int, *processes: int) -> None:
 
 
 def _holder(lock: Path) -> str:
-    """Who has a lock, as `note_holder` wrote it, and what to do about it."""
+    """Return who has a lock, as `note_holder` wrote it, and what to do about it."""
     match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
             return f"(process {process} on {host}); wait for it or stop it"

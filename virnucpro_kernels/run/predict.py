@@ -28,11 +28,12 @@ def predict(options: PredictOptions) -> int:
         mended = [] if options.dry_run else _mend(options.directory)
         try:
             start = plan_start(options)
-        except VirnucproError:
+            start.log.parent.mkdir(parents=True, exist_ok=True)
+            start.log.open("ab").close()
+        except (VirnucproError, OSError):
             if is_new:
                 _remove_if_empty(options.directory)
             raise
-        start.log.parent.mkdir(parents=True, exist_ok=True)
         with start.log.open("a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in mended)
         unlock(options.directory, SNAKEFILE, start.log)
@@ -75,4 +76,4 @@ def _split_repaired_again(start: Start) -> None:
     run = start.run
     for pool, samples in run.pools.items():
         manifest = start.options.directory / run.split_dir(pool) / MANIFEST
-        forget_split_of_repaired(manifest, {sample.name: sample.input for sample in samples})
+        forget_split_of_repaired(manifest, {sample.name: sample.inputs for sample in samples})

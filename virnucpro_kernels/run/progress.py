@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, record_name
-from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, read_job
+from virnucpro_kernels.pool.file_names import GATHERED, MANIFEST, SCORE_SUFFIX, record_name
+from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, length_in_words, read_job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.pools import estimate_bases
@@ -56,7 +56,8 @@ class ProgressReader:
         self._run, self._directory = run, directory
         self._pools = run.pools
         self._bases = {
-            pool: sum(estimate_bases(sample.input) for sample in samples) for pool, samples in self._pools.items()
+            pool: sum(estimate_bases(path) for sample in samples for path in sample.inputs)
+            for pool, samples in self._pools.items()
         }
         self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
 
@@ -75,7 +76,7 @@ class ProgressReader:
             listing = _listing(self._directory / run.embedding_dir(pool))
             for chunk in known:
                 tokens += chunk.protein_tokens
-                scored = f"{chunk.chunk}.parquet" in scores
+                scored = f"{chunk.chunk}{SCORE_SUFFIX}" in scores
                 fraction = float(scored)
                 done += scored
                 if not scored and record_name("embed", chunk.chunk) in listing:
@@ -132,9 +133,8 @@ def describe(state: State, left: str) -> str:
         left = "writing tables"
     split = state.pools_split == state.pools
     units = f"{state.chunks_done}/{state.chunks} chunks" if split else f"{state.pools_split}/{state.pools} pools split"
-    megabases = state.bases / 1e6
-    size = f"{megabases:,.0f}" if megabases >= 100 else f"{megabases:.1f}"
-    return f"{percent:.0f} % of {size} Mbp, {left}; {units}, {state.samples_done}/{state.samples} samples"
+    size = length_in_words(state.bases)
+    return f"{percent:.0f} % of {size}, {left}; {units}, {state.samples_done}/{state.samples} samples"
 
 
 class Lines:

@@ -64,16 +64,22 @@ class Run:
         return 4 if choose_embedding_dtype(self.config["embedding_dtype"], self.precision) == "float32" else 2
 
     def split_dir(self, pool: str) -> Path:
-        """Folder of a pool's manifest, tables and chunks."""
+        """Return the folder of a pool's manifest, tables and chunks."""
         return WORK / self.geometry / pool
 
     def embedding_dir(self, pool: str) -> Path:
-        """Folder of a pool's embeddings and features."""
+        """Return the folder of a pool's embeddings and features."""
         return self.split_dir(pool) / self.encoders
 
     def score_dir(self, pool: str) -> Path:
-        """Folder of a pool's scores."""
+        """Return the folder of a pool's scores."""
         return self.embedding_dir(pool) / self.model.model_id
+
+    @property
+    def results(self) -> Path:
+        """Folder of the samples' results, `results` or `results-{label}`."""
+        label = self.config["label"]
+        return RESULTS.with_name(f"{RESULTS}-{label}") if label else RESULTS
 
     def _job_dir(self, stage: str, unit: str) -> Path:
         """Return the folder of a job's outputs. `unit` is a sample for `collect` and a pool for all other stages."""
@@ -85,7 +91,7 @@ class Run:
             case "classify":
                 return self.score_dir(unit)
             case "collect":
-                return RESULTS / unit
+                return self.results / unit
         raise ValueError(stage)
 
     def record_path(self, stage: str, unit: str, chunk: str = "") -> Path:
@@ -104,7 +110,7 @@ class Run:
 
     def result_paths(self, sample: str) -> list[Path]:
         """Return the paths of the files of a sample."""
-        return [RESULTS / sample / name for name in self.result_names]
+        return [self.results / sample / name for name in self.result_names]
 
 
 def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools: Path, on_cluster: bool) -> Run:
@@ -132,7 +138,9 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
     precision = choose_precision(config["precision"], device)
     known = read_pools(pools)
     unknown = {
-        sample.name: estimate_bases(sample.input) for sample in samples if not sample.pool and sample.name not in known
+        sample.name: sum(map(estimate_bases, sample.inputs))
+        for sample in samples
+        if not sample.pool and sample.name not in known
     }
     new = assign(samples, known, unknown, config["chunk_tokens"] * BASES_PER_PROTEIN_TOKEN)
     return Run(config, tuple(samples), (*known.values(), *new), model, device, precision)
@@ -141,5 +149,5 @@ def make_run(config: Config, samples: Sequence[Sample], *, pools: Path, on_clust
 def _configured_samples(config: Mapping[str, Any], sheet_folders: Sequence[Path]) -> list[Sample]:
     if config["input"]:
         return name_samples([Path(config["input"])])
-    places = [folder / config["samples"] for folder in sheet_folders]
-    return read_sheet(next((place for place in places if place.exists()), places[0]))
+    sheets = [folder / config["samples"] for folder in sheet_folders]
+    return read_sheet(next((sheet for sheet in sheets if sheet.exists()), sheets[0]))

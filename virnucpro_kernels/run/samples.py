@@ -5,9 +5,10 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import expand_user
@@ -18,6 +19,8 @@ from virnucpro_kernels.sequences.streams import name_of, needs_spooling
 
 _LISTED = 10
 _FORMATS = r"\.(fa|fna|fasta|ffn|fas|fsa|mfa|fq|fastq|ubam|bam|txt|gb|gbk|gbff|genbank|seq)"
+#: Other names of columns, as other workflows have them.
+_COLUMNS = {"fastq_1": "input", "fastq_2": "input2"}
 _COMPRESSIONS = r"\.(gz|bgz|bz2|xz|zst)"
 
 
@@ -29,15 +32,27 @@ class Sample:
         name: Name, which stands in paths.
         input: Sequence file.
         pool: Pool that the sheet names; empty where `pools.assign` chooses one.
+        input2: Second file of paired reads, if there is one.
     """
 
     name: str
     input: Path
     pool: str = ""
+    input2: Path | None = None
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Sequence files of the sample: one, or the two of paired reads."""
+        return (self.input,) if self.input2 is None else (self.input, self.input2)
+
+    def replace_inputs(self, replacements: Mapping[Path, Path]) -> Self:
+        """Return the sample with other paths of those inputs that `replacements` has."""
+        first, *second = (replacements.get(path, path) for path in self.inputs)
+        return replace(self, input=first, input2=second[0] if second else None)
 
 
 def read_sheet(path: Path) -> list[Sample]:
-    """Read a tab-separated sample sheet with a header; lines that start with `#` are comments.
+    """Read a sample sheet with a header, separated by tabs or commas; lines that start with `#` are comments.
 
     A relative path of an input is relative to the sheet. Empty columns at the right, as spreadsheets leave them, do not
     count.
@@ -49,21 +64,23 @@ def read_sheet(path: Path) -> list[Sample]:
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _is_content(line)]
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
-    header = _values(lines[0][1])
+    separator = "," if "," in lines[0][1] and "\t" not in lines[0][1] else "\t"
+    header = [_COLUMNS.get(name.lower(), name.lower()) for name in _values(lines[0][1], separator)]
     while header and not header[-1]:
         header.pop()
     if wrong := _header_problems(header):
         raise UsageError(_first_few([f"{path}, line {lines[0][0]}: {problem}" for problem in wrong]))
     samples, problems = [], []
     for number, line in lines[1:]:
-        values = _values(line)
+        values = _values(line, separator)
         row = dict(zip(header, values, strict=False))
         found = problems_with(row, schema("samples"))
         if any(values[len(header) :]):
-            found.append(f"{len(values)} values for {len(header)} columns (tabs separate them)")
+            found.append(f"{len(values)} values for {len(header)} columns (separated by {separator!r})")
         problems += [f"{path}, line {number}: {problem}" for problem in found]
         if not found:
-            samples.append(Sample(row["sample"], _beside(path, row["input"]), row.get("pool", "")))
+            second = _beside(path, row["input2"]) if row.get("input2") else None
+            samples.append(Sample(row["sample"], _beside(path, row["input"]), row.get("pool", ""), second))
     problems += [f"{path}: {problem}" for problem in problems_among(samples)]
     if not lines[1:]:
         problems.append(f"{path}: no samples; add a line with a name and a sequence file")
@@ -87,17 +104,17 @@ def _sheet_text(path: Path) -> str:
         raise UsageError(f"{path}: not a text file in UTF-8 or UTF-16: {error}") from error
 
 
-def _values(line: str) -> list[str]:
+def _values(line: str, separator: str) -> list[str]:
     try:
-        return [value.strip() for value in next(csv.reader([line], delimiter="\t"))]
+        return [value.strip() for value in next(csv.reader([line], delimiter=separator))]
     except csv.Error:  # longer than any value may be
-        return [value.strip() for value in line.split("\t")]
+        return [value.strip() for value in line.split(separator)]
 
 
 def _header_problems(header: Sequence[str]) -> list[str]:
     """Return what is wrong with the first line of a sheet."""
-    if len(header) == 1 and re.search("[,; ]", header[0]):
-        return [f"{header[0]!r} is one column; separate sample and input with tabs"]
+    if len(header) == 1 and re.search("[; ]", header[0]):
+        return [f"{header[0]!r} is one column; separate sample and input with tabs or commas"]
     rules = schema("samples")
     known, needed = list(rules["properties"]), list(rules["required"])
     if not set(known) & set(header):
@@ -106,11 +123,16 @@ def _header_problems(header: Sequence[str]) -> list[str]:
     return missing + [f"unknown column {name!r}; {hint(name, known)}" for name in header if name not in known]
 
 
-def write_sheet(path: Path, samples: Iterable[Sample]) -> None:
+def write_sheet(path: Path, samples: Sequence[Sample]) -> None:
     """Write a sheet; inputs become absolute paths, so that the sheet means the same wherever it is read from."""
-    rows = [(sample.name, _normal(sample.input), sample.pool) for sample in samples]
-    columns = 3 if any(pool for *_, pool in rows) else 2
-    write_table(path, ("sample", "input", "pool")[:columns], (row[:columns] for row in rows))
+    columns: dict[str, list[object]] = {
+        "sample": [sample.name for sample in samples],
+        "input": [_normal(sample.input) for sample in samples],
+        "input2": [_normal(sample.input2) if sample.input2 else "" for sample in samples],
+        "pool": [sample.pool for sample in samples],
+    }
+    used = {name: values for name, values in columns.items() if name in ("sample", "input") or any(values)}
+    write_table(path, tuple(used), zip(*used.values(), strict=True))
 
 
 def problems_among(samples: Sequence[Sample]) -> list[str]:
@@ -128,9 +150,15 @@ def problems_among(samples: Sequence[Sample]) -> list[str]:
         if name == FAILED.name
     ]
     problems += [
-        f"sample {sample.name!r}: {name_of(sample.input)} {problem}"
+        f"sample {sample.name!r}: {name_of(path)} {problem}"
         for sample in samples
-        if (problem := _input_problem(sample.input))
+        for path in sample.inputs
+        if (problem := _input_problem(path))
+    ]
+    problems += [
+        f"sample {sample.name!r}: input and input2 are the same file; give the two files of its paired reads"
+        for sample in samples
+        if sample.input == sample.input2
     ]
     alone = {sample.name for sample in samples if not sample.pool}
     problems += [
@@ -190,7 +218,7 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
     """Return name and file of each `[SAMPLE=]FILE`; an argument that is a file's name is that file, `=` or not.
 
     Raises:
-        UsageError: a sample's name is empty or occurs twice.
+        UsageError: a sample's name is empty, occurs more than twice, or twice with one file.
     """
     samples = []
     for argument in arguments:
@@ -201,11 +229,12 @@ def parse_samples(arguments: Sequence[str]) -> list[tuple[str, Path]]:
             samples.append((name, Path(path)))
         else:
             samples.append((_stem(Path(argument)), Path(argument)))
-    names = [name for name, _ in samples]
-    for name in names:
-        if not name or names.count(name) > 1:
+    times = Counter(name for name, _ in samples)
+    for name, number in times.items():
+        if not name or number > 2 or number > len({path for other, path in samples if other == name}):
             raise UsageError(
-                f"sample name {name!r} is empty or occurs twice: name the samples, as in a=one.fa b=two.fa"
+                f"sample name {name!r} is empty or occurs {number} times: name the samples, as in a=one.fa b=two.fa; a"
+                " sample of paired reads has two files, as in a=first.fq a=second.fq"
             )
     return samples
 

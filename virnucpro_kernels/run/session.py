@@ -1,16 +1,18 @@
 """One start of the workflow as the user sees it: heading, progress, summary, failures."""
 
 import os
+import shutil
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TextIO
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
 from virnucpro_kernels.pool.file_names import FAILED
-from virnucpro_kernels.pool.job_record import TimeLeft, counted
+from virnucpro_kernels.pool.job_record import TimeLeft, counted, length_in_words
 from virnucpro_kernels.run.failures import Failure, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
@@ -18,6 +20,9 @@ from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
+
+#: Free space on a disk below which no job can be expected to work.
+_FULL_BYTES = 1_000_000
 
 
 class Session:
@@ -59,7 +64,7 @@ class Session:
         if not self._options.quiet:
             went_on = before.pools_split > 0 and not self._options.force
             for line in describe_results(self._run, self._directory, failures, went_on=went_on):
-                print(line)  # noqa: T201 the command's result
+                self._print(line, sys.stdout)
         return self._exit_code(code, failures)
 
     def _watch(self, tick: Callable[[], None]) -> int:
@@ -80,10 +85,10 @@ class Session:
         if run.model.notes:
             self._say(f"  model    {run.model.notes}")
         if not self._options.dry_run:
-            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory}/results/SAMPLE")
+            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory / run.results}/SAMPLE")
             self._say(f"  log      {self._log}")
         todo = state.samples if self._options.force else state.samples - state.samples_done
-        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {state.bases / 1e6:,.1f} Mbp in all")
+        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {length_in_words(state.bases)} in all")
         if self._options.force:
             self._say("           all outputs are made again (--force)")
         elif state.pools_split:
@@ -103,15 +108,15 @@ class Session:
             reason = textwrap.indent(last_error(output), "  ")
             raise VirnucproError(f"Snakemake cannot plan this run; the end of its log {self._log}:\n{reason}")
         jobs = planned_jobs(output)
-        cores = self._options.threads or len(os.sched_getaffinity(0))
         if "split" in jobs or "embed" in jobs:
-            for line in describe_work(self._run, state, self._directory, jobs=self._start.gpus or 1, cores=cores):
+            start = self._start
+            for line in describe_work(self._run, state, self._directory, jobs=start.gpus or 1, cores=start.cores):
                 self._say(f"           {line}")
         named = ", ".join(f"{rule} {number:,}" for rule, number in jobs.items())
         more = "; those of the chunks are known after the split" if "split" in jobs else ""
         self._say(f"  jobs     {named}{more}" if jobs else "  jobs     none, because all results are there")
         if self._options.quiet:
-            print(f"jobs: {named}{more}" if jobs else "nothing to do")  # noqa: T201 the answer of a dry run
+            self._print(f"jobs: {named}{more}" if jobs else "nothing to do", sys.stdout)
         return code
 
     def _displays(self) -> list[Bar | Lines]:
@@ -126,7 +131,18 @@ class Session:
         if not self._options.quiet:
             indent = " " * 11 if line.startswith("  ") else ""
             wrapped = textwrap.wrap(line, 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-            print("\n".join(wrapped), file=sys.stderr, flush=True)  # noqa: T201 the command's progress
+            self._print("\n".join(wrapped), sys.stderr)
+
+    def _print(self, text: str, stream: TextIO) -> None:
+        """Print a text. Where nobody can read it, as in a closed pipe or on a full disk, the run goes on without."""
+        try:
+            print(text, file=stream, flush=True)
+        except OSError as error:
+            self._note(
+                f"{stream.name} cannot be written ({error.strerror}): the run goes on, and this log has the rest"
+            )
+            # Else what is left in the stream would be written, and fail, once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
     def _note(self, line: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
@@ -143,6 +159,12 @@ class Session:
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
+        free = shutil.disk_usage(self._directory).free
+        if free < _FULL_BYTES:
+            self._print(
+                f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again",
+                sys.stderr,
+            )
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(self._log_begin)
@@ -150,10 +172,10 @@ class Session:
             raise VirnucproError(
                 f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{reason}"
             )
-        for line in describe_failures(failures, self._directory):
-            print(line, file=sys.stderr)  # noqa: T201 the command's result
+        for line in describe_failures(self._run, failures, self._directory):
+            self._print(line, sys.stderr)
         if (self._directory / FAILED).exists():
-            print(f"all failures: {self._directory / FAILED}", file=sys.stderr)  # noqa: T201
+            self._print(f"all failures: {self._directory / FAILED}", sys.stderr)
         failed = {failure.sample for failure in failures}
         if any(sample.name not in failed for sample in self._run.samples):
             return EXIT_PARTIAL

@@ -1,4 +1,4 @@
-"""What one start of the workflow will do: every option, the samples and the configuration are read here, once."""
+"""Decisions of one start of the workflow: every option, the samples and the configuration are read here, once."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,6 +30,7 @@ class Start:
         folder: Configuration and sample sheet that the run's folder is to hold.
         run: Samples, pools and model of the run, and the places of its files.
         gpus: Number of GPUs to use at once; 0 on a CPU and on a cluster.
+        cores: Number of CPU cores to use on this machine.
         environment: Environment of Snakemake, in which only the chosen GPUs are visible.
         command: Command line of Snakemake.
         log: File that the output of Snakemake is appended to.
@@ -39,6 +40,7 @@ class Start:
     folder: FolderPlan
     run: Run
     gpus: int
+    cores: int
     environment: Mapping[str, str]
     command: Sequence[str]
     log: Path
@@ -61,7 +63,8 @@ def plan_start(options: PredictOptions) -> Start:
     if gpus and (problem := build_problem()):
         raise UsageError(problem)
     log = options.log or options.directory / "logs" / "snakemake.log"
-    return Start(options, folder, run, gpus, environment, _command(options, profile, gpus), log)
+    cores = options.threads or len(os.sched_getaffinity(0))
+    return Start(options, folder, run, gpus, cores, environment, _command(options, profile, gpus, cores), log)
 
 
 def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
@@ -97,13 +100,13 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
     return count
 
 
-def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> list[str]:
+def _command(options: PredictOptions, profile: Profile | None, gpus: int, cores: int) -> list[str]:
     """Return the command line of Snakemake."""
     arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
     # Else Snakemake takes the profiles/default of whatever workflow lies in the working directory.
     arguments += ["--workflow-profile", workflow_root() / "profiles" / "default"]
     if options.threads or not (profile and profile.limits_cores):
-        arguments += ["--cores", str(options.threads or len(os.sched_getaffinity(0)))]
+        arguments += ["--cores", str(cores)]
     if profile:
         arguments += ["--profile", profile.folder]
     if gpus:
@@ -113,4 +116,4 @@ def _command(options: PredictOptions, profile: Profile | None, gpus: int) -> lis
     if options.dry_run:
         # A dry run prints the number of jobs of each rule and the reasons, with --verbose each job with its command.
         arguments += ["--dry-run"] if options.verbose else ["--dry-run", "--quiet", "rules"]
-    return snakemake(*arguments)
+    return snakemake(*arguments, *options.snakemake)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RESULTS, RUN_RECORD, VIRAL_FASTA
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RUN_RECORD, VIRAL_FASTA
 from virnucpro_kernels.pool.job_record import counted, read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.failures import Failure
@@ -21,7 +21,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     """Yield the lines at the end of a run: complete samples, their sum, the time of each stage, the files to look at.
 
     Args:
-        run: The run, which has ended.
+        run: Run that has ended.
         directory: Folder of the run.
         failures: Failures of the run, whose samples are left out.
         went_on: Whether an earlier start did some of the work, so that its time is among those shown.
@@ -42,7 +42,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         for sample in run.samples
         if sample.name not in failed
         and all((directory / path).exists() for path in run.result_paths(sample.name))
-        and (record := read_job(directory / RESULTS / sample.name / RUN_RECORD))
+        and (record := read_job(directory / run.results / sample.name / RUN_RECORD))
     ]
     if not records:
         return
@@ -54,16 +54,16 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         yield f"all {len(records)} samples: {_counts(records)}"
     of_what = " of the whole run, earlier starts included" if went_on else ""
     yield f"time{of_what}: {_times(run, directory)}"
-    where = directory / RESULTS / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
+    where = directory / run.results / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
     yield f"results: {where}/{CONTIG_TABLE} (every contig), {VIRAL_FASTA} (those called viral)"
     if notice := records[0]["model"].get("notice"):
         yield f"note: {notice}"
 
 
-def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[str]:
+def describe_failures(run: Run, failures: Sequence[Failure], directory: Path) -> Iterator[str]:
     """Yield a line for each of the first failures."""
     samples = {failure.sample for failure in failures}
-    old = [name for name in sorted(samples) if (directory / RESULTS / name / RUN_RECORD).exists()]
+    old = [name for name in sorted(samples) if (directory / run.results / name / RUN_RECORD).exists()]
     yield f"{counted(len(samples), 'sample')} without results"
     if old:
         more = ", …" * (len(old) > _LISTED)
@@ -79,12 +79,14 @@ def describe_failures(failures: Sequence[Failure], directory: Path) -> Iterator[
 
 def _counts(records: Sequence[dict[str, Any]]) -> str:
     statuses: Counter[str] = Counter()
-    viral = 0
+    calls: Counter[str] = Counter()
     for record in records:
         statuses.update(record["counts"]["status"])
-        viral += record["counts"]["call"]["viral"]
+        calls.update(record["counts"]["call"])
     by_status = ", ".join(f"{count:,} {status}" for status, count in statuses.most_common() if count)
-    return f"{counted(sum(statuses.values()), 'contig')} ({by_status or 'none'}), {viral:,} called viral"
+    uncalled = statuses["scored"] - calls["viral"] - calls["host"]
+    doubt = f", {uncalled:,} with too little evidence for a call" * bool(uncalled)
+    return f"{counted(statuses.total(), 'contig')} ({by_status or 'none'}), {calls['viral']:,} called viral{doubt}"
 
 
 def _times(run: Run, directory: Path) -> str:

@@ -79,21 +79,21 @@ def check_features(provenance: Provenance, model: Model, path: Path) -> None:
         DamagedFileError: the features are of other windows, other encoders or another width; `path` is named.
     """
     model.check_window_length(provenance.window_length, str(path))
-    for run, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
-        if run is None:
-            raise DamagedFileError(f"{path}: lacks the vectors of {info.name}; give the features that merge writes")
-        same = run.encoder == info.name if run.sha256 == UNRECORDED else run.sha256 == info.sha256
+    for record, info in ((provenance.nucleotide, model.nucleotide), (provenance.protein, model.protein)):
+        if record is None:
+            raise DamagedFileError(f"{path} lacks the vectors of {info.name}; give the features that merge writes")
+        same = record.encoder == info.name if record.sha256 == UNRECORDED else record.sha256 == info.sha256
         if not same:
             raise DamagedFileError(
-                f"{path}: vectors of {run.encoder} ({run.sha256[:8]}), but model {model.name} is for {info.name}"
-                f" ({info.sha256[:8]}); embed with the encoders of this model, or choose the model that fits"
+                f"{path} has vectors of {record.encoder} ({record.sha256[:8]}), but model {model.name} is for"
+                f" {info.name} ({info.sha256[:8]}); embed with the encoders of this model, or choose a model that fits"
             )
     tokenizer = provenance.nucleotide.tokenizer_sha256 if provenance.nucleotide else ""
     if tokenizer not in (model.tokenizer.sha256, UNRECORDED):
-        raise DamagedFileError(f"{path}: another tokenizer than that of model {model.name}; embed with this model")
+        raise DamagedFileError(f"{path}: the tokenizer was not that of model {model.name}; embed with this model")
     if provenance.dimension != model.classifier.dimension:
         raise DamagedFileError(
-            f"{path}: {provenance.dimension} values a frame, but the classifier of model {model.name} takes"
+            f"{path} has {provenance.dimension} values a frame, but the classifier of model {model.name} takes"
             f" {model.classifier.dimension}; embed with the encoders of this model"
         )
 

@@ -83,10 +83,11 @@ class Summary:
 
     def describe(self) -> str:
         """Return what was found, in one line for people."""
-        counts = self.counts()
-        statuses = ", ".join(f"{count:,} {status}" for status, count in counts["status"].items()) or "none"
-        tiers = ", ".join(f"{counts['tier'][tier]:,} {tier}" for tier in reversed(counts["tier"]))
-        return f"{self.contigs:,} contigs ({statuses}); {counts['call']['viral']:,} viral ({tiers})"
+        statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items())) or "none"
+        tiers = ", ".join(f"{self.tiers[tier]:,} {tier}" for tier in reversed(TIERS))
+        uncalled = self.statuses["scored"] - self.calls["viral"] - self.calls["host"]
+        doubt = f"; {uncalled:,} with too little evidence for a call" * bool(uncalled)
+        return f"{self.contigs:,} contigs ({statuses}); {self.calls['viral']:,} viral ({tiers}){doubt}"
 
 
 def collect(
@@ -118,7 +119,7 @@ def collect(
         with _publishing(output_dir) as directory:
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
             progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
-            summary = _write_tables(batches, directory, model, thresholds, original_files, progress)
+            summary = _write_tables(batches, directory, sample, model, thresholds, original_files, progress)
             if sources.inputs:
                 write_viral(directory / file_names.VIRAL_FASTA, sources, sample, *summary.viral(), model_label(model))
             job.facts |= summary.counts()
@@ -145,6 +146,7 @@ def _gathered_anew_after_damage(scores: Path) -> Iterator[None]:
 def _write_tables(
     batches: Iterable[ContigBatch],
     directory: Path,
+    sample: str,
     model: Model,
     thresholds: Thresholds,
     original_files: OriginalFormat,
@@ -152,11 +154,13 @@ def _write_tables(
 ) -> Summary:
     summary = Summary()
     with ExitStack() as stack:
-        tables = stack.enter_context(Tables(directory, model=model_label(model), window_length=model.window_length))
+        label = model_label(model)
+        tables = Tables(directory, sample=sample, model=label, window_length=model.window_length)
+        stack.enter_context(tables)
         original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
         for batch in batches:
             windows = score_windows(batch)
-            contigs = score_contigs(batch, windows, thresholds)
+            contigs = score_contigs(batch, windows, thresholds, model.window_length)
             tables.add(batch, windows, contigs)
             if original:
                 original.add(batch, windows)

@@ -20,10 +20,10 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.score.tables import lines
 
 _BLOCK_BYTES = 1 << 20
-_TYPES = {"score1": pa.float32(), "score2": pa.float32(), "place": pa.int64(), "name": pa.string()}
+_TYPES = {"score1": pa.float32(), "score2": pa.float32(), "position": pa.int64(), "name": pa.string()}
 _TYPES_AS_TEXT = _TYPES | {"score1": pa.uint32(), "score2": pa.uint32()}
 #: Sort key of GNU sort by column: the third as a number, or the line from the fourth on.
-_KEYS = {"place": "3,3n", "name": "4"}
+_KEYS = {"position": "3,3n", "name": "4"}
 
 
 class ExternalSort(ExitStack):
@@ -34,10 +34,10 @@ class ExternalSort(ExitStack):
         folder: Folder for temporary files; it needs room for all rows as text, twice.
         buffer: Memory that `sort` may use, in its own notation.
 
-    The tables have the columns `name` (string), `score1` and `score2` (float32, not negative) and `place` (int64).
+    The tables have the columns `name` (string), `score1` and `score2` (float32, not negative) and `position` (int64).
     """
 
-    def __init__(self, key: Literal["name", "place"], folder: Path, *, buffer: str = "64M") -> None:
+    def __init__(self, key: Literal["name", "position"], folder: Path, *, buffer: str = "64M") -> None:
         super().__init__()
         self._key, self._buffer = _KEYS[key], buffer
         self._path = Path(self.enter_context(tempfile.TemporaryDirectory(prefix=".sort-", dir=folder))) / "rows"

@@ -75,19 +75,19 @@ class OriginalFiles(ExitStack):
         if pc.any(pc.starts_with(names, '"')).as_py():
             names = pa.array([name_as_pandas_reads_it(name) for name in names.to_pylist()], pa.string())
         score1, score2 = windows.highest[windows.scored].T
-        place = np.arange(self._windows, self._windows + len(names))
+        position = np.arange(self._windows, self._windows + len(names))
         self._windows += len(names)
-        self._by_name.add(pa.table({"name": names, "score1": score1, "score2": score2, "place": place}))
+        self._by_name.add(pa.table({"name": names, "score1": score1, "score2": score2, "position": position}))
 
     def finish(self) -> None:
         """Write the file of the windows."""
         header = WINDOW_COLUMNS[self._flavour]
         tables: Iterator[pa.Table] = map(_unite, _whole_names(self._by_name.tables()))
         if self._flavour == "broad":
-            by_place = self.enter_context(ExternalSort("place", self._directory))
+            by_position = self.enter_context(ExternalSort("position", self._directory))
             for table in tables:
-                by_place.add(table)
-            tables = by_place.tables()
+                by_position.add(table)
+            tables = by_position.tables()
         with (self._directory / ORIGINAL_WINDOWS).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(header)
@@ -112,6 +112,6 @@ def _unite(table: pa.Table) -> pa.Table:
     """Return one row a name (rows are sorted by it): different contigs may have become one by the loss of quotes."""
     if pc.count_distinct(table["name"]).as_py() == table.num_rows:
         return table
-    values = [("score1", "max"), ("score2", "max"), ("place", "min")]
+    values = [("score1", "max"), ("score2", "max"), ("position", "min")]
     united = table.group_by("name", use_threads=False).aggregate(values)
     return united.rename_columns([name.partition("_")[0] for name in united.column_names]).sort_by("name")

@@ -1,4 +1,4 @@
-"""What `run.json` says of how a sample's tables were made: versions, model, input, parameters, devices, times."""
+"""Content of `run.json`: how a sample's tables were made, with versions, model, input, parameters, devices, times."""
 
 import json
 import platform
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import PACKAGE, sha256
-from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.file_names import SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.score.sample_reader import Sources
@@ -29,7 +29,7 @@ _PACKAGES = (
     *("numpy", "pyarrow", "h5py", "dnaio", "pysam", "torch", "triton", "flash-attn", "tokenizers", "safetensors"),
     *("fair-esm", "snakemake"),
 )
-# What a job record says of the job itself and not of its work.
+# Entries of a job's record that describe the job itself and not its work.
 _JOB_KEYS = ("stage", "state", "attempts", "pid", "host", "started", "seconds", "done", "total")
 
 
@@ -165,7 +165,7 @@ def job_records(manifest: Path, scores: Path, chunks: Sequence[Chunk]) -> dict[s
 
 def describe_scores(scores: Path, chunks: Sequence[Chunk]) -> dict[str, str]:
     """Return what all score files agree on: encoders, precision, kernels, token budgets, classifier."""
-    found = (pq.read_schema(scores / f"{chunk.chunk}.parquet").metadata or {} for chunk in chunks)
+    found = (pq.read_schema(scores / f"{chunk.chunk}{SCORE_SUFFIX}").metadata or {} for chunk in chunks)
     common = _common([{key.decode(): value.decode() for key, value in metadata.items()} for metadata in found])
     return {key: value for key, value in common.items() if not key.startswith("ARROW:")}
 

@@ -3,7 +3,7 @@
 The tables of a pool and its scores lie side by side and are joined by numbers alone. Example of a pool of two samples:
 
     contigs.parquet               windows.parquet                                 scores
-    number  sample  contig  windows      contig  start  frames  first_row         row  logit
+    number  sample  contig  windows      contig  start  mask    first_row         row  logit
     0       a       x       1            0       0      000001  0                 0    -1.2
     1       a       y       0            2       0      000011  1                 1     3.4
     2       b       p       2            2       300    000000  3                 2     0.5
@@ -28,13 +28,12 @@ import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
-from virnucpro_kernels.pool.schemas import FRAMES_OF_MASK
+from virnucpro_kernels.pool.schemas import CONTIG_SCHEMA, WINDOW_SCHEMA
 from virnucpro_kernels.pool.scores import PoolScores
 from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
 
 _BATCH = 1 << 16
-_CONTIG_COLUMNS = ["contig", "description", "length", "status", "windows", "note"]
-_WINDOW_COLUMNS = ["contig", "start", "end", "frames", "first_row"]
+_CONTIG_COLUMNS = [name for name in CONTIG_SCHEMA.names if name != "sample"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class ContigBatch:
-    """Consecutive contigs of a sample with everything that is known of them: m contigs, w windows, f frames.
+    """Consecutive contigs of a sample, their windows and their frames' scores: m contigs, w windows, f frames.
 
     Attributes:
         contig: IDs, string (m,).
@@ -66,7 +65,7 @@ class ContigBatch:
         windows: Number of windows of each contig, int64 (m,).
         note: Note about each contig, string (m,): `rna`, or empty.
         start: First base of the window in its contig, 0-based, int64 (w,).
-        end: The base after the window's last, int64 (w,).
+        end: Base after the window's last, int64 (w,).
         mask: Frames of the window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop.
         logit: Virus logit minus other logit of each frame, in row order, float32 (f,).
         scores: Softmax of both logits, float32 (f, 2): other (the original's score1) and virus (score2).
@@ -98,14 +97,14 @@ class ContigBatch:
         return np.arange(len(self.start)) - np.repeat(np.cumsum(self.windows) - self.windows, self.windows) + 1
 
     @property
-    def frames(self) -> Int64s:
+    def frame_counts(self) -> Int64s:
         """Number of frames of each window, int64 (w,)."""
-        return FRAMES_OF_MASK[self.mask]
+        return np.bitwise_count(self.mask).astype(np.int64)
 
     @cached_property
     def frame_window(self) -> Int64s:
         """Index of each frame's window in the batch, int64 (f,)."""
-        return np.repeat(np.arange(len(self.mask)), self.frames)
+        return np.repeat(np.arange(len(self.mask)), self.frame_counts)
 
     @property
     def frame(self) -> Int64s:
@@ -132,7 +131,7 @@ class ForwardReader:
             try:
                 batch = next(self._batches)
             except StopIteration:
-                raise DamagedFileError(f"{self._path}: {n - have} rows too few; split the pool again") from None
+                raise DamagedFileError(f"{self._path} has {n - have} rows too few; split the pool again") from None
             pieces.append(pa.Table.from_batches([batch]))
             have += batch.num_rows
         table = pa.concat_tables(pieces)
@@ -154,31 +153,31 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 18, page_checksum_verification=True)
     except FileNotFoundError:
-        raise DamagedFileError(f"{path}: missing; split the pool again") from None
+        raise DamagedFileError(f"{path}: there is no such file; split the pool again") from None
     except (pa.ArrowException, OSError) as error:
-        raise DamagedFileError(f"{path}: not a readable Parquet file ({error}); split the pool again") from error
+        raise DamagedFileError(f"{path} is not a readable Parquet file ({error}); split the pool again") from error
 
 
 def _batches(path: Path, columns: Sequence[str], groups: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
     with _open(path) as file:
         absent = set(columns) - set(file.schema_arrow.names)
         if absent:
-            raise DamagedFileError(f"{path}: no column {', '.join(sorted(absent))}; split the pool again")
+            raise DamagedFileError(f"{path}: there is no column {', '.join(sorted(absent))}; split the pool again")
         try:
             # One after the other: threads would hold a decoded row group each.
             yield from file.iter_batches(_BATCH, row_groups=groups, columns=list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
-            raise DamagedFileError(f"{path}: damaged ({error}); split the pool again") from error
+            raise DamagedFileError(f"{path}: the file is damaged ({error}); split the pool again") from error
 
 
 def _contigs(path: Path, sample: str, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yield the contigs of `sample`, which lie together: number of the first in the pool, and a batch of them."""
     index, ended = 0, None
     for batch in _batches(path, ["sample", *columns]):
-        places = np.flatnonzero(pc.equal(batch["sample"], sample).to_numpy(zero_copy_only=False))
-        if len(places):
-            first, stop = int(places[0]), int(places[-1]) + 1
-            if stop - first != len(places) or ended not in (None, index + first):
+        positions = np.flatnonzero(pc.equal(batch["sample"], sample).to_numpy(zero_copy_only=False))
+        if len(positions):
+            first, stop = int(positions[0]), int(positions[-1]) + 1
+            if stop - first != len(positions) or ended not in (None, index + first):
                 raise DamagedFileError(f"{path}: the contigs of sample {sample} do not lie together; split again")
             ended = index + stop
             yield index + first, batch.slice(first, stop - first)
@@ -209,7 +208,7 @@ class _WindowReader:
     def __init__(self, sources: Sources, chunks: Sequence[Chunk], model_id: str, first_contig: int) -> None:
         self._path, self._scores, self._chunks, self._model_id = sources.windows, sources.scores, chunks, model_id
         groups = _groups_from(self._path, first_contig)
-        self._table = ForwardReader(self._path, _batches(self._path, _WINDOW_COLUMNS, groups))
+        self._table = ForwardReader(self._path, _batches(self._path, WINDOW_SCHEMA.names, groups))
         self._table.skip_below("contig", first_contig)
         self._pool_scores: PoolScores | None = None
         self._next_row = 0
@@ -227,25 +226,25 @@ class _WindowReader:
         """
         n = int(counts.sum())
         table = self._table.take(n) if n else None
-        found = {name: table[name].to_numpy() if table else np.empty(0, np.int64) for name in _WINDOW_COLUMNS}
-        mask = found["frames"].astype(np.uint8)
-        frames = FRAMES_OF_MASK[mask]
-        rows = int(frames.sum())
+        found = {name: table[name].to_numpy() if table else np.empty(0, np.int64) for name in WINDOW_SCHEMA.names}
+        mask = found["mask"].astype(np.uint8)
+        frame_counts = np.bitwise_count(mask).astype(np.int64)
+        rows = int(frame_counts.sum())
         if n and self._pool_scores is None:
             # The first window says at which row of the pool the sample begins.
             self._next_row = int(found["first_row"][0])
             self._pool_scores = PoolScores(self._scores, self._chunks, self._model_id, self._next_row, self._total_rows)
-        first_rows = self._next_row + np.cumsum(frames) - frames
+        first_rows = self._next_row + np.cumsum(frame_counts) - frame_counts
         if not np.array_equal(found["contig"], np.repeat(contigs, counts)):
             raise DamagedFileError(
-                f"{self._path}: windows of other contigs than the contig table says; split the pool again"
+                f"{self._path}: the windows are of other contigs than the contig table says; split the pool again"
             )
         if not np.array_equal(found["first_row"], first_rows):
             raise DamagedFileError(f"{self._path}: the rows of the windows have gaps or overlap; split the pool again")
         self._next_row += rows
         if self._next_row > self._total_rows:
             raise DamagedFileError(
-                f"{self._path}: more frames than the {self._total_rows} of the manifest; split the pool again"
+                f"{self._path}: there are more frames than the {self._total_rows} of the manifest; split the pool again"
             )
         values = self._pool_scores.take(rows) if self._pool_scores else np.empty((0, 3), np.float32)
         windows = {"start": found["start"], "end": found["end"], "mask": mask}

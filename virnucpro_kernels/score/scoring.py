@@ -27,7 +27,7 @@ class WindowScores:
         logit: Mean of the highest and the lowest frame logit, float64 (w,); NaN where not scored.
         p_virus: Sigmoid of the logit, float64 (w,).
         margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
-        is_virus: The original's decision, bool (w,): margin >= 0.
+        is_virus: Decision of the original, bool (w,): margin >= 0.
         best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
         highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
@@ -47,11 +47,12 @@ class ContigScores:
 
     Attributes:
         scored_windows: Number of scored windows, int64 (m,).
-        covered_fraction: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig.
+        covered_fraction: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig. Bases
+            of two windows count once.
         window_calls: Numbers of scored windows that are host, ambiguous and viral, int64 (m, 3).
         p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (m,); NaN where
-            there are none.
-        call: Index into `CALLS`, int64 (m,).
+            there are none. Windows overlap, so a base of two windows counts in both.
+        call: Index into `CALLS`, int64 (m,): `none` where there is no score or too little evidence.
         tier: Index into `TIERS`, int64 (m,); -1 where not viral.
         best_window: Number, from 1, of the first window of the highest p_virus, int64 (m,); 0 where there is none.
     """
@@ -80,14 +81,14 @@ def is_virus_frame(batch: ContigBatch) -> Bools:
 
 def score_windows(batch: ContigBatch) -> WindowScores:
     """Score the windows of a batch from its frames."""
-    frames = batch.frames
-    scored = frames > 0
-    first = (np.cumsum(frames) - frames)[scored]
+    counts = batch.frame_counts
+    scored = counts > 0
+    first = (np.cumsum(counts) - counts)[scored]
     highest_logit = np.maximum.reduceat(batch.logit, first)
     logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
     highest = np.maximum.reduceat(batch.scores, first)
 
-    owner = np.repeat(np.arange(len(first)), frames[scored])
+    owner = np.repeat(np.arange(len(first)), counts[scored])
     at_best = np.flatnonzero(batch.logit == highest_logit[owner])
     _, first_at_best = np.unique(owner[at_best], return_index=True)
 
@@ -108,8 +109,10 @@ def score_windows(batch: ContigBatch) -> WindowScores:
     )
 
 
-def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresholds) -> ContigScores:
-    """Score the contigs of a batch from its windows."""
+def score_contigs(
+    batch: ContigBatch, windows: WindowScores, thresholds: Thresholds, window_length: int
+) -> ContigScores:
+    """Score the contigs of a batch from its windows, which have at most `window_length` bases."""
     m, scored = len(batch), windows.scored
     contig = batch.window_contig[scored]
     start, end = batch.start[scored], batch.end[scored]
@@ -128,7 +131,12 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
 
     low, high = thresholds.ambiguous_band
     window_call = (p >= low).astype(np.int64) + (p >= high)  # 0 host, 1 ambiguous, 2 viral
-    viral = p_virus >= thresholds.viral_threshold
+    enough = (
+        (count >= np.maximum(1, np.minimum(thresholds.min_scored_windows, batch.windows)))
+        & (bases >= thresholds.min_window_fraction * window_length)
+        & (covered_fraction >= thresholds.min_covered_fraction)
+    )
+    viral = enough & (p_virus >= thresholds.viral_threshold)
     best = np.full(m, -1.0)
     np.maximum.at(best, contig, p)
     at_best = np.flatnonzero(p == best[contig])
@@ -140,7 +148,7 @@ def score_contigs(batch: ContigBatch, windows: WindowScores, thresholds: Thresho
         covered_fraction=covered_fraction,
         window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
-        call=np.where(count == 0, CALLS.index("none"), np.where(viral, CALLS.index("viral"), CALLS.index("host"))),
+        call=np.where(viral, CALLS.index("viral"), np.where(enough, CALLS.index("host"), CALLS.index("none"))),
         tier=np.where(
             viral, (p_virus >= thresholds.tier_medium).astype(np.int64) + (p_virus >= thresholds.tier_high), -1
         ),

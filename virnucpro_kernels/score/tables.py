@@ -2,7 +2,7 @@
 
 Fields are separated by tabs below one header line; `NA` stands for what does not exist. A field is quoted as in CSV
 only where it holds a quote. Arrow builds and joins the columns, which takes a fraction of the time of a loop over rows.
-`CONTIG_COLUMNS`, `WINDOW_COLUMNS` and `FRAME_COLUMNS` define the tables: each column's name and how it is made.
+`CONTIG_COLUMNS`, `WINDOW_COLUMNS` and `FRAME_COLUMNS` define the tables: the name of each column, and how it is made.
 """
 
 import gzip
@@ -28,6 +28,8 @@ NOT_AVAILABLE = "NA"
 PREDICTIONS = ("others", "virus")
 
 _STRANDS = ("+", "-")
+#: As pandas and R read them.
+_BOOLEANS = ("FALSE", "TRUE")
 _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> bit & 1) or None for mask in range(64)]
 # Level 6 would take longer than the rest of the work together.
 _GZIP_LEVEL = 4
@@ -85,11 +87,12 @@ def deterministic_gzip(path: Path) -> Iterator[IO[bytes]]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Everything that the rows of a batch are made from.
+    """Batch of contigs with its scores, from which the rows of the tables are made.
 
     Attributes:
         batch: Contigs with windows and frames.
-        windows, contigs: Their scores.
+        windows, contigs: Scores of its windows and of its contigs.
+        sample: Name of the sample.
         model: Text of the column `model`.
         window_length: Window length of the model in bp.
     """
@@ -97,6 +100,7 @@ class _Rows:
     batch: ContigBatch
     windows: WindowScores
     contigs: ContigScores
+    sample: str
     model: str
     window_length: int
 
@@ -120,8 +124,8 @@ class _Rows:
 Columns = Mapping[str, Callable[[_Rows], pa.Array | str]]
 
 CONTIG_COLUMNS: Columns = {
+    "sample": lambda rows: rows.sample,
     "contig": lambda rows: rows.contig,
-    "description": lambda rows: quoted(one_line(rows.batch.description)),
     "length": lambda rows: integers(rows.batch.length),
     "status": lambda rows: rows.batch.status,
     "windows": lambda rows: integers(rows.batch.windows),
@@ -136,23 +140,26 @@ CONTIG_COLUMNS: Columns = {
     "best_window": lambda rows: integers(rows.contigs.best_window, rows.contigs.best_window > 0),
     "note": lambda rows: pc.if_else(pc.equal(rows.batch.note, ""), None, rows.batch.note),
     "model": lambda rows: rows.model,
+    "description": lambda rows: quoted(one_line(rows.batch.description)),
 }
 WINDOW_COLUMNS: Columns = {
+    "sample": lambda rows: rows.sample,
     "contig": lambda rows: rows.contig.take(rows.owner),
     "window": lambda rows: integers(rows.batch.window_number),
     "start": lambda rows: integers(rows.batch.start),
     "end": lambda rows: integers(rows.batch.end),
     "status": lambda rows: rows.window_status,
-    "short": lambda rows: words(("False", "True"), 2 * (rows.batch.end - rows.batch.start) < rows.window_length),
+    "short": lambda rows: words(_BOOLEANS, 2 * (rows.batch.end - rows.batch.start) < rows.window_length),
     "frames": lambda rows: words(_MASK_NAMES, rows.batch.mask),
     "best_frame": lambda rows: words(FRAME_NAMES, rows.windows.best_frame),
     "strand": lambda rows: words(_STRANDS, np.where(rows.windows.scored, rows.windows.best_frame // 3, -1)),
     "p_virus": lambda rows: decimals(rows.windows.p_virus),
     "margin": lambda rows: decimals(rows.windows.margin),
-    "is_virus": lambda rows: words(("False", "True"), np.where(rows.windows.scored, rows.windows.is_virus, -1)),
+    "is_virus": lambda rows: words(_BOOLEANS, np.where(rows.windows.scored, rows.windows.is_virus, -1)),
     "model": lambda rows: rows.model,
 }
 FRAME_COLUMNS: Columns = {
+    "sample": lambda rows: rows.sample,
     "contig": lambda rows: rows.contig.take(pa.array(rows.batch.window_contig[rows.batch.frame_window])),
     "window": lambda rows: integers(rows.batch.window_number[rows.batch.frame_window]),
     "frame": lambda rows: words(FRAME_NAMES, rows.batch.frame),
@@ -169,13 +176,14 @@ class Tables(ExitStack):
 
     Args:
         directory: Folder for the tables.
+        sample: Name of the sample.
         model: Text of the column `model`.
         window_length: Window length of the model in bp; windows under half of it are marked as short.
     """
 
-    def __init__(self, directory: Path, *, model: str, window_length: int) -> None:
+    def __init__(self, directory: Path, *, sample: str, model: str, window_length: int) -> None:
         super().__init__()
-        self._model, self._window_length = model, window_length
+        self._sample, self._model, self._window_length = sample, model, window_length
         self._files = (
             (self.enter_context((directory / CONTIG_TABLE).open("wb")), CONTIG_COLUMNS),
             (self.enter_context((directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
@@ -186,6 +194,6 @@ class Tables(ExitStack):
 
     def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
         """Append the rows of a batch."""
-        rows = _Rows(batch, windows, contigs, self._model, self._window_length)
+        rows = _Rows(batch, windows, contigs, self._sample, self._model, self._window_length)
         for file, columns in self._files:
             file.write(lines([column(rows) for column in columns.values()]))

@@ -1,4 +1,4 @@
-"""Thresholds at which probabilities become calls and tiers. Imports little: every parse of the workflow checks them."""
+"""Thresholds and evidence that decide calls and tiers. Imports little: every parse of the workflow checks them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,17 +8,23 @@ from virnucpro_kernels.errors import UsageError
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Values of p_virus at which calls and tiers change, named as the configuration's keys.
+    """Values of p_virus at which calls and tiers change, and the evidence of a call, named as the configuration's keys.
 
     Attributes:
+        min_window_fraction: Least number of scored bases of a contig with a call, as a fraction of the window length.
+        min_scored_windows: Least number of scored windows of such a contig; one with fewer windows needs all of them.
+        min_covered_fraction: Least fraction of such a contig's bases that lie in scored windows.
         viral_threshold: Least p_virus of a contig that is called viral.
         ambiguous_band: Limits of ambiguous windows: from the first to below the second; above it is viral, below host.
         tier_medium, tier_high: Least p_virus of a viral contig of this tier; otherwise its tier is low.
 
     Raises:
-        UsageError: a value is not from 0 to 1, or a pair is in the wrong order.
+        UsageError: a probability or fraction is not from 0 to 1, or a pair is in the wrong order.
     """
 
+    min_window_fraction: float
+    min_scored_windows: int
+    min_covered_fraction: float
     viral_threshold: float
     ambiguous_band: Sequence[float]
     tier_medium: float
@@ -26,9 +32,11 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if name == "min_scored_windows":
+                continue
             for number in value if isinstance(value, Sequence) else (value,):
                 if not 0 <= number <= 1:
-                    raise UsageError(f"{name}: {number} is not a probability; give a number from 0 to 1")
+                    raise UsageError(f"{name}: {number} is not a probability or fraction; give a number from 0 to 1")
         lower, upper = self.ambiguous_band
         if lower > upper:
             raise UsageError(f"ambiguous_band: {lower} is above {upper}; swap them")

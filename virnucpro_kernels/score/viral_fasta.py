@@ -74,4 +74,4 @@ def _wrapped(sequence: bytes) -> bytes:
 
 
 def _changed(path: Path, how: str) -> str:
-    return f"{path}: {how} that were split: the input has changed. Start the run again from the split"
+    return f"{path} {how} that were split: the input has changed. Start the run again from the split"

@@ -59,6 +59,7 @@ class FileBlock:
         first_record: 0-based number of the first record in the file.
         first_line: 0-based number of the line at which the text begins.
         position: Number of bytes of the file, compressed as it is, that had been read when the block was complete.
+        mate: Suffix that the IDs get, see `Sniffed`.
     """
 
     source: str
@@ -68,6 +69,7 @@ class FileBlock:
     first_record: int
     first_line: int
     position: int
+    mate: str = ""
 
 
 def read_blocks(path: Path, source: str, sniffed: Sniffed) -> Iterator[FileBlock]:

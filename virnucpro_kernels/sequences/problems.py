@@ -18,6 +18,7 @@ ProblemKind = Literal[
     "no_id",
     "characters",
     "duplicate_id",
+    "mates",
     "empty_record",
     "rna",
     "unknown_base",

@@ -139,7 +139,7 @@ def file_blocks(path: Path, name: str, sniffed: Sniffed) -> Iterator[FileBlock]:
     records = 0
     try:
         for block in read_blocks(path, name, sniffed):
-            yield block
+            yield replace(block, mate=sniffed.mate) if sniffed.mate else block
             records += block.records
     except EntryError as error:
         raise InputError(Problem("error", "format", name, str(error), records + 1, error.line)) from error
@@ -165,7 +165,10 @@ def parse_block(block: FileBlock) -> tuple[RecordBatch, Problem | None]:
             f"one of records {block.first_record + 1:,} to {block.first_record + len(headers):,} has blanks before"
         )
         problem = Problem("error", "format", block.source, f"{message} its `>`, which must begin a line")
-    return _batch(block.first_record, headers, sequences), problem
+    batch = _batch(block.first_record, headers, sequences)
+    if block.mate:
+        batch = replace(batch, contigs=[contig.removesuffix(block.mate) + block.mate for contig in batch.contigs])
+    return batch, problem
 
 
 def parse_batches(path: Path, name: str, sniffed: Sniffed) -> Iterator[RecordBatch]:

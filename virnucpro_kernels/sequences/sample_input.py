@@ -68,8 +68,8 @@ class SampleInput:
         warnings: Problems that are no errors, after the first pass.
     """
 
-    def __init__(self, path: Path, *, duplicate_ids: DuplicateIds, name: str | None = None) -> None:
-        """Look at the first bytes of `path`.
+    def __init__(self, path: Path, *, duplicate_ids: DuplicateIds, name: str | None = None, mate: str = "") -> None:
+        """Look at the first bytes of `path`. The IDs of its records get the suffix `mate`, unless they have it.
 
         Raises:
             InputError: the file is no sequence file, or cannot be opened.
@@ -79,7 +79,7 @@ class SampleInput:
         self.records = 0
         self.warnings: list[Problem] = []
         self._duplicate_ids = duplicate_ids
-        self._sniffed = identify(path, self.name)
+        self._sniffed = replace(identify(path, self.name), mate=mate)
         self._stamp = self._state_of_file()
         self.bytes = self._stamp[0]
         self._tally = Tally()

@@ -48,11 +48,13 @@ class Sniffed:
         format: Sequence format, or None where it is not a supported one.
         skipped_bytes: Number of bytes before the first record: byte order mark, blank and comment lines.
         skipped_lines: Number of lines in them.
+        mate: Suffix that the IDs of its records get, `/1` or `/2` in one of the two files of paired reads.
     """
 
     format: Format | None
     skipped_bytes: int = 0
     skipped_lines: int = 0
+    mate: str = ""
 
 
 def compression_of(first_bytes: bytes) -> Compression | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from virnucpro_kernels.pool.file_names import FASTA_SUFFIXES
 from virnucpro_kernels.sequences.arrays import Uint8s
 from virnucpro_kernels.split.second_pass import ChunkPiece
 
 _BUFFER_BYTES = 1 << 26
-_SUFFIXES = (".fna", ".faa")
 
 
 class ChunkFiles:
@@ -37,14 +37,14 @@ class ChunkFiles:
         self._buffer_bytes = buffer_bytes
         self._buffers: dict[tuple[int, str], list[Uint8s]] = {}
         self._buffered = 0
-        self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in _SUFFIXES}
+        self._hashes = {(number, suffix): hashlib.sha256() for number in range(count) for suffix in FASTA_SUFFIXES}
 
     def __enter__(self) -> Self:
         self._temporary.mkdir(parents=True)
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is None:
             self._flush()
@@ -58,7 +58,7 @@ class ChunkFiles:
         """Append a piece to the files of its chunk."""
         self.rows[piece.chunk] += piece.rows
         self.bases[piece.chunk] += piece.bases
-        for suffix, text in zip(_SUFFIXES, (piece.nucleotides, piece.proteins), strict=True):
+        for suffix, text in zip(FASTA_SUFFIXES, (piece.nucleotides, piece.proteins), strict=True):
             self._hashes[piece.chunk, suffix].update(text.data)
             self._buffers.setdefault((piece.chunk, suffix), []).append(text)
             self._buffered += len(text)
@@ -67,7 +67,7 @@ class ChunkFiles:
 
     def checksums(self, chunk: int) -> tuple[str, str]:
         """Return the SHA-256, hexadecimal, of the nucleotide and the protein file of `chunk` as written so far."""
-        nucleotides, proteins = (self._hashes[chunk, suffix].hexdigest() for suffix in _SUFFIXES)
+        nucleotides, proteins = (self._hashes[chunk, suffix].hexdigest() for suffix in FASTA_SUFFIXES)
         return nucleotides, proteins
 
     def _flush(self) -> None:

@@ -1,4 +1,4 @@
-"""How the frames of a pool are distributed over chunks.
+"""Distribution of the frames of a pool over chunks.
 
 The frames of a pool have an order: by length of the protein, then by row. A chunk is an interval of that order, so that
 its frames are of similar length; within its files the frames are in the order of their rows.

@@ -14,7 +14,7 @@ from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
 
 @dataclass(frozen=True, eq=False)
 class FrameCounts:
-    """How many frames there are of each length of the protein.
+    """Number of frames of each length of the protein.
 
     Attributes:
         residues: Lengths that occur, int64 (k,), ascending.

@@ -10,14 +10,14 @@ from typing import BinaryIO
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 from virnucpro_kernels.sequences.streams import readable
-from virnucpro_kernels.split.frames import cut_frames, frame_ids
+from virnucpro_kernels.split.frames import frame_ids, frame_sequences
 from virnucpro_kernels.split.windows import Geometry, place_windows
 
 _LINE_BASES = 60
 
 
 @dataclass
-class FrameCounts:
+class WrittenCounts:
     """Numbers of contigs, windows and frames that were written."""
 
     contigs: int = 0
@@ -27,7 +27,7 @@ class FrameCounts:
 
 def write_frames(
     path: Path, geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
-) -> FrameCounts:
+) -> WrittenCounts:
     """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`."""
     with readable(path) as (file, name):
         batches = read_batches(file, name)
@@ -36,7 +36,7 @@ def write_frames(
 
 def write_frame_files(
     batches: Iterable[RecordBatch], geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
-) -> FrameCounts:
+) -> WrittenCounts:
     """Write the frames of all contigs, and their windows if requested, in the order of the input.
 
     Windows are wrapped at 60 columns and keep their case; frames are one line each, in upper case.
@@ -47,7 +47,7 @@ def write_frame_files(
         nucleotide, protein: Files for the two sequences of each frame.
         windows: File for the windows, if they are requested.
     """
-    counts = FrameCounts()
+    counts = WrittenCounts()
     with ExitStack() as exits:
 
         def create(path: Path) -> BinaryIO:
@@ -58,7 +58,7 @@ def write_frame_files(
         for batch in batches:
             contigs = [contig.encode() for contig in batch.contigs]
             placed = place_windows(batch.sequences.lengths, geometry.window_length, geometry.layout)
-            frames, nucleotides, proteins = cut_frames(batch.sequences, placed)
+            frames, nucleotides, proteins = frame_sequences(batch.sequences, placed)
             headers = [b">%b\n" % name for name in frame_ids(contigs, placed, frames)]
             for file, sequences in ((nucleotide_file, nucleotides), (protein_file, proteins)):
                 file.writelines(chain.from_iterable(zip(headers, sequences, repeat(b"\n"))))

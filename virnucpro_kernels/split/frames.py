@@ -138,8 +138,8 @@ class _Translation:
         readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
         return OpenFrames(masks, readable, window, frame, residues)
 
-    def cut(self, start: Int64s, end: Int64s, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
-        """Return the nucleotide and the protein sequence of each frame; see `cut_frames`."""
+    def sequences_of(self, start: Int64s, end: Int64s, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
+        """Return the nucleotide and the protein sequence of each frame; see `frame_sequences`."""
         window, frame = frames.window, frames.frame
         reverse = frame >= 3
 
@@ -186,7 +186,7 @@ def find_frames(sequences: SequenceArray, windows: Windows) -> OpenFrames:
     return _join((first, block.open_frames(start, end)) for first, block, start, end in _blocks(sequences, windows))
 
 
-def cut_frames(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
+def frame_sequences(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
     """Find the frames as `find_frames` does, and return them, their nucleotides and their proteins, in upper case.
 
     The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends,
@@ -199,7 +199,7 @@ def cut_frames(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, 
     for first, block, start, end in _blocks(sequences, windows):
         frames = block.open_frames(start, end)
         found.append((first, frames))
-        for all_of_them, more in zip((nucleotides, proteins), block.cut(start, end, frames), strict=True):
+        for all_of_them, more in zip((nucleotides, proteins), block.sequences_of(start, end, frames), strict=True):
             all_of_them += more
     return _join(found), nucleotides, proteins
 

@@ -102,8 +102,8 @@ class WindowTable:
             windows: Windows, their contigs counted from 0.
             masks: Frames of each window, uint8 (w,).
         """
-        frames = np.bitwise_count(masks).astype(np.int64)
-        first_row = self.frames + np.cumsum(frames) - frames
+        frame_counts = np.bitwise_count(masks).astype(np.int64)
+        first_row = self.frames + np.cumsum(frame_counts) - frame_counts
         columns: tuple[npt.NDArray[Any], ...] = (
             self.contigs + windows.contig,
             windows.start,
@@ -114,7 +114,7 @@ class WindowTable:
         self._table.append([_numbers(column, field.type) for column, field in zip(columns, WINDOW_SCHEMA, strict=True)])
         self.contigs += contigs
         self.windows += len(windows)
-        self.frames += int(frames.sum())
+        self.frames += int(frame_counts.sum())
 
 
 class ContigTable:

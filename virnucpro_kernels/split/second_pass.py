@@ -12,7 +12,7 @@ from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
 from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows, statuses
-from virnucpro_kernels.split.frames import cut_frames, frame_ids
+from virnucpro_kernels.split.frames import frame_ids, frame_sequences
 from virnucpro_kernels.split.windows import Geometry
 
 INPUT_CHANGED = "an input file changed while it was being read: start again when it is complete"
@@ -83,7 +83,7 @@ def extract_frames(
     Args:
         ranked: Contigs.
         borders: Borders of the `ChunkPlan`, int64 (chunks + 1,).
-        geometry, min_length: Same values as in the first pass.
+        geometry, min_length: Values of the first pass.
 
     Raises:
         UsageError: the block is not what it was in the first pass.
@@ -91,7 +91,7 @@ def extract_frames(
     batch = read_block(ranked.block)
     sequences = batch.sequences.as_dna()
     windows = lay_windows(sequences, geometry, min_length)
-    frames, nucleotides, proteins = cut_frames(sequences, windows)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows)
     lengths = batch.sequences.lengths
     contigs = [contig.encode() for contig in batch.contigs]
     lines = ContigLines(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How to split a pool.
+    """Options of the split of a pool.
 
     Attributes:
         geometry: Window length and layout.
@@ -71,13 +72,13 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class PoolSummary:
-    """What a pool holds.
+    """Content of a pool.
 
     Attributes:
         contigs, windows, frames, chunks: Numbers of each.
         statuses: Number of contigs of each status, in the order of `STATUSES`.
-        protein_tokens: Exact number.
-        nucleotide_tokens: Estimated number.
+        protein_tokens: Number of protein tokens.
+        nucleotide_tokens: Number of nucleotide tokens, estimated.
         warnings: Warnings about the input.
         unusable: Samples that were left out.
     """
@@ -110,7 +111,8 @@ def split_pool(
     and nowhere else.
 
     Args:
-        samples: Name and sequence file of each sample; `-` is standard input.
+        samples: Name and sequence file of each sample; `-` is standard input. A sample with two files, one after the
+            other, has paired reads: IDs of the first file get `/1`, those of the second `/2`.
         directory: Folder of the pool.
         options: Options of the split.
         progress: Function to call now and then.
@@ -128,7 +130,10 @@ def split_pool(
     remove_leftovers(*copies, *(directory / name for name in (CONTIGS, WINDOWS, CHUNKS, UNUSABLE, MANIFEST)))
     with ExitStack() as exits:
         workers = exits.enter_context(Workers(options.threads))
-        files = [_readable(*sample, copy, exits) for sample, copy in zip(samples, copies, strict=True)]
+        mates = _mates([sample for sample, _ in samples])
+        files = [
+            _readable(*sample, mate, copy, exits) for sample, mate, copy in zip(samples, mates, copies, strict=True)
+        ]
         passes, windows, unusable = _count_usable(files, directory, workers, options, progress)
         chunks, contigs = _write_chunks(passes, windows, directory, options)
         write_unusable(directory / UNUSABLE, unusable)
@@ -154,23 +159,33 @@ class _File:
         sample: Name of the sample.
         path: File to read.
         name: Name of the file in messages.
+        mate: Suffix of the IDs of paired reads, `/1` or `/2`; otherwise empty.
         stamp: Stamp of the file before it was read.
     """
 
     sample: str
     path: Path
     name: str
+    mate: str
     stamp: Stamp
 
 
-def _readable(sample: str, path: Path, copy: Path, exits: ExitStack) -> _File:
+def _mates(samples: Sequence[str]) -> list[str]:
+    """Return the suffix of the IDs in each file, given the name of its sample."""
+    return [
+        f"/{1 + samples[:number].count(sample)}" if samples.count(sample) > 1 else ""
+        for number, sample in enumerate(samples)
+    ]
+
+
+def _readable(sample: str, path: Path, mate: str, copy: Path, exits: ExitStack) -> _File:
     """Return the file of a sample; one that can be read only once is copied to `copy` until `exits` is closed."""
-    name, before = name_of(path), stamp(path)
+    name, before = name_of(path), stamp([path])
     if needs_spooling(path):
         exits.callback(copy.unlink, missing_ok=True)
         spool(path, copy)
         path = copy
-    return _File(sample, path, name, before)
+    return _File(sample, path, name, mate, before)
 
 
 def _count_usable(
@@ -183,24 +198,39 @@ def _count_usable(
     while len(errors) < len(files):
         left = [file for file in files if file not in errors]
         try:
-            inputs = [SampleInput(file.path, duplicate_ids=options.duplicate_ids, name=file.name) for file in left]
+            inputs = [
+                SampleInput(file.path, duplicate_ids=options.duplicate_ids, name=file.name, mate=file.mate)
+                for file in left
+            ]
             passes = _Passes([file.sample for file in left], inputs, workers, options, progress)
             with open_windows(directory) as windows:
                 passes.count_frames(windows)
         except InputError as error:
-            # Samples of one file have its problems in common.
-            blamed = {file: error for file in left if file.name == error.problems[0].source}
-            if len(files) == 1 or not blamed or not is_own_fault(error):
+            # Samples of one file have its problems in common, as have the two files of a sample.
+            blamed = {file.sample for file in left if file.name == error.problems[0].source}
+            if len({file.sample for file in files}) == 1 or not blamed or not is_own_fault(error):
                 raise
-            errors |= blamed
+            errors |= {file: error for file in left if file.sample in blamed}
             continue
         return passes, windows, _unusable(files, errors)
     raise NothingUsableError(_unusable(files, errors), dict.fromkeys(errors[file] for file in files))
 
 
 def _unusable(files: Sequence[_File], errors: Mapping[_File, InputError]) -> list[Unusable]:
-    """Return the files that have errors, in the order of the samples."""
-    return [Unusable(file.sample, *file.stamp, str(errors[file])) for file in files if file in errors]
+    """Return the samples that have errors, in their order."""
+    found: dict[str, list[_File]] = {}
+    for file in files:
+        if file in errors:
+            found.setdefault(file.sample, []).append(file)
+    return [
+        Unusable(
+            sample,
+            sum(size for size, _ in (file.stamp for file in of_sample)),
+            max(changed for _, changed in (file.stamp for file in of_sample)),
+            str(errors[of_sample[0]]),
+        )
+        for sample, of_sample in found.items()
+    ]
 
 
 def _write_chunks(
@@ -211,7 +241,7 @@ def _write_chunks(
 
     plan = plan_chunks(_sum(passes.counts), chunk_tokens=options.chunk_tokens, min_chunks=options.min_chunks)
     with (
-        open_contigs(directory, passes.samples) as contigs,
+        open_contigs(directory, list(dict.fromkeys(passes.samples))) as contigs,
         ChunkFiles(directory / CHUNKS, len(plan)) as files,
     ):
         passes.write_frames(plan, contigs, files)
@@ -224,7 +254,7 @@ class _Passes:
     """The two passes over the inputs.
 
     Attributes:
-        samples: Names of the samples.
+        samples: Name of the sample of each file.
         counts: Number of frames by length of each block, in the order of the input, after the first pass.
     """
 
@@ -246,7 +276,12 @@ class _Passes:
     @property
     def warnings(self) -> list[Problem]:
         """Warnings about the inputs, after the first pass."""
-        return [warning for records in self._inputs for warning in records.warnings]
+        found = [warning for records in self._inputs for warning in records.warnings]
+        for (sample, first), (other, second) in pairwise(zip(self.samples, self._inputs, strict=True)):
+            if sample == other and first.records != second.records:
+                numbers = f"{second.records:,} records, but the first file of its paired reads has {first.records:,}"
+                found.append(Problem("warning", "mates", second.name, f"the file has {numbers}"))
+        return found
 
     def count_frames(self, table: "WindowTable") -> None:
         """Run the first pass."""
@@ -285,9 +320,10 @@ class _Passes:
                 first_row += int(count.frames.sum())
 
         contigs = sum(records.records for records in self._inputs)
+        index_of = {sample: index for index, sample in enumerate(dict.fromkeys(self.samples))}
         work = partial(extract_frames, borders=plan.borders, geometry=self._geometry, min_length=self._min_length)
         for number, (lines, pieces) in self._workers.map(work, tasks()):
-            table.append(number, lines)
+            table.append(index_of[self.samples[number]], lines)
             for piece in pieces:
                 files.append(piece)
             done = _SECOND_PASS * self._bytes * table.contigs // contigs

@@ -71,7 +71,7 @@ class Workers:
             os.environ.update(earlier)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._number > 1:
             self._executor.shutdown(cancel_futures=True)

@@ -25,7 +25,7 @@ def check_inputs(inputs: Sequence[Path], sheet: Path | None, say: Callable[[str]
     usable, paths = True, list(inputs)
     if sheet is not None:
         try:
-            paths += [sample.input for sample in read_sheet(sheet)]
+            paths += [path for sample in read_sheet(sheet) for path in sample.inputs]
         except UsageError as error:
             usable = False
             for line in str(error).splitlines():

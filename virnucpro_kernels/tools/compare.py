@@ -130,7 +130,7 @@ def compare_paths(a: Path, b: Path, tolerance: float) -> list[Comparison]:
     """
     for path in (a, b):
         if not path.exists():
-            raise DamagedFileError(f"{path}: no such file or directory")
+            raise DamagedFileError(f"{path}: there is no such file or directory")
     if a.is_dir() != b.is_dir():
         raise DamagedFileError(f"{a} and {b}: a directory and a file cannot be compared")
     if a.is_dir():
@@ -144,7 +144,7 @@ def _compare_directories(a: Path, b: Path, tolerance: float) -> list[Comparison]
     samples_a, samples_b = find_samples(a), find_samples(b)
     for directory, samples in ((a, samples_a), (b, samples_b)):
         if not samples:
-            raise DamagedFileError(f"{directory}: no result tables in it, nor in folders of samples")
+            raise DamagedFileError(f"{directory}: there are no result tables in it, nor in folders of samples")
     if len(samples_a) == len(samples_b) == 1:
         samples_a, samples_b = (dict.fromkeys([""], *samples.values()) for samples in (samples_a, samples_b))
     found = []
@@ -163,7 +163,7 @@ def _pairs(a: Path, b: Path) -> Iterator[tuple[Path, Path]]:
     tables_a, tables_b = find_tables(a), find_tables(b)
     shared = [level for level in LEVELS if level in tables_a and level in tables_b]
     if not shared:
-        raise DamagedFileError(f"{a} and {b}: no table of frames, windows or contigs that both have")
+        raise DamagedFileError(f"{a} and {b}: there is no table of frames, windows or contigs that both have")
     for level in shared:
         by_name = {path.name: path for path in tables_b[level]}
         same = [(path, by_name[path.name]) for path in tables_a[level] if path.name in by_name]
@@ -191,14 +191,14 @@ def compare_tables(a: Results, b: Results, tolerance: float, prefix: str = "") -
     differences = np.nanmax(apart[has_score], axis=1) if has_score.any() else np.empty(0)
 
     mismatches = _one_sided(level, only_a, only_b)
-    for place in np.flatnonzero(~same_label).tolist():
-        labels = left["label"].iloc[place], right["label"].iloc[place]
-        mismatches.append(Mismatch(level, str(names[place]), "label", *labels))
+    for position in np.flatnonzero(~same_label).tolist():
+        labels = left["label"].iloc[position], right["label"].iloc[position]
+        mismatches.append(Mismatch(level, str(names[position]), "label", *labels))
     scored = np.flatnonzero(has_score)
-    for place in scored[differences > tolerance].tolist():
-        worst = int(np.nanargmax(apart[place]))
-        pair = f"{scores[worst]}={values_a[place, worst]:.9g}", f"{scores[worst]}={values_b[place, worst]:.9g}"
-        mismatches.append(Mismatch(level, str(names[place]), "score", *pair, f"{apart[place, worst]:.6g}"))
+    for position in scored[differences > tolerance].tolist():
+        worst = int(np.nanargmax(apart[position]))
+        pair = f"{scores[worst]}={values_a[position, worst]:.9g}", f"{scores[worst]}={values_b[position, worst]:.9g}"
+        mismatches.append(Mismatch(level, str(names[position]), "score", *pair, f"{apart[position, worst]:.6g}"))
     return Comparison(level, len(names), int(same_label.sum()), scores, differences, mismatches)
 
 
@@ -216,14 +216,14 @@ def compare_vectors(a: Path, b: Path, tolerance: float) -> Comparison:
         for path, index in ((a, index_a), (b, index_b)):
             if index.has_duplicates:
                 raise DamagedFileError(f"{path}: {index[index.duplicated()][0]!r} occurs twice")
-        place_in_b = index_b.get_indexer(index_a)
-        places = np.flatnonzero(place_in_b >= 0)
-        differences, cosines = _distances(left, right, places, place_in_b[places])
-    mismatches = _one_sided("vectors", index_a[place_in_b < 0], index_b.difference(index_a, sort=False))
-    for place in np.flatnonzero(differences > tolerance).tolist():
-        figures = {"difference": f"{differences[place]:.6g}", "cosine": f"{cosines[place]:.9g}"}
-        mismatches.append(Mismatch("vectors", index_a[places[place]], "vector", **figures))
-    return Comparison("vectors", len(places), None, ["values"], differences, mismatches, cosines)
+        position_in_b = index_b.get_indexer(index_a)
+        positions = np.flatnonzero(position_in_b >= 0)
+        differences, cosines = _distances(left, right, positions, position_in_b[positions])
+    mismatches = _one_sided("vectors", index_a[position_in_b < 0], index_b.difference(index_a, sort=False))
+    for position in np.flatnonzero(differences > tolerance).tolist():
+        figures = {"difference": f"{differences[position]:.6g}", "cosine": f"{cosines[position]:.9g}"}
+        mismatches.append(Mismatch("vectors", index_a[positions[position]], "vector", **figures))
+    return Comparison("vectors", len(positions), None, ["values"], differences, mismatches, cosines)
 
 
 def _distances(left: VectorFile, right: VectorFile, in_left: Int64s, in_right: Int64s) -> tuple[Float64s, Float64s]:
@@ -231,7 +231,7 @@ def _distances(left: VectorFile, right: VectorFile, in_left: Int64s, in_right: I
 
     Args:
         left, right: Files of vectors.
-        in_left, in_right: Places (m,) of the pairs in the two files.
+        in_left, in_right: Positions (m,) of the pairs in the two files.
     """
     differences, cosines = np.empty(len(in_left)), np.empty(len(in_left))
     for first in range(0, len(in_left), _VECTORS_AT_ONCE):

@@ -37,6 +37,15 @@ class Finding:
     text: str
 
 
+def report(models_dir: Path | None, say: Callable[[str], object]) -> bool:
+    """Print the findings of all checks; return whether there is no error among them. Arguments as for `diagnose`."""
+    findings = []
+    for finding in diagnose(models_dir):
+        say(f"{finding.severity:<8} {finding.subject:<10} {finding.text}")
+        findings.append(finding)
+    return not any(finding.severity == "error" for finding in findings)
+
+
 def diagnose(models_dir: Path | None) -> Iterator[Finding]:
     """Yield the findings of all checks; a check that fails is a finding, and the others go on.
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
-from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name
+from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name, vector_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRecord, Provenance
@@ -106,9 +106,9 @@ def find_runs(directory: Path, inputs: Mapping[str, Path]) -> list[OriginalRun]:
     names = sorted(path.name.removesuffix("_nucleotide") for path in directory.glob("*_nucleotide/"))
     names = [name for name in names if (directory / f"{name}_protein").is_dir()]
     if not names:
-        raise UsageError(f"{directory}: no run of the original: it leaves folders …_nucleotide and …_protein")
+        raise UsageError(f"{directory} has no run of the original, which leaves folders …_nucleotide and …_protein")
     if unknown := sorted(set(inputs) - set(names)):
-        raise UsageError(f"{directory}: no run {unknown[0]!r}; there are {', '.join(names)}")
+        raise UsageError(f"{directory} has no run {unknown[0]!r}; there are {', '.join(names)}")
     return [
         OriginalRun(name, directory, _window_length(directory, name), inputs.get(name) or _input(directory, name))
         for name in names
@@ -168,7 +168,7 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, threads: int, s
         indices.check_frames(run, alphabet)
         with _gathered(run, alphabet, width, indices, pool) as vectors:
             for chunk, index in zip(chunks, indices.of_chunk, strict=True):
-                path = embeddings / f"{chunk.chunk}.{alphabet}.h5"
+                path = embeddings / vector_name(chunk.chunk, alphabet)
                 _write(path, indices.rows[index], vectors[index], _provenance(pool.name, chunk, alphabet, width))
     for chunk in chunks:
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
@@ -226,7 +226,7 @@ class _FrameIndex:
         """
         path = run.directory / f"{run.name}{_FRAMES[alphabet]}"
         if not path.exists():
-            raise DamagedFileError(f"{path}: missing; without it the vectors cannot be told to be of this input")
+            raise DamagedFileError(f"{path} is missing; without it the vectors cannot be told to be of this input")
         lines = path.read_bytes().split(b"\n")
         ids = [line[1:].decode() for line in lines[0::2] if line]
         indices = self.find(path, ids)

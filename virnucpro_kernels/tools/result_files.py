@@ -21,7 +21,11 @@ LEVELS = {
     "contigs": (CONTIG_TABLE,),
 }
 
-_LABELS = {"others": "host", "virus": "viral", "False": "host", "True": "viral"}
+_LABELS = (
+    {"others": "host", "virus": "viral"}
+    | dict.fromkeys(("FALSE", "False"), "host")
+    | dict.fromkeys(("TRUE", "True"), "viral")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +46,14 @@ class Results:
 
 @dataclass(frozen=True)
 class _Format:
-    """How a table is read; `score.tables` and `score.original_tables` define its columns.
+    """Rules by which a table is read; `score.tables` and `score.original_tables` define its columns.
 
     Attributes:
         level: Key of `LEVELS`.
         id: Pattern of a row's ID, with the names of columns in braces.
         label: Column of the label.
         scores: Columns of scores, each by the name that it gets.
-        optional: More of them, which only some versions of the table have.
+        optional: Columns of further scores, which only some versions of the table have.
         status: Column that says why there is no label, where it is not `scored`.
         quoting: Quoting convention of the fields: the original writes IDs into one of its files with bare quotes.
     """
@@ -113,10 +117,10 @@ def read_results(path: Path) -> Results:
         columns = [str(name) for name in header]
         form = next((form for form in _FORMATS if form.columns <= set(columns)), None)
         if form is None:
-            raise DamagedFileError(f"{path}: no result table (columns: {', '.join(columns[:6])})")
+            raise DamagedFileError(f"{path}: this is no result table (columns: {', '.join(columns[:6])})")
         table = form.read(path)
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
-        raise DamagedFileError(f"{path}: not readable as a result table ({error})") from error
+        raise DamagedFileError(f"{path}: the file cannot be read as a result table ({error})") from error
     table["label"] = table["label"].replace(_LABELS)
     twice = table["id"].duplicated()
     if twice.any():

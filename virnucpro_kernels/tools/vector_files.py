@@ -11,7 +11,7 @@ import numpy as np
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.chunk_fasta import read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
-from virnucpro_kernels.pool.file_names import CHUNKS
+from virnucpro_kernels.pool.file_names import CHUNKS, FASTA_SUFFIXES
 from virnucpro_kernels.sequences.arrays import Int64s
 
 SUFFIXES = (".h5", ".pt")
@@ -24,7 +24,7 @@ class VectorFile:
     Attributes:
         path: File of the vectors.
         dimension: Length of a vector.
-        read: Function that returns the vectors (m, d) at places (m,).
+        read: Function that returns the vectors (m, d) at positions (m,).
         ids: IDs of the frames; None where they are not known.
         rows: Rows of the frames in their pool as text; empty for the original's files.
         chunk: Checksums of both FASTA files of the chunk; None for the original's files.
@@ -58,21 +58,21 @@ def open_vectors(path: Path) -> Iterator[VectorFile]:
         yield VectorFile(path, content.vectors.shape[1], content.vectors.__getitem__, content.ids)
 
 
-def _read(reader: EmbeddingReader, places: Int64s) -> Vectors:
-    """Return the vectors (m, d) at `places` (m,); reads all from the first to the last of them."""
-    first = int(places.min())
-    return reader.read(first, int(places.max()) + 1)[places - first]
+def _read(reader: EmbeddingReader, positions: Int64s) -> Vectors:
+    """Return the vectors (m, d) at `positions` (m,); reads all from the first to the last of them."""
+    first = int(positions.min())
+    return reader.read(first, int(positions.max()) + 1)[positions - first]
 
 
 def _stored_ids(reader: EmbeddingReader) -> list[str] | None:
     """Return the frames' IDs from the FASTA file of the chunk two folders up; None where there is none."""
     chunks = reader.path.resolve().parent.parent / CHUNKS
-    fna, faa = (chunks / f"{reader.provenance.chunk}{suffix}" for suffix in (".fna", ".faa"))
+    fna, faa = (chunks / f"{reader.provenance.chunk}{suffix}" for suffix in FASTA_SUFFIXES)
     if not (fna.exists() and faa.exists()):
         return None
     frames = read_frames(fna, faa)
     if not np.array_equal(frames.rows, reader.rows):
-        raise DamagedFileError(f"{reader.path}: other rows than {fna} has; one of them is of another run")
+        raise DamagedFileError(f"{reader.path} has other rows than {fna}; one of them is of another run")
     return frames.ids
 
 

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from virnucpro_kernels.pool.job_record import duration
+from virnucpro_kernels.pool.job_record import LINE_EVERY_SECONDS, TimeLeft
 
 _log = logging.getLogger(__name__)
-_LINE_EVERY_SECONDS = 30.0
 
 
 @contextmanager
@@ -39,20 +38,21 @@ class Lines:
     def __init__(self, name: str, have: int, total: int | None, now: Callable[[], float] = time.monotonic) -> None:
         self._name, self._had, self._have, self._total, self._now = name, have, have, total, now
         self._since = self._shown = now()
+        self._left = TimeLeft(now)
 
     def advance(self, count: int) -> None:
         """Count a block, and write a line if it is time to."""
         self._have += count
         now = self._now()
-        if now - self._shown < _LINE_EVERY_SECONDS:
+        left = self._left.words(self._have, self._total) if self._total else ""
+        if now - self._shown < LINE_EVERY_SECONDS:
             return
         self._shown = now
-        rate = (self._have - self._had) / (now - self._since)
         if self._total is None:
-            _log.info("%s: %s have arrived, %s a second", self._name, megabytes(self._have), megabytes(rate))
+            rate = megabytes((self._have - self._had) / (now - self._since))
+            _log.info("%s: %s have arrived, %s a second", self._name, megabytes(self._have), rate)
         else:
-            left = duration((self._total - self._have) / rate)
-            _log.info("%s: %s of %s, about %s left", self._name, megabytes(self._have), megabytes(self._total), left)
+            _log.info("%s: %s of %s, %s", self._name, megabytes(self._have), megabytes(self._total), left)
 
 
 def megabytes(count: float) -> str:

@@ -2,29 +2,29 @@ rule collect:
     """Scores of frames to windows and contigs: the tables of one sample. It fails where the split left the sample out,
     which the file beside the manifest says."""
     input:
-        sequences=sample_input,
-        contigs=of_pool("contigs.parquet"),
-        windows=of_pool("windows.parquet"),
-        manifest=of_pool("chunks.tsv"),
+        sequences=sample_inputs,
+        contigs=of_pool(file_names.CONTIGS),
+        windows=of_pool(file_names.WINDOWS),
+        manifest=of_pool(file_names.MANIFEST),
         unusable=unusable_samples,
         gathered=sample_scores,
     output:
         contigs=report(
-            "results/{sample}/contigs.tsv",
+            sample_file(file_names.CONTIG_TABLE),
             caption="../report/contigs.rst",
             category="Contigs",
             labels={"sample": "{sample}", "table": "contigs"},
         ),
         windows=report(
-            "results/{sample}/windows.tsv",
+            sample_file(file_names.WINDOW_TABLE),
             caption="../report/windows.rst",
             category="Windows",
             labels={"sample": "{sample}", "table": "windows"},
         ),
-        frames="results/{sample}/frames.tsv.gz",
-        viral="results/{sample}/viral.fna.gz",
+        frames=sample_file(file_names.FRAME_TABLE),
+        viral=sample_file(file_names.VIRAL_FASTA),
         run=report(
-            "results/{sample}/run.json",
+            sample_file(file_names.RUN_RECORD),
             caption="../report/run.rst",
             category="Provenance",
             labels={"sample": "{sample}", "table": "run"},
@@ -44,18 +44,14 @@ rule collect:
         disk_mb=amount("disk_mb", collect_needs),
     params:
         virnucpro=virnucpro,
+        inputs=inputs_options,
         model=model_path,
         scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
-        viral_threshold=RUN.config["viral_threshold"],
-        ambiguous_band=RUN.config["ambiguous_band"],
-        tier_medium=RUN.config["tier_medium"],
-        tier_high=RUN.config["tier_high"],
+        thresholds=threshold_options(),
         directory=subpath(output.contigs, parent=True),
     shell:
-        "{params.virnucpro} collect --sample {wildcards.sample} --inputs {input.sequences:q}"
+        "{params.virnucpro} collect --sample {wildcards.sample} {params.inputs:q}"
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
-        " --viral-threshold {params.viral_threshold} --ambiguous-band {params.ambiguous_band}"
-        " --tier-medium {params.tier_medium} --tier-high {params.tier_high}"
-        " --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"
+        " {params.thresholds} --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"

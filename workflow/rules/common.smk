@@ -14,11 +14,11 @@ else:
 
 from snakemake.exceptions import WorkflowError
 
-from virnucpro_kernels.run import requirements
 from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.run.failures import write_failures
-from virnucpro_kernels.pool.file_names import GATHERED, ORIGINAL_FILES, UNUSABLE
+from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.run import requirements
+from virnucpro_kernels.run.failures import write_failures
 from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import hold_for_snakemake
@@ -26,6 +26,7 @@ from virnucpro_kernels.run.mend import mend_after_failures
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
 from virnucpro_kernels.run.signals import heed_in_thread
+from virnucpro_kernels.score.thresholds import Thresholds
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
 HERE = Path(workflow.modifier.modify_path("work")).parent
@@ -74,24 +75,40 @@ def model_path(wildcards, input):
     return str(RUN.model.directory.resolve())
 
 
-def temporary_unless(kind, path):
-    """A large file that goes once it is used, unless the configuration keeps its kind."""
-    return path if kind in RUN.config["keep"] else temp(path)
+def temporary_unless(kept, path):
+    """A large file that is removed once it is used, unless the configuration's `keep` names it as `kept`."""
+    return path if kept in RUN.config["keep"] else temp(path)
 
 
 def result_files():
     """All that the workflow makes, for every sample."""
-    return expand("results/{sample}/{name}", sample=POOL_OF, name=RUN.result_names)
+    return expand(sample_file("{name}"), sample=POOL_OF, name=RUN.result_names)
 
 
 def pool_sequences(wildcards):
     """The sequence files of a pool. `local` keeps a module's prefix away from them."""
-    return [local(str(sample.input)) for sample in POOLED[wildcards.pool]]
+    return [local(str(path)) for sample in POOLED[wildcards.pool] for path in sample.inputs]
 
 
 def pool_samples(wildcards):
-    """Name and sequence file of each sample of a pool, as `split` takes them."""
-    return [f"{sample.name}={sample.input}" for sample in POOLED[wildcards.pool]]
+    """Name and sequence files of each sample of a pool, as `split` takes them."""
+    return [f"{sample.name}={path}" for sample in POOLED[wildcards.pool] for path in sample.inputs]
+
+
+def pool_file(name):
+    """Where a file of a pool lies, for a rule that runs once a pool or once a chunk."""
+    return f"work/{{geometry}}/{{pool}}/{name}"
+
+
+def vector_file(content):
+    """A chunk's file of vectors: `nucleotide`, `protein` or `features`."""
+    name = file_names.vector_name("{chunk}", content)
+    return pool_file(f"{{encoders}}/{name}")
+
+
+def sample_file(name):
+    """Where a result of a sample lies."""
+    return f"{RUN.results}/{{sample}}/{name}"
 
 
 def of_pool(name):
@@ -101,28 +118,41 @@ def of_pool(name):
 
 def unusable_samples(wildcards):
     """The list of samples that were left out of the sample's pool. One more or less changes no table of the others."""
-    return ancient(of_pool(UNUSABLE)(wildcards))
+    return ancient(of_pool(file_names.UNUSABLE)(wildcards))
 
 
 def pool_scores(wildcards):
     """The scores of all chunks of a pool, which are known once it is split."""
     manifest = checkpoints.split.get(geometry=wildcards.geometry, pool=wildcards.pool).output.manifest
-    return [str(RUN.score_dir(wildcards.pool) / f"{name}.parquet") for name in chunks_of(manifest)]
+    return [str(RUN.score_dir(wildcards.pool) / f"{name}{file_names.SCORE_SUFFIX}") for name in chunks_of(manifest)]
 
 
 def sample_scores(wildcards):
     """The list of all that the tables of the sample's pool are made from; the scores lie beside it."""
-    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / GATHERED)
+    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / file_names.GATHERED)
 
 
 def original_files():
     """The files of each sample that look as the original tool's."""
-    return [f"results/{{sample}}/{name}" for name in ORIGINAL_FILES if name in RUN.result_names]
+    return [sample_file(name) for name in file_names.ORIGINAL_FILES if name in RUN.result_names]
 
 
-def sample_input(wildcards):
-    """The sequence file of a sample."""
-    return local(str(SAMPLES[wildcards.sample].input))
+def threshold_options():
+    """Evidence, thresholds and tiers as options, all in one text: Snakemake compares the values of `params` as a set, so
+    that it would not see a value that changes to that of another key."""
+    values = {name: RUN.config[name] for name in Thresholds.__dataclass_fields__}
+    texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+    return " ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
+
+
+def sample_inputs(wildcards):
+    """The sequence files of a sample: one, or the two of paired reads."""
+    return [local(str(path)) for path in SAMPLES[wildcards.sample].inputs]
+
+
+def inputs_options(wildcards, input):
+    """The sequence files of a sample, as `collect` takes them."""
+    return [f"--inputs={path}" for path in input.sequences]
 
 
 def chunks_of(manifest):
@@ -172,6 +202,6 @@ def collect_needs(wildcards, input):
     return requirements.for_collect(list(chunks_of(input.manifest).values()))
 
 
-def amount(kind, needs):
-    """A resource function: what a job needs of a kind, more at each attempt."""
-    return lambda wildcards, input, attempt: getattr(needs(wildcards, input), kind) * attempt
+def amount(resource, needs):
+    """A resource function: how much of `resource` a job needs, more at each attempt."""
+    return lambda wildcards, input, attempt: getattr(needs(wildcards, input), resource) * attempt

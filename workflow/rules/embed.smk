@@ -2,16 +2,10 @@ rule embed:
     """Both encoders on one chunk: the only job that wants a GPU. What is in {encoders} decides the numbers; the custom
     resources decide only how fast they come, so changing those reruns nothing."""
     input:
-        manifest="work/{geometry}/{pool}/chunks.tsv",
+        manifest=pool_file(file_names.MANIFEST),
     output:
-        nucleotide=temporary_unless(
-            "embeddings",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
-        ),
-        protein=temporary_unless(
-            "embeddings",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
-        ),
+        nucleotide=temporary_unless("embeddings", vector_file("nucleotide")),
+        protein=temporary_unless("embeddings", vector_file("protein")),
     log:
         "logs/embed/{geometry}/{pool}/{encoders}/{chunk}.log",
     benchmark:

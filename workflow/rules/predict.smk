@@ -1,14 +1,11 @@
 rule merge:
     """Nucleotide and protein vectors of each frame side by side, rows checked."""
     input:
-        manifest="work/{geometry}/{pool}/chunks.tsv",
-        nucleotide="work/{geometry}/{pool}/{encoders}/{chunk}.nucleotide.h5",
-        protein="work/{geometry}/{pool}/{encoders}/{chunk}.protein.h5",
+        manifest=pool_file(file_names.MANIFEST),
+        nucleotide=vector_file("nucleotide"),
+        protein=vector_file("protein"),
     output:
-        features=temporary_unless(
-            "features",
-            "work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
-        ),
+        features=temporary_unless("features", vector_file("features")),
     log:
         "logs/merge/{geometry}/{pool}/{encoders}/{chunk}.log",
     priority: FINISH_FIRST
@@ -28,10 +25,10 @@ rule merge:
 rule classify:
     """Logit and probability of each frame."""
     input:
-        manifest="work/{geometry}/{pool}/chunks.tsv",
-        features="work/{geometry}/{pool}/{encoders}/{chunk}.features.h5",
+        manifest=pool_file(file_names.MANIFEST),
+        features=vector_file("features"),
     output:
-        scores="work/{geometry}/{pool}/{encoders}/{model}/{chunk}.parquet",
+        scores=pool_file(f"{{encoders}}/{{model}}/{{chunk}}{file_names.SCORE_SUFFIX}"),
     log:
         "logs/classify/{geometry}/{pool}/{encoders}/{model}/{chunk}.log",
     priority: FINISH_FIRST
@@ -55,12 +52,12 @@ rule gather:
     checkpoint and the samples: Snakemake looks for changed inputs and parameters only in jobs whose inputs are known
     from the start, and those of `collect` are."""
     input:
-        manifest="work/{geometry}/{pool}/chunks.tsv",
-        contigs="work/{geometry}/{pool}/contigs.parquet",
-        windows="work/{geometry}/{pool}/windows.parquet",
+        manifest=pool_file(file_names.MANIFEST),
+        contigs=pool_file(file_names.CONTIGS),
+        windows=pool_file(file_names.WINDOWS),
         scores=pool_scores,
     output:
-        checksums="work/{geometry}/{pool}/{encoders}/{model}/gathered.sha256",
+        checksums=pool_file(f"{{encoders}}/{{model}}/{file_names.GATHERED}"),
     log:
         "logs/gather/{geometry}/{pool}/{encoders}/{model}.log",
     priority: FINISH_FIRST
@@ -73,7 +70,9 @@ rule gather:
         runtime=10,
     params:
         folder=subpath(output.checksums, parent=True),
+        suffix=file_names.SCORE_SUFFIX,
+        tables=[file_names.MANIFEST, file_names.CONTIGS, file_names.WINDOWS],
     shell:
-        "(tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/.parquet/' &&"
-        " printf '../../%s\n' chunks.tsv contigs.parquet windows.parquet)"
+        "(tail -n +2 {input.manifest:q} | cut -f 1 | sed 's/$/{params.suffix}/' &&"
+        " printf '../../%s\n' {params.tables})"
         " | (CDPATH= cd {params.folder:q} && xargs sha256sum) > {output.checksums:q} 2> {log:q}"

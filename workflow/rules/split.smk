@@ -4,10 +4,10 @@ checkpoint split:
     input:
         sequences=pool_sequences,
     output:
-        contigs="work/{geometry}/{pool}/contigs.parquet",
-        windows="work/{geometry}/{pool}/windows.parquet",
-        unusable="work/{geometry}/{pool}/unusable.tsv",
-        manifest="work/{geometry}/{pool}/chunks.tsv",
+        contigs=pool_file(file_names.CONTIGS),
+        windows=pool_file(file_names.WINDOWS),
+        unusable=pool_file(file_names.UNUSABLE),
+        manifest=pool_file(file_names.MANIFEST),
     log:
         "logs/split/{geometry}/{pool}.log",
     benchmark:

@@ -19,11 +19,16 @@ def test_the_command_line_imports_nothing_slow() -> None:
     assert not set(SLOW) & set(ended.stdout.split())
 
 
+def test_help_of_predict_says_that_settings_stay() -> None:
+    shown = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "250"}).output
+    assert "stays in the folder's configuration" in " ".join(shown.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(
     ("command", "keys"),
     [
         ("split", ["layout", "min_length", "duplicate_ids", "chunk_tokens", "min_chunks"]),
-        ("collect", ["original_files", "viral_threshold", "tier_medium", "tier_high"]),
+        ("collect", ["original_files", "preset", "min_scored_windows", "viral_threshold", "tier_medium", "tier_high"]),
         ("embed", ["device", "precision", "embedding_dtype"]),
     ],
 )

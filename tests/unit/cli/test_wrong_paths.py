@@ -40,6 +40,7 @@ def test_one_sentence_and_exit_code_5(tmp_path: Path, command: str) -> None:
     last = run.stderr[run.stderr.index("error: ") :]
     assert "Traceback" not in run.stderr
     assert last.count("error: ") == 1
+    assert not (tmp_path / "out").exists()  # what could not be started
 
 
 def _fails_with(error: Exception) -> typer.Typer:

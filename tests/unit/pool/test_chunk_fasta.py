@@ -49,5 +49,5 @@ def test_damaged_frames_are_refused(tmp_path: Path, fna: str, faa: str) -> None:
 
 
 def test_missing_frames_are_damage(tmp_path: Path) -> None:
-    with pytest.raises(DamagedFileError, match=r"c\.fna: missing"):
+    with pytest.raises(DamagedFileError, match=r"c\.fna: the file is missing"):
         read_frames(tmp_path / "c.fna", tmp_path / "c.faa")

@@ -12,6 +12,7 @@ from virnucpro_kernels.pool.job_record import (
     check_output,
     counted,
     duration,
+    length_in_words,
     read_job,
     read_record,
 )
@@ -38,6 +39,14 @@ def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
 )
 def test_durations_are_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("bases", "words"),
+    [(0, "0 kbp"), (2_900, "3 kbp"), (350_000, "0.3 Mbp"), (13_240_000, "13.2 Mbp"), (1_300_000_000, "1,300 Mbp")],
+)
+def test_lengths_are_in_words(bases: int, words: str) -> None:
+    assert length_in_words(bases) == words
 
 
 def test_one_of_a_thing_is_singular() -> None:

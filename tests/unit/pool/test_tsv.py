@@ -43,7 +43,7 @@ def test_the_bytes_are_those_of_a_plain_table(tmp_path: Path) -> None:
 def test_a_damaged_table_is_refused_with_what_to_do(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "fruit.tsv"
     path.write_bytes(content)
-    with pytest.raises(DamagedFileError, match=r"fruit\.tsv: damaged \(.*\); grow it$"):
+    with pytest.raises(DamagedFileError, match=r"fruit\.tsv: the table is damaged \(.*\); grow it$"):
         read_rows(path, Fruit, remedy="grow it")
 
 

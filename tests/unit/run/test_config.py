@@ -25,9 +25,26 @@ def test_missing_keys_take_their_defaults() -> None:
     assert set(config) == set(schema("config")["properties"])
 
 
+@pytest.mark.parametrize("name", ["default", "strict", "sensitive"])
+def test_a_preset_sets_what_the_configuration_does_not(name: str) -> None:
+    preset = schema("config")["presets"][name]
+    assert set(schema("config")["presets"]) == set(schema("config")["properties"]["preset"]["enum"])
+    complete_config(preset)
+    assert complete_config({"preset": name}) == complete_config({}) | preset | {"preset": name}
+    assert complete_config({"preset": name, "viral_threshold": 0.55})["viral_threshold"] == 0.55
+
+
+def test_a_strict_call_has_a_viral_window() -> None:
+    """Its threshold is that of a viral window or more, and a mean is not above the highest."""
+    strict = complete_config({"preset": "strict"})
+    assert strict["viral_threshold"] >= strict["ambiguous_band"][1]
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        ({"min_scored_windows": 0}, "min_scored_windows: 0 is less than the minimum"),
+        ({"preset": "srtict"}, "preset: 'srtict' is not one of"),
         ({"modle": "builtin-500"}, "unknown key 'modle'; did you mean 'model'"),
         ({"zzzz": 1}, "unknown key 'zzzz'; known are samples"),
         ({"min_length": "3"}, "min_length: '3' is not of type 'integer'"),
@@ -49,6 +66,7 @@ def test_refuses_what_the_schema_does_not_know(config: dict[str, object], messag
     [
         ("layout", [windows.Layout, get_args(options.Layout)[0]]),
         ("duplicate_ids", [sample_input.DuplicateIds, get_args(split.DuplicateIds)[0]]),
+        ("preset", [get_args(collect.Preset)[0]]),
         ("original_files", [original_tables.OriginalFormat, get_args(collect.OriginalFiles)[0]]),
     ],
 )
@@ -103,7 +121,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="must hold `key: value` lines"):
         read_config(path)
     path.write_text("a: [\n")
-    with pytest.raises(UsageError, match="not readable as YAML"):
+    with pytest.raises(UsageError, match="cannot be read as YAML"):
         read_config(path)
     with pytest.raises(UsageError, match="the configuration cannot be read: Is a directory"):
         read_config(tmp_path)
@@ -117,6 +135,21 @@ def test_every_key_is_documented_with_its_default() -> None:
     documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", table, flags=re.MULTILINE))
     defaults = {key: rule["default"] for key, rule in schema("config")["properties"].items()}
     assert {key: yaml.safe_load(value) for key, value in documented.items()} == defaults
+
+
+def test_the_presets_are_documented() -> None:
+    page = (workflow_root() / "docs" / "output.md").read_text()
+    table = page.partition("## Which cut-off for what purpose")[2].partition("\n## ")[0]
+    header, *rows = re.findall(r"^\| .*? \|$", table, flags=re.MULTILINE)
+    names = re.findall(r"`(\w+)`", header)
+    assert names == list(schema("config")["presets"])
+    found = [re.findall(r"\| `([a-z_]+)`|\| `([\d.]+)`", row) for row in rows]
+    documented = {cells[0][0]: [value for _, value in cells[1:]] for cells in found if cells and cells[0][0]}
+    expected = {
+        key: [str(complete_config({"preset": name})[key]) for name in names]
+        for key in dict.fromkeys(key for preset in schema("config")["presets"].values() for key in preset)
+    }
+    assert documented == expected
 
 
 def test_every_key_is_described_and_its_default_valid() -> None:

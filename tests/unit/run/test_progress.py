@@ -26,7 +26,7 @@ def test_describe_says_what_is_done_and_what_is_left() -> None:
     assert describe(replace(DONE, samples_done=1), "x") == "100 % of 3.0 Mbp, writing tables; 4/4 chunks, 1/2 samples"
     assert describe(DONE, "x") == "100 % of 3.0 Mbp, done; 4/4 chunks, 2/2 samples"
     empty = State(1, 0, 1, 1, 0, 0, 0, 0, 0, 0)
-    assert describe(empty, "x").startswith("100 % of 0.0 Mbp, writing tables")
+    assert describe(empty, "x").startswith("100 % of 0 kbp, writing tables")
 
 
 def test_a_line_fits_the_terminal_for_any_number_of_pools() -> None:

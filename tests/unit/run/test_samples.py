@@ -62,7 +62,7 @@ def test_a_sheet_written_can_be_read_from_anywhere(folder: Path, monkeypatch: py
         ),
         ("# mine\na\tb\tc\nd\te\tf\n", "line 2: the first line has to be the header `sample<TAB>input`, but it is `a"),
         ("sample\nx\n", "line 1: no column 'input'; a sheet has sample and input"),
-        ("sample\tfile\nx\t../data/a.fa\n", "line 1: unknown column 'file'; known are sample, input, pool"),
+        ("sample\tfile\nx\t../data/a.fa\n", "line 1: unknown column 'file'; known are sample, input, input2, pool"),
         ("sample\tinput\tcolour\nx\t../data/a.fa\tred\n", "line 1: unknown column 'colour'"),
         ("sample\tinptu\nx\t../data/a.fa\n", "line 1: unknown column 'inptu'; did you mean 'input'"),
         ("sample\tinput\nx\n", "line 2: no 'input'"),
@@ -189,3 +189,22 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(folder: Path) ->
     assert [sample.name for sample in samples] == ["run1_contigs", "run2_contigs"]
     with pytest.raises(UsageError, match="occurs 2 times; a sample sheet"):
         name_samples([Path("run1/contigs.fa"), Path("run1/contigs.fa")])
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+def test_paired_reads_are_one_sample(tmp_path: Path, separator: str) -> None:
+    for name in ("a_1.fq", "a_2.fq", "b.fq"):
+        (tmp_path / name).write_text("@r\nACGT\n+\nIIII\n")
+    rows = [["Sample", "fastq_1", "fastq_2", "pool"], ["a", "a_1.fq", "a_2.fq", ""], ["b", "b.fq", "", "p"]]
+    (tmp_path / "sheet").write_text("".join(separator.join(row) + "\n" for row in rows))
+    samples = read_sheet(tmp_path / "sheet")
+    assert [sample.inputs for sample in samples] == [
+        (tmp_path / "a_1.fq", tmp_path / "a_2.fq"),
+        (tmp_path / "b.fq",),
+    ]
+    write_sheet(tmp_path / "again.tsv", samples)
+    assert read_sheet(tmp_path / "again.tsv") == samples
+
+    (tmp_path / "sheet").write_text("sample\tinput\tinput2\na\ta_1.fq\ta_1.fq\nb\tb.fq\tnone.fq\n")
+    with pytest.raises(UsageError, match=r"none\.fq does not exist\n.*input and input2 are the same file"):
+        read_sheet(tmp_path / "sheet")

@@ -125,7 +125,7 @@ def changed(provenance: Provenance, what: str) -> Provenance:
     [
         ("window", "windows of 300 bp, but model tiny-500 is for 500 bp"),
         ("encoder", "vectors of tiny-esm2 .00000000., but model tiny-500 is for tiny-esm2"),
-        ("tokenizer", "another tokenizer"),
+        ("tokenizer", "the tokenizer was not that of model"),
         ("width", "49 values a frame, but the classifier of model tiny-500 takes 48"),
         ("one encoder", "lacks the vectors of tiny-dnabert"),
         ("imported from another encoder", "vectors of x .unrecord.*, but model tiny-500 is for tiny-esm2"),

@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,7 @@ import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run, sources
 from tests.helpers.defaults import thresholds
+from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
@@ -18,6 +22,7 @@ from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.score.sample_reader import read_contig_batches
 
+PAGE = Path(__file__).parents[3] / "docs" / "output.md"
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
 
 
@@ -66,13 +71,89 @@ def test_odd_names_survive_to_windows_and_frames(pool: Pool, tmp_path: Path) -> 
     assert windows["frames"].tolist() == ["F1,R2", "NA", "F2", "R3", "R1", "F3"] + ["NA"] * 4
     assert windows["best_frame"].tolist() == ["F1", "NA", "F2", "R3", "R1", "F3"] + ["NA"] * 4
     assert windows["strand"].tolist() == ["+", "NA", "+", "-", "-", "+"] + ["NA"] * 4
-    assert windows["is_virus"].tolist() == ["True", "NA", "True", "False", "False", "True"] + ["NA"] * 4
+    assert windows["is_virus"].tolist() == ["TRUE", "NA", "TRUE", "FALSE", "FALSE", "TRUE"] + ["NA"] * 4
     frames = pd.read_csv(tmp_path / "out" / "frames.tsv.gz", sep="\t", keep_default_na=False)
     assert frames["contig"].tolist() == [c.name for c in ODD for *_, found in c.windows for _ in found]
     assert frames["frame"].tolist() == ["F1", "R2", "F2", "R3", "R1", "F3"]
     assert frames["logit"].tolist() == [9, 1, 3, -2, -4, 0.25]
     assert frames["prediction"].tolist() == ["virus", "virus", "virus", "others", "others", "virus"]
     assert frames["p_virus"].tolist() == [round(1 / (1 + np.exp(-x)), 6) for x in frames["logit"]]
+
+
+def columns_on_the_page(table: str) -> list[str]:
+    section = PAGE.read_text().partition(f"### {table}\n")[2].partition("\n##")[0]
+    return [
+        name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    ]
+
+
+def test_the_page_names_the_columns_in_their_order(pool: Pool, tmp_path: Path) -> None:
+    run(pool, "odd", tmp_path / "out")
+    for name in TABLES:
+        columns = list(read(tmp_path / "out" / name))
+        assert columns == columns_on_the_page(name)
+        assert columns[0] == "sample"
+        assert set(read(tmp_path / "out" / name)["sample"]) == {"odd"}
+    assert list(read(tmp_path / "out" / "contigs.tsv"))[-1] == "description"
+
+
+def read_as_the_page_says(path: Path) -> pd.DataFrame:
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found: dict[str, Any] = {"path": path}
+    exec(textwrap.dedent(program), found)
+    table: pd.DataFrame = found["table"]
+    return table
+
+
+def test_tables_are_read_as_the_page_promises(pool: Pool, tmp_path: Path) -> None:
+    """Integers and masks where values are missing, and names as they are."""
+    run(pool, "odd", tmp_path / "out")
+    contigs = read_as_the_page_says(tmp_path / "out" / "contigs.tsv")
+    assert contigs["contig"].tolist() == [contig.name for contig in ODD]
+    assert contigs["best_window"].dtype == pd.Int64Dtype()
+    assert contigs["best_window"].tolist() == [1, 2, 1, 1, *[pd.NA] * 5]
+    assert contigs["p_virus"].dtype == float
+    windows = read_as_the_page_says(tmp_path / "out" / "windows.tsv")
+    assert windows["short"].dtype == bool
+    assert windows["is_virus"].dtype == pd.BooleanDtype()
+    assert windows[windows["is_virus"]]["best_frame"].tolist() == ["F1", "F2", "F3"]
+    assert windows[~windows["is_virus"]]["best_frame"].tolist() == ["R3", "R1"]
+    assert len(read_as_the_page_says(tmp_path / "out" / "frames.tsv.gz")) == 6
+    # R's `type.convert` takes TRUE and FALSE for logical values, and digits without a dot for integers.
+    for name, column, values in (
+        ("windows", "is_virus", "TRUE|FALSE"),
+        ("windows", "short", "TRUE|FALSE"),
+        ("contigs", "best_window", r"\d+"),
+    ):
+        texts = pd.read_csv(tmp_path / "out" / f"{name}.tsv", sep="\t", dtype=str, keep_default_na=False)[column]
+        assert all(re.fullmatch(f"{values}|NA", text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "threshold", "windows"),
+    [([], 0.5, 1), (["--preset", "strict"], 0.8, 2), (["--viral-threshold", 0.6, "--preset", "strict"], 0.6, 2)],
+)
+def test_the_command_takes_a_preset_and_what_is_given_wins(
+    pool: Pool, tmp_path: Path, options: list[str | float], threshold: float, windows: int
+) -> None:
+    tables = ("--contigs", pool.contigs, "--windows", pool.windows, "--manifest", pool.manifest)
+    scores = ("--scores-dir", pool.scores, "--sample", "odd", "--model", pool.model.directory)
+    run_stage("collect", *tables, *scores, "--output-dir", tmp_path / "out", *options)
+    used = json.loads((tmp_path / "out" / "run.json").read_text())["parameters"]["thresholds"]
+    assert (used["viral_threshold"], used["min_scored_windows"]) == (threshold, windows)
+
+
+def test_a_contig_without_evidence_is_no_viral_sequence(tmp_path: Path) -> None:
+    contigs = [Contig("speck", 23, [(0, 23, {0: 9.0})]), Contig("long", 300, [(0, 300, {0: 9.0})])]
+    pool = write_pool(tmp_path / "pool", {"s": contigs})
+    record = run(pool, "s", tmp_path / "out")
+    table = read(tmp_path / "out" / "contigs.tsv")
+    assert table["call"].tolist() == ["none", "viral"]
+    assert table["status"].tolist() == ["scored", "scored"]
+    assert table["p_virus"].tolist() == [0.999877, 0.999877]
+    assert gzip.decompress((tmp_path / "out" / "viral.fna.gz").read_bytes()).startswith(b">long")
+    assert record["counts"]["call"] == {"none": 1, "host": 0, "viral": 1}
+    assert "speck_chunk_1" in (tmp_path / "out" / "prediction_results_highestscore.csv").read_text()
 
 
 def test_viral_sequences_have_their_scores_and_stay_as_they_are(pool: Pool, tmp_path: Path) -> None:
@@ -175,6 +256,9 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     assert record["software"]["version"]
     assert record["software"]["packages"]["numpy"] == np.__version__
     assert record["parameters"]["thresholds"] == {
+        "min_window_fraction": 0.5,
+        "min_scored_windows": 1,
+        "min_covered_fraction": 0,
         "viral_threshold": 0.6,
         "ambiguous_band": [0.3, 0.7],
         "tier_medium": 0.7,

@@ -103,7 +103,7 @@ def move_a_contig(table: pa.Table) -> pa.Table:
     [
         ("windows.parquet", shift_rows, "the rows of the windows have gaps or overlap"),
         ("windows.parquet", lambda table: table.slice(0, 45), "rows too few"),
-        ("windows.parquet", lambda table: table.drop_columns(["frames"]), "no column frames"),
+        ("windows.parquet", lambda table: table.drop_columns(["mask"]), "no column mask"),
         ("contigs.parquet", call_it_unscored, "the status of a contig does not fit the frames"),
         ("contigs.parquet", move_a_contig, "do not lie together"),
     ],
@@ -118,7 +118,7 @@ def test_contradictory_tables_are_refused(pool: Pool, tmp_path: Path, name: str,
 def test_a_truncated_table_is_refused(pool: Pool, tmp_path: Path) -> None:
     path = pool.directory / "windows.parquet"
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DamagedFileError, match=r"windows\.parquet: not a readable Parquet file"):
+    with pytest.raises(DamagedFileError, match=r"windows\.parquet is not a readable Parquet file"):
         run(pool, "odd", tmp_path / "out")
 
 
@@ -149,7 +149,7 @@ def test_an_input_that_changed_since_the_split_is_refused(
 def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:
     """Its tables would be empty, and look like those of an empty file."""
     path = pool.inputs["first"]
-    write_unusable(pool.directory / UNUSABLE, [Unusable("first", *stamp(path), f"{path}:\nis damaged")])
+    write_unusable(pool.directory / UNUSABLE, [Unusable("first", *stamp([path]), f"{path}:\nis damaged")])
     with pytest.raises(UsageError, match=r"sample first was left out .*: is damaged"):
         run(pool, "first", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,11 +13,11 @@ from virnucpro_kernels.score.external_sort import ExternalSort
 
 def table(names: list[str], places: range | list[int]) -> pa.Table:
     scores = np.random.default_rng(len(names)).random((len(names), 2), dtype=np.float32)
-    return pa.table({"name": names, "score1": scores[:, 0], "score2": scores[:, 1], "place": pa.array(places)})
+    return pa.table({"name": names, "score1": scores[:, 0], "score2": scores[:, 1], "position": pa.array(places)})
 
 
 def rows(tables: list[pa.Table]) -> list[tuple[str, float, float, int]]:
-    columns = ("name", "score1", "score2", "place")
+    columns = ("name", "score1", "score2", "position")
     return [row for each in tables for row in zip(*(each[name].to_pylist() for name in columns), strict=True)]
 
 
@@ -27,7 +27,7 @@ def test_rows_come_in_order_and_equal_keys_as_they_came(tmp_path: Path, number: 
     begin = ("a", "A", "ä", '"', '""a', "\U0001f600", "_", "#", "a\x0bb", " b ", "NA", "\\")
     names = [generator.choice(begin) + str(generator.randrange(number // 5 + 1)) for _ in range(number)]
     added = [table(names[first : first + 37], range(first, min(number, first + 37))) for first in range(0, number, 37)]
-    with ExternalSort("name", tmp_path, buffer=buffer) as by_name, ExternalSort("place", tmp_path) as by_place:
+    with ExternalSort("name", tmp_path, buffer=buffer) as by_name, ExternalSort("position", tmp_path) as by_place:
         for each in added:
             by_name.add(each)
         sorted_by_name = list(by_name.tables())

@@ -55,11 +55,16 @@ def random_batch(seed: int) -> ContigBatch:
     return make_block(contigs)
 
 
+@pytest.mark.parametrize("evidence", [(0.5, 1, 0), (0, 1, 0), (1, 2, 0.3), (0.2, 4, 0.9)])
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_are_those_of_the_definitions(seed: int) -> None:
-    batch, chosen = random_batch(seed), thresholds()
+def test_scores_are_those_of_the_definitions(seed: int, evidence: tuple[float, int, float]) -> None:
+    batch = random_batch(seed)
+    window_fraction, least_windows, covered_fraction = evidence
+    chosen = thresholds(
+        min_window_fraction=window_fraction, min_scored_windows=least_windows, min_covered_fraction=covered_fraction
+    )
     windows = score_windows(batch)
-    contigs = score_contigs(batch, windows, chosen)
+    contigs = score_contigs(batch, windows, chosen, 300)
     row = place = 0
     for index, count in enumerate(batch.windows):
         weighted = weight = 0.0
@@ -102,9 +107,14 @@ def test_scores_are_those_of_the_definitions(seed: int) -> None:
             continue
         p_virus = contigs.p_virus[index]
         assert p_virus == pytest.approx(1 / (1 + math.exp(-weighted / weight)), abs=1e-6)
-        assert call == ("viral" if p_virus >= 0.5 else "host")
+        enough = (
+            len(covered) >= window_fraction * 300
+            and sum(kinds) >= min(least_windows, count)
+            and round(len(covered) / batch.length[index], 6) >= covered_fraction
+        )
+        assert call == ("none" if not enough else "viral" if p_virus >= 0.5 else "host")
         tier = "high" if p_virus >= 0.9 else "medium" if p_virus >= 0.7 else "low"
-        assert (TIERS[contigs.tier[index]] if contigs.tier[index] >= 0 else None) == (tier if p_virus >= 0.5 else None)
+        assert (TIERS[contigs.tier[index]] if contigs.tier[index] >= 0 else None) == (tier if call == "viral" else None)
 
 
 def test_a_tie_is_a_virus_as_in_the_original() -> None:
@@ -138,7 +148,7 @@ def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() ->
 
 def test_the_longer_window_weighs_more() -> None:
     batch = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
-    contigs = score_contigs(batch, score_windows(batch), thresholds())
+    contigs = score_contigs(batch, score_windows(batch), thresholds(), 300)
     assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-1)), 6)]
 
 
@@ -147,25 +157,64 @@ def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
     members: list[list[Window]] = [[(0, 150, {0: float(generator.normal() * 5), 3: 0.1})] for _ in range(2000)]
     batch = make_block([(150, windows) for windows in members])
     windows = score_windows(batch)
-    np.testing.assert_array_equal(score_contigs(batch, windows, thresholds()).p_virus, windows.p_virus)
+    np.testing.assert_array_equal(score_contigs(batch, windows, thresholds(), 300).p_virus, windows.p_virus)
 
 
 def test_thresholds_move_calls_tiers_and_bands() -> None:
     batch = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
     windows = score_windows(batch)
-    strict = score_contigs(batch, windows, thresholds(viral_threshold=0.67, ambiguous_band=(0.1, 0.2)))
+    strict = score_contigs(batch, windows, thresholds(viral_threshold=0.67, ambiguous_band=(0.1, 0.2)), 300)
     assert CALLS[strict.call[0]] == "host"
     assert strict.window_calls.tolist() == [[0, 0, 1]]
-    loose = score_contigs(
-        batch, windows, thresholds(viral_threshold=0.1, tier_medium=0.5, tier_high=0.6, ambiguous_band=(0.6, 0.9))
-    )
+    lower = thresholds(viral_threshold=0.1, tier_medium=0.5, tier_high=0.6, ambiguous_band=(0.6, 0.9))
+    loose = score_contigs(batch, windows, lower, 300)
     assert (CALLS[loose.call[0]], TIERS[loose.tier[0]]) == ("viral", "high")
     assert loose.window_calls.tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize(
+    ("length", "windows", "evidence", "call"),
+    [
+        (23, [(0, 23)], {}, "none"),
+        (149, [(0, 149)], {}, "none"),
+        (150, [(0, 150)], {}, "viral"),
+        (23, [(0, 23)], {"min_window_fraction": 0}, "viral"),
+        (640, [(0, 300)], {"min_scored_windows": 2}, "viral"),  # its only window
+        (640, [(0, 300), None], {}, "viral"),
+        (640, [(0, 300), None], {"min_scored_windows": 2}, "none"),
+        (640, [(0, 300), None], {"min_covered_fraction": 0.46875}, "viral"),
+        (640, [(0, 300), None], {"min_covered_fraction": 0.469}, "none"),
+        (
+            460,
+            [(0, 300), (160, 460)],
+            {"min_scored_windows": 3, "min_window_fraction": 1, "min_covered_fraction": 1},
+            "viral",
+        ),
+    ],
+)
+def test_a_call_needs_evidence(
+    length: int, windows: list[tuple[int, int] | None], evidence: dict[str, float], call: str
+) -> None:
+    made = [(*window, {0: 5.0}) if window else (300, length, {}) for window in windows]
+    batch = make_block([(length, made)])
+    contigs = score_contigs(batch, score_windows(batch), thresholds(**evidence), 300)
+    assert CALLS[contigs.call[0]] == call
+    assert (contigs.tier[0] >= 0) == (call == "viral")
+    assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-5)), 6)], "the score stays"
+
+
+def test_a_base_of_two_windows_counts_in_both() -> None:
+    batch = make_block([(400, [(0, 300, {0: 2.0}), (100, 400, {0: -1.0})])])
+    contigs = score_contigs(batch, score_windows(batch), thresholds(), 300)
+    assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-0.5)), 6)]
+    assert contigs.covered_fraction.tolist() == [1]
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"min_window_fraction": -1}, "min_window_fraction: -1 is not a probability or fraction"),
+        ({"min_covered_fraction": 2}, "min_covered_fraction: 2 is not"),
         ({"viral_threshold": 1.5}, "viral_threshold: 1.5 is not a probability"),
         ({"viral_threshold": float("nan")}, "not a probability"),
         ({"ambiguous_band": (0.8, 0.2)}, "0.8 is above 0.2"),

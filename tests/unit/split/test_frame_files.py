@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.sequences.records import read_batches
-from virnucpro_kernels.split.frame_files import FrameCounts, write_frame_files
+from virnucpro_kernels.split.frame_files import WrittenCounts, write_frame_files
 from virnucpro_kernels.split.windows import Geometry
 
 
-def write(text: str, folder: Path, geometry: Geometry) -> tuple[FrameCounts, list[str]]:
+def write(text: str, folder: Path, geometry: Geometry) -> tuple[WrittenCounts, list[str]]:
     (folder / "input.fa").write_text(text)
     files = {name: folder / f"{name}.fa" for name in ("windows", "nucleotide", "protein")}
     counts = write_frame_files(read_batches(folder / "input.fa"), geometry, **files)
@@ -34,7 +34,7 @@ def test_the_originals_files(golden: Path, tmp_path: Path, name: str) -> None:
 def test_the_case_of_windows_is_kept_and_lines_are_wrapped(tmp_path: Path) -> None:
     first = "acgN" * 30
     counts, texts = write(f">a b c\n{first}\n{first}C\n", tmp_path, Geometry(120, "original"))
-    assert counts == FrameCounts(contigs=1, windows=3, frames=18)
+    assert counts == WrittenCounts(contigs=1, windows=3, frames=18)
     sequence = first + first + "C"
     pieces = [sequence[0:120], sequence[80:200], sequence[160:241]]
     assert texts[0] == "".join(
@@ -45,7 +45,7 @@ def test_the_case_of_windows_is_kept_and_lines_are_wrapped(tmp_path: Path) -> No
 
 def test_frames_by_hand(tmp_path: Path) -> None:
     counts, texts = write(">x\nATGgcNAAtga\n", tmp_path, Geometry(500, "original"))
-    assert counts == FrameCounts(1, 1, 5)
+    assert counts == WrittenCounts(1, 1, 5)
     # The codon with N is dropped, and the nucleotides are the first 3P + 1 bases of the frame. F3 ends in a stop.
     expected = {
         "F1": ("ATGGCNA", "MN"),

@@ -333,3 +333,17 @@ def test_two_samples_of_one_name_are_refused(tmp_path: Path) -> None:
     result = run("--window-length", "60", "--output-dir", str(tmp_path / "pool"), str(path), f"a={path}")
     assert isinstance(result.error, UsageError)
     assert "'a'" in str(result.error)
+
+
+def test_the_mates_of_paired_reads_get_their_numbers(tmp_path: Path) -> None:
+    first = write_fasta(tmp_path / "first.fa", random_contigs(1, 3))
+    second = write_fasta(tmp_path / "second.fa", random_contigs(2, 2))
+    single = write_fasta(tmp_path / "single.fa", random_contigs(3, 1))
+    paths = [f"a={first}", f"a={second}", f"b={single}"]
+    result = run("--window-length", "60", "--output-dir", str(tmp_path / "pool"), *paths)
+    assert result.error is None
+    assert f"warning: {second}: the file has 2 records, but the first file of its paired reads has 3" in result.output
+    table = pd.read_parquet(tmp_path / "pool" / "contigs.parquet").to_dict("list")
+    assert table["sample"] == ["a"] * 5 + ["b"]
+    assert [contig[-2:] for contig in table["contig"]] == ["/1", "/1", "/1", "/2", "/2", table["contig"][5][-2:]]
+    assert not table["contig"][5].endswith(("/1", "/2"))

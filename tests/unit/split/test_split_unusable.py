@@ -51,7 +51,7 @@ def test_unusable_samples_are_left_out_of_a_pool(tmp_path: Path, threads: int) -
     table = read_unusable(tmp_path / "pool" / "unusable.tsv")
     assert list(table) == ["text", "cut", "protein", "twice"]
     for name, found in table.items():
-        assert not found.repaired(bad[name])
+        assert not found.repaired([bad[name]])
     assert read_unusable(tmp_path / "alone" / "unusable.tsv") == {}
 
 
@@ -98,14 +98,14 @@ def test_a_file_is_repaired_when_it_is_another_one(tmp_path: Path) -> None:
     summary = split(tmp_path / "pool", good, bad["twice"])
     [found] = summary.unusable
     manifest = tmp_path / "pool" / "chunks.tsv"
-    forget_split_of_repaired(manifest, {"a": good, "twice": bad["twice"]})
+    forget_split_of_repaired(manifest, {"a": [good], "twice": [bad["twice"]]})
     assert manifest.exists()
     state = bad["twice"].stat()
     bad["twice"].write_bytes(b">x\nACGGCC\n>y\nACGGCC\n")
     os.utime(bad["twice"], ns=(state.st_atime_ns, state.st_mtime_ns))
     assert bad["twice"].stat().st_size == state.st_size
-    assert found.repaired(bad["twice"])
-    forget_split_of_repaired(manifest, {"a": good, "twice": bad["twice"]})
+    assert found.repaired([bad["twice"]])
+    forget_split_of_repaired(manifest, {"a": [good], "twice": [bad["twice"]]})
     assert not manifest.exists()
 
 

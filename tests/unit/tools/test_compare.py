@@ -223,10 +223,18 @@ def write(path: Path, content: str | bytes) -> Path:
     [
         ("missing", None, "no such file"),
         ("other.tsv", "a\tb\n1\t2\n", "no result table (columns: a, b)"),
-        ("empty.tsv", "", "not readable as a result table"),
+        ("empty.tsv", "", "cannot be read as a result table"),
         ("twice.tsv", "Modified_ID\tIs_Virus\nx\tTrue\nx\tTrue\n", "'x' occurs twice"),
-        ("words.txt", "Sequence_ID\tPrediction\tscore1\tscore2\nxF1\tvirus\t0\tmuch\n", "not readable"),
-        ("cut.tsv.gz", gzip.compress(b"Modified_ID\tIs_Virus\n" * 1000, mtime=0)[:-20], "not readable"),
+        (
+            "words.txt",
+            "Sequence_ID\tPrediction\tscore1\tscore2\nxF1\tvirus\t0\tmuch\n",
+            "cannot be read as a result table",
+        ),
+        (
+            "cut.tsv.gz",
+            gzip.compress(b"Modified_ID\tIs_Virus\n" * 1000, mtime=0)[:-20],
+            "cannot be read as a result table",
+        ),
         ("contigs.tsv", "contig\tstatus\tcall\tp_virus\nx\tscored\tviral\t0.7\n", "holds contigs"),
         ("bad.pt", b"nothing", "not a PyTorch checkpoint"),
         ("bad.h5", b"nothing", "not a whole embedding file"),
