@@ -50,5 +50,5 @@ def read_manifest(path: Path) -> list[Chunk]:
             its type.
         FileNotFoundError: there is no such file.
     """
-    check_output(path, path.with_name(record_name("split")))
+    check_output(path, path.parent / record_name("split"))
     return read_rows(path, Chunk, remedy=REMEDY)

@@ -81,7 +81,7 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
         DamagedFileError: the file is not such a table, or not what `split` wrote.
         FileNotFoundError: there is none.
     """
-    check_output(path, path.with_name(record_name("split")))
+    check_output(path, path.parent / record_name("split"))
     rows = read_rows(path, Unusable, remedy=REMEDY)
     return {row.sample: row for row in rows}
 

@@ -25,7 +25,7 @@ def predict(options: PredictOptions) -> int:
     """
     is_new = not options.directory.exists()
     with run_lock(options.directory) as lock, ExitStack() as exits:
-        mended = [] if options.dry_run else _mend(options.directory)
+        mended = [] if is_new or options.dry_run else _mend(options.directory)
         try:
             start = plan_start(options)
             start.log.parent.mkdir(parents=True, exist_ok=True)
