@@ -59,7 +59,7 @@ def interrupt(
 ) -> str:
     """Start a command in the folder of a run and interrupt it at some moment; return how."""
     name, victim = choose.choice(kinds)
-    seconds = choose.uniform(1, 20)
+    seconds = choose.uniform(1, 14)
     with output.open("ab") as file:
         started = subprocess.Popen(
             command, cwd=out, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True

@@ -1,5 +1,6 @@
 """Files of a finished run that are damaged: the next start of the same command makes them again, byte for byte."""
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -100,14 +101,26 @@ def test_each_kind_alone_is_noticed(out: Path, pattern: str) -> None:
 
 
 def test_damaged_records_lose_times_and_nothing_else(out: Path) -> None:
+    before = without_damaged(out)
     for pattern, damage in RECORDS.items():
         (path,) = out.glob(pattern)
         damage(path)
         assert read_job(path) == {}
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "jobs" not in ended.stderr
-    assert not list(out.rglob("*.damaged"))
+    assert len(list(out.rglob("*.damaged"))) == len(RECORDS)
+    assert without_damaged(out) == before
+    assert virnucpro("verify", out).returncode == 0
+
+
+def test_results_of_an_older_version_are_no_damage(out: Path) -> None:
+    for path in (*out.glob("results/*/*.json"), *out.glob("work/**/*.json")):
+        record = {name: value for name, value in read_job(path).items() if name != "outputs"}
+        path.write_text(json.dumps(record))
+    times = {path: path.stat().st_mtime_ns for path in out.glob("results/*/*")}
+    ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.glob("results/*/*")} == times
 
 
 def test_garbage_among_snakemakes_records_and_moved_clocks_stop_no_start(out: Path) -> None:

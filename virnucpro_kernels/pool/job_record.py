@@ -140,7 +140,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return the record at `path` without its checksum.
+    """Return the record at `path` without its checksum. One of an older version has none, and is taken as it is.
 
     Raises:
         DamagedFileError: it is not what `write_record` wrote.
@@ -150,7 +150,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DamagedFileError(f"{path}: damaged ({error}); {REMEDY}") from error
-    if not isinstance(record, dict) or record.pop(_CHECKSUM, None) != _checksum(record):
+    if not isinstance(record, dict) or record.pop(_CHECKSUM, "") not in ("", _checksum(record)):
         raise DamagedFileError(f"{path}: damaged (its checksum is wrong); {REMEDY}")
     return record
 

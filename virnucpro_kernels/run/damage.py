@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
 from virnucpro_kernels.pool import file_names
@@ -67,6 +69,15 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         yield from check.pool(folder)
     for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
         yield from check.results(record)
+    if depth:
+        jobs = directory.glob("work/**/[!.]*.json"), directory.glob(f"results*/*/{file_names.record_name('collect')}")
+        for record in sorted(chain(*jobs)):
+            yield _checked(record, read_record)
+
+
+def check_pool(folder: Path) -> Iterator[Checked]:
+    """Yield every file in the folder of a pool, read from begin to end and checked."""
+    yield from _Check(Depth.ALL, Checksums()).pool(folder)
 
 
 @dataclass(frozen=True)
@@ -103,9 +114,6 @@ class _Check:
                 yield _checked(path, check, (path, path.with_name(file_names.GATHERED), *samples))
         for path in sorted(folder.glob(f"*/*/{file_names.GATHERED}")):
             yield from self._gathered(path, again)
-        if self.depth == Depth.ALL:
-            for path in sorted(folder.rglob("[!.]*.json")):
-                yield _checked(path, read_record)
 
     def _sequences(self, folder: Path, chunks: dict[str, Chunk], again: tuple[Path, ...]) -> Iterator[Checked]:
         """Check the sequences of a pool; a start looks only for those that are still to be embedded."""
@@ -143,11 +151,11 @@ class _Check:
 
     def results(self, record: Path) -> Iterator[Checked]:
         """Check the files of a sample, as its `run.json` lists them."""
-        listed = _checked(record, read_record)
+        listed = _checked(record, _result_files)
         yield listed
         if listed.problem:
             return
-        for name, file in sorted(read_record(record)["files"].items()):
+        for name, file in sorted(_result_files(record).items()):
             check = (
                 partial(self._same, checksum=file["sha256"]) if self.depth else partial(_same_size, size=file["bytes"])
             )
@@ -182,6 +190,12 @@ def read_gathered(path: Path) -> dict[str, str]:
     except ValueError as error:
         raise DamagedFileError(f"{path}: damaged ({error})") from error
     return checksums
+
+
+def _result_files(record: Path) -> dict[str, Any]:
+    """Return size and checksum of each file that a `run.json` lists, by its name."""
+    files: dict[str, Any] = read_record(record)["files"]
+    return files
 
 
 def _records_of_pool(folder: Path) -> Iterator[Path]:

@@ -5,16 +5,17 @@ Whatever is damaged stays in its folder as `NAME.damaged`. Only whole files that
 
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.pool.file_names import RESULTS, WORK
 from virnucpro_kernels.run.checksums import Checksums
-from virnucpro_kernels.run.damage import MISSING, Depth, check_run
+from virnucpro_kernels.run.damage import MISSING, Checked, Depth, check_pool, check_run
 from virnucpro_kernels.run.failures import find_failures
 from virnucpro_kernels.run.run import Run
 
@@ -33,42 +34,55 @@ _ENTRIES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def mend_files(directory: Path, say: Callable[[str], object], depth: Depth = Depth.CHECKSUMS) -> None:
+def mend_files(directory: Path, say: Callable[[str], object]) -> None:
     """Set the damaged files of a run aside, with one sentence each, and put times right. Nothing may work in the run.
 
     Args:
         directory: Folder of the run.
         say: Function that prints a line.
-        depth: How closely to look.
     """
     checksums = Checksums(directory / _KNOWN)
-    for checked in [checked for checked in check_run(directory, depth, checksums) if checked.problem]:
-        if checked.problem != MISSING and checked.path.exists():
-            say(f"{checked.path}: {checked.problem}; it is now {set_aside(checked.path).name}, and is made again")
-        elif checked.problem == MISSING:
-            say(f"{checked.path}: {checked.problem}, and is made again")
-        for path in checked.remedy:
-            path.unlink(missing_ok=True)
+    _mend(check_run(directory, Depth.CHECKSUMS, checksums), say)
     checksums.save()
     _leave_the_future(directory)
 
 
 def mend_after_failures(run: Run, directory: Path, since: float) -> None:
-    """Mend the files of a run that has just failed, at full depth if a job may have failed because of one.
+    """Read all files of the pools of a run that has just failed, where a damaged one may be why, and mend them.
 
     Args:
         run: The run.
         directory: Folder of the run.
         since: Time of the start of the run, in seconds since the epoch.
     """
-    codes = {failure.exit_code for failure in find_failures(run, directory, since) if failure.attempts}
-    depth = Depth.ALL if codes & _MAYBE_DAMAGE else Depth.CHECKSUMS
-    mend_files(directory, lambda line: print(line, file=sys.stderr), depth)  # noqa: T201 Snakemake's output, its log
+    failures = find_failures(run, directory, since)
+    failed = {failure.sample for failure in failures if failure.attempts and failure.exit_code in _MAYBE_DAMAGE}
+    for pool, samples in run.pools.items():
+        if any(sample.name in failed for sample in samples):
+            checked = check_pool(directory / run.split_dir(pool))
+            _mend(checked, lambda line: print(line, file=sys.stderr))  # noqa: T201 Snakemake's output, its log
+
+
+def _mend(files: Iterable[Checked], say: Callable[[str], object]) -> None:
+    """Set aside those of the files that are damaged, and remove what depends on them."""
+    for checked in [checked for checked in files if checked.problem]:
+        if checked.problem == MISSING:
+            say(f"{checked.path}: {checked.problem}, and is made again")
+        elif checked.path.exists():
+            aside = set_aside(checked.path).name
+            say(f"{checked.path}: {checked.problem}; it is now {aside}, and is made again where it is needed")
+        for path in checked.remedy:
+            path.unlink(missing_ok=True)
 
 
 def mend_snakemake(directory: Path, say: Callable[[str], object]) -> None:
-    """Set aside what Snakemake cannot read of its own records. A job that was not finished stays marked as such."""
+    """Remove the locks of a killed Snakemake, and set aside what it could not read of its own records.
+
+    A job that was not finished stays marked as such. Nothing may work in the run.
+    """
     state = directory / ".snakemake"
+    if (state / "locks").exists():
+        shutil.rmtree(state / "locks")
     for kind, content in (("metadata", None), ("incomplete", {"external_jobid": None})):
         for path in _files(state / kind):
             if not _is_metadata(path):
@@ -105,8 +119,8 @@ def _leave_the_future(directory: Path) -> None:
     They come from a clock that was wrong.
     """
     now = time.time_ns()
-    for folder in (WORK, RESULTS):
-        for path in _files(directory / folder):
+    for folder in (directory / WORK, *directory.glob(f"{RESULTS}*")):
+        for path in _files(folder):
             if path.stat().st_mtime_ns > now:
                 os.utime(path, ns=(now, now))
 

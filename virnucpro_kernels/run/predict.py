@@ -7,13 +7,12 @@ from pathlib import Path
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
-from virnucpro_kernels.run.launch import unlock
 from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import lock_path, refuse_snakemake, run_lock
 from virnucpro_kernels.run.mend import mend_files, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.session import Session
-from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start
+from virnucpro_kernels.run.start import Start, plan_start
 
 
 def predict(options: PredictOptions) -> int:
@@ -36,7 +35,6 @@ def predict(options: PredictOptions) -> int:
             raise
         with start.log.open("a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in mended)
-        unlock(options.directory, SNAKEFILE, start.log)
         session = Session(start, lock)
         if options.dry_run:  # leaves the folder as it was
             exits.enter_context(start.folder.written_for_now())

@@ -61,12 +61,19 @@ def test_a_record_that_is_damaged_is_none(tmp_path: Path) -> None:
     content = path.read_bytes()
     for place in range(len(content)):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        assert read_job(path) == {}, place
-    for damaged in (b"", b"\xff", content[:-9], b"[]", b"{}"):
+        if b'"checksum"' in path.read_bytes():  # else it is a record of an older version, whose entries are right
+            assert read_job(path) == {}, place
+    for damaged in (b"", b"\xff", content[:-9], b"[]"):
         path.write_bytes(damaged)
         assert read_job(path) == {}
         with pytest.raises(DamagedFileError, match=r"split\.json: damaged"):
             read_record(path)
+
+
+def test_a_record_of_an_older_version_has_no_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{"stage": "split"}')
+    assert read_record(path) == {"stage": "split"}
 
 
 def test_a_file_is_compared_with_what_its_job_wrote(tmp_path: Path) -> None:
