@@ -96,6 +96,7 @@ def test_chaos(chaos_seed: int, undisturbed: Path, out: Path, tmp_path: Path) ->
             deeds.append(f"start {number}: exit code {code} after {time.monotonic() - began:.0f} s")
             print(deeds, said, sep="\n")  # noqa: T201 so that a seed can be followed
             assert "Traceback (most recent call last)" not in said
+            assert code == 0 or "error: " in said or "failed" in said, "one clear message"
             disk.repair()
             if code == 0:
                 break

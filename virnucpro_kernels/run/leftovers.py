@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from virnucpro_kernels.files import is_locked
+from virnucpro_kernels.pool.file_names import RESULTS, WORK
 from virnucpro_kernels.run.run import Run
 
 #: Name of a temporary file of `files.atomic_path`, with the number of its process.
@@ -18,11 +19,12 @@ def remove_all_leftovers(run: Run, directory: Path) -> None:
         run: The run.
         directory: Folder of the run.
     """
-    folders = [run.split_dir(pool) for pool in run.pools]
-    for folder in (*folders, *(run.results / sample.name for sample in run.samples)):
-        for path in sorted((directory / folder).rglob(".*")):
-            if _TEMPORARY.fullmatch(path.name):
-                _remove(path)
+    shared = ((directory / folder).glob(".*") for folder in (WORK, RESULTS, run.results))
+    pools = ((directory / run.split_dir(pool)).rglob(".*") for pool in run.pools)
+    samples = ((directory / run.results / sample.name).rglob(".*") for sample in run.samples)
+    for path in [path for paths in (*shared, *pools, *samples) for path in paths]:
+        if _TEMPORARY.fullmatch(path.name):
+            _remove(path)
     for pool in run.pools:
         scores = directory / run.score_dir(pool)
         for partial in (directory / run.embedding_dir(pool)).glob("*.partial"):

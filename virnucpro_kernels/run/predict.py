@@ -1,7 +1,9 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
+import errno
 import sys
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from virnucpro_kernels.errors import VirnucproError
@@ -11,7 +13,7 @@ from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import lock_path, refuse_snakemake, run_lock
 from virnucpro_kernels.run.mend import mend_files, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
-from virnucpro_kernels.run.session import Session
+from virnucpro_kernels.run.session import Session, full_disk
 from virnucpro_kernels.run.start import Start, plan_start
 
 
@@ -23,8 +25,8 @@ def predict(options: PredictOptions) -> int:
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
     is_new = not options.directory.exists()
-    with run_lock(options.directory) as lock, ExitStack() as exits:
-        mended = [] if is_new or options.dry_run else _mend(options.directory)
+    with _full_disk_told(options.directory), run_lock(options.directory) as lock, ExitStack() as exits:
+        mended = [] if is_new else _mend(options)
         try:
             start = plan_start(options)
             start.log.parent.mkdir(parents=True, exist_ok=True)
@@ -47,17 +49,29 @@ def predict(options: PredictOptions) -> int:
         return code
 
 
-def _mend(directory: Path) -> list[str]:
-    """Set aside what is damaged in the folder of a run; return what was said about it."""
-    refuse_snakemake(directory)
+@contextmanager
+def _full_disk_told(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise VirnucproError(full_disk(directory)) from error
+        raise
+
+
+def _mend(options: PredictOptions) -> list[str]:
+    """Set aside what is damaged in the folder of a run, unless nothing is to change; return what was said about it."""
+    refuse_snakemake(options.directory)
+    if options.dry_run:
+        return []
     said: list[str] = []
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)  # noqa: T201 news for the user, before there is a log
         said.append(line)
 
-    mend_files(directory, say)
-    mend_snakemake(directory, say)
+    mend_files(options.directory, say)
+    mend_snakemake(options.directory, say)
     return said
 
 
