@@ -1,5 +1,5 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
-# make test    all tests that need no GPU and no cluster
+# make test    all tests that need no GPU and no cluster, without those of make chaos
 # make chaos   runs that are interrupted and damaged at random: SEEDS=10, or SEEDS=7-7 for one that failed
 # make check   format, lint, types and the order of imports
 # make format  formats Python and Snakemake files
@@ -16,10 +16,10 @@ demo: .venv/installed
 	$(BIN)/virnucpro demo
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm" tests $(FOLDERS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm and not chaos" tests $(FOLDERS)
 
 chaos: .venv/developed
-	$(BIN)/pytest -m chaos --seeds=$(SEEDS) -rA tests/chaos
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m chaos --seeds=$(SEEDS) -rA tests/chaos
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

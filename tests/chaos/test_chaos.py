@@ -15,7 +15,8 @@ import pytest
 
 from tests.chaos.deeds import INTERRUPTIONS, Damage, Disk, end_all, interrupt
 from tests.helpers.runs import MODEL, checksums, contigs, snakemake_command, virnucpro, virnucpro_command
-from virnucpro_kernels.tools.verify import verify_run
+from virnucpro_kernels.pool.file_names import CHUNKS
+from virnucpro_kernels.run.damage import Depth, check_run
 
 pytestmark = pytest.mark.chaos
 
@@ -45,6 +46,13 @@ def out(undisturbed: Path, tmp_path: Path) -> Iterator[Path]:
 def final(directory: Path) -> dict[str, str]:
     """Checksums of the results, without what was set aside."""
     return {name: value for name, value in checksums(directory).items() if ".damaged" not in name}
+
+
+def damaged(out: Path) -> list[Path]:
+    """What `verify` finds damaged, without sequences: nothing reads those of a chunk that has its scores."""
+    return [
+        checked.path for checked in check_run(out, Depth.ALL) if checked.problem and CHUNKS not in checked.path.parts
+    ]
 
 
 def prepare(choose: Random, finished: Path, out: Path) -> str:
@@ -102,6 +110,6 @@ def test_chaos(chaos_seed: int, undisturbed: Path, out: Path, tmp_path: Path) ->
                 break
         assert code == 0, deeds
         assert final(out) == final(undisturbed / "out"), deeds
-        assert verify_run(out, quick=False, remove=False, say=deeds.append), deeds
+        assert damaged(out) == [], deeds
         left = [path for name in ("work", "results") for path in (out / name).rglob(".[0-9]*.*")]
         assert [*left, *out.rglob("*.partial")] == [], deeds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import checksums, snakemake, virnucpro
+from tests.helpers.runs import MODEL, checksums, snakemake, virnucpro
 from virnucpro_kernels.pool.job_record import read_job
 
 
@@ -162,9 +162,10 @@ def test_damage_that_a_job_meets_is_mended_by_the_next_snakemake(out: Path) -> N
     assert without_damaged(out) == before
 
 
-@pytest.mark.parametrize("name", ["chunks.tsv", "unusable.tsv"])
-def test_a_table_that_is_not_text_is_one_sentence_in_snakemake(out: Path, name: str) -> None:
-    (path,) = out.glob(f"work/*/second/{name}")
+@pytest.mark.parametrize("name", ["*/second/chunks.tsv", "*/second/unusable.tsv", "pools.tsv"])
+def test_a_table_that_is_not_text_stops_one_snakemake_and_not_the_next(out: Path, name: str) -> None:
+    before = without_damaged(out)
+    (path,) = out.glob(f"work/{name}")
     not_utf8(path)
     (out / "results" / "three" / "run.json").unlink()
     ended = snakemake(out)
@@ -172,6 +173,10 @@ def test_a_table_that_is_not_text_is_one_sentence_in_snakemake(out: Path, name: 
     assert "Traceback (most recent call last)" not in ended.stdout + ended.stderr
     failed = "".join(table.read_text() for table in out.glob("results/failed.tsv"))
     assert str(path.relative_to(out)) in ended.stdout + ended.stderr + failed
+    assert path.with_name(f"{path.name}.damaged").exists()
+    ended = snakemake(out)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert without_damaged(out) == before
 
 
 def test_leftovers_of_killed_jobs_are_gone_after_a_run_that_ended_well(out: Path) -> None:
@@ -184,3 +189,15 @@ def test_leftovers_of_killed_jobs_are_gone_after_a_run_that_ended_well(out: Path
     assert virnucpro("predict", "--output-dir", out, "--no-progress").returncode == 0
     left = [str(path) for path in out.glob("work/**/*") if path.name.startswith(".") or path.suffix == ".partial"]
     assert sorted(Path(path).name for path in left) == [".checked.json", ".predict.lock", ".snakemake.lock"]
+
+
+def test_a_damaged_configuration_is_written_anew_where_the_options_say_all(out: Path) -> None:
+    config = out / "config" / "config.yaml"
+    config.write_bytes(b"model: \xff")
+    command = ("predict", "--output-dir", out, "--model", MODEL, "--device", "cpu", "--dry-run")
+    refused = virnucpro(*command)
+    assert refused.returncode == 5
+    assert f"{config}: the file cannot be read as YAML" in refused.stderr
+    ended = virnucpro(*command[:-1], *sorted(out.glob("data/one.fa")), "--threads", "2")
+    assert ended.returncode == 0, ended.stderr
+    assert f"model: {MODEL}" in config.read_text()

@@ -75,6 +75,14 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
             yield _checked(record, read_record)
 
 
+def check_tables(directory: Path) -> Iterator[Checked]:
+    """Yield the tables of a run that Snakemake itself reads, checked: that of the pools, and those of the chunks."""
+    if (directory / POOLS).exists():
+        yield _checked(directory / POOLS, read_pools)
+    for manifest in sorted(directory.glob(f"work/*/*/{file_names.MANIFEST}")):
+        yield _checked(manifest, _read_manifest, (manifest, *_records_of_pool(manifest.parent)))
+
+
 def check_pool(folder: Path) -> Iterator[Checked]:
     """Yield every file in the folder of a pool, read from begin to end and checked."""
     yield from _Check(Depth.ALL, Checksums()).pool(folder)

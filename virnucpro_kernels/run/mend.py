@@ -15,7 +15,7 @@ from typing import Any
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.pool.file_names import RESULTS, WORK
 from virnucpro_kernels.run.checksums import Checksums
-from virnucpro_kernels.run.damage import MISSING, Checked, Depth, check_pool, check_run
+from virnucpro_kernels.run.damage import MISSING, Checked, Depth, check_pool, check_run, check_tables
 from virnucpro_kernels.run.failures import find_failures
 from virnucpro_kernels.run.run import Run
 
@@ -59,8 +59,16 @@ def mend_after_failures(run: Run, directory: Path, since: float) -> None:
     failed = {failure.sample for failure in failures if failure.attempts and failure.exit_code in _MAYBE_DAMAGE}
     for pool, samples in run.pools.items():
         if any(sample.name in failed for sample in samples):
-            checked = check_pool(directory / run.split_dir(pool))
-            _mend(checked, lambda line: print(line, file=sys.stderr))  # noqa: T201 Snakemake's output, its log
+            _mend(check_pool(directory / run.split_dir(pool)), _say)
+
+
+def mend_tables(directory: Path) -> None:
+    """Set aside the damaged ones of those tables without which Snakemake cannot plan a run."""
+    _mend(check_tables(directory), _say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 among Snakemake's output
 
 
 def _mend(files: Iterable[Checked], say: Callable[[str], object]) -> None:

@@ -109,8 +109,13 @@ def collect(
     clock = time.monotonic()
     with ExitStack() as exits:
         exits.enter_context(_gathered_anew_after_damage(sources.scores))
-        refuse_unusable(sources.manifest, sample, sources.inputs)
-        job = exits.enter_context(Job(output_dir / file_names.record_name("collect"), "collect"))
+        job = Job(output_dir / file_names.record_name("collect"), "collect")
+        try:
+            refuse_unusable(sources.manifest, sample, sources.inputs)  # which leaves no folder
+        except DamagedFileError:
+            with job:  # its record says why
+                raise
+        exits.enter_context(job)
         for table in (sources.contigs, sources.windows):
             check_output(table, sources.manifest.with_name(file_names.record_name("split")))
         chunks = read_manifest(sources.manifest)

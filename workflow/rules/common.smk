@@ -22,7 +22,7 @@ from virnucpro_kernels.run.failures import write_failures
 from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import hold_for_snakemake
-from virnucpro_kernels.run.mend import mend_after_failures
+from virnucpro_kernels.run.mend import mend_after_failures, mend_tables
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
 from virnucpro_kernels.run.signals import heed_in_thread
@@ -41,6 +41,12 @@ wildcard_constraints:
     model=r"[^/]+",
 
 
+def stop(error):
+    """Stop with the message of an error. A damaged table is set aside before, so that the next start makes it again."""
+    mend_tables(HERE)
+    raise WorkflowError(str(error)) from error
+
+
 def find_run():
     """The run that the configuration describes."""
     try:
@@ -52,7 +58,7 @@ def find_run():
             on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
         )
     except VirnucproError as error:
-        raise WorkflowError(str(error)) from error
+        stop(error)
 
 
 STARTED = time.time()
@@ -165,7 +171,7 @@ def parse_manifest(manifest, changed_ns):
     try:
         return {chunk.chunk: chunk for chunk in read_manifest(Path(manifest))}
     except VirnucproError as error:
-        raise WorkflowError(str(error)) from error
+        stop(error)
 
 
 def find_chunk(wildcards, input):
