@@ -1,6 +1,7 @@
 """Every file of a run checked, at a choice of depths, and what has to go so that a damaged one is made again."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -62,7 +63,7 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         depth: How closely to look.
         checksums: Checksums that are known; by default every file is read anew.
     """
-    check = _Check(depth, checksums or Checksums())
+    check = _Check(depth, checksums or Checksums(), _records_by_pool(directory))
     if (directory / POOLS).exists():
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
@@ -79,26 +80,34 @@ def check_tables(directory: Path) -> Iterator[Checked]:
     """Yield the tables of a run that Snakemake itself reads, checked: that of the pools, and those of the chunks."""
     if (directory / POOLS).exists():
         yield _checked(directory / POOLS, read_pools)
+    records = _records_by_pool(directory)
     for manifest in sorted(directory.glob(f"work/*/*/{file_names.MANIFEST}")):
-        yield _checked(manifest, _read_manifest, (manifest, *_records_of_pool(manifest.parent)))
+        yield _checked(manifest, _read_manifest, (manifest, *records[manifest.parent]))
 
 
 def check_pool(folder: Path) -> Iterator[Checked]:
     """Yield every file in the folder of a pool, read from begin to end and checked."""
-    yield from _Check(Depth.ALL, Checksums()).pool(folder)
+    yield from _Check(Depth.ALL, Checksums(), _records_by_pool(folder.parents[2])).pool(folder)
 
 
 @dataclass(frozen=True)
 class _Check:
-    """A pass over the files of a run."""
+    """A pass over the files of a run.
+
+    Attributes:
+        depth: How closely to look.
+        checksums: Checksums that are known.
+        records: Records of the samples whose results come from a pool, by its folder.
+    """
 
     depth: Depth
     checksums: Checksums
+    records: Mapping[Path, list[Path]]
 
     def pool(self, folder: Path) -> Iterator[Checked]:
         """Check the files of a pool; without the manifest, `split` makes all of its files again."""
         manifest = folder / file_names.MANIFEST
-        samples = tuple(_records_of_pool(folder))
+        samples = self.records[folder]
         again = (manifest, *samples)
         chunks: dict[str, Chunk] = {}
         if manifest.exists():
@@ -206,12 +215,13 @@ def _result_files(record: Path) -> dict[str, Any]:
     return files
 
 
-def _records_of_pool(folder: Path) -> Iterator[Path]:
-    """Yield the records of the samples whose results come from a pool; a damaged one is listed by itself."""
-    pool = folder.relative_to(folder.parents[2])
-    for record in sorted(folder.parents[2].glob(f"results*/*/{file_names.RUN_RECORD}")):
-        if Path(read_job(record).get("pool", {}).get("directory", "")) == pool:
-            yield record
+def _records_by_pool(directory: Path) -> Mapping[Path, list[Path]]:
+    """Return the records of the samples whose results come from a pool, by its folder; damaged ones are not among them."""
+    records: dict[Path, list[Path]] = defaultdict(list)
+    for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
+        if pool := read_job(record).get("pool", {}).get("directory", ""):
+            records[directory / pool].append(record)
+    return records
 
 
 def _checked(path: Path, check: Callable[[Path], object], remedy: tuple[Path, ...] = ()) -> Checked:
