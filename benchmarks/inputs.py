@@ -3,6 +3,7 @@ themselves, each in a process of its own as in a run."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -37,6 +38,10 @@ _READ_LENGTH = 150
 _READS_AT_ONCE = 100_000
 #: Fraction of G and C with which reads have 0.8 stop-free frames on average, as real samples do.
 _GC = 0.545
+
+_CONTIG_LENGTH = 3000
+_CONTIGS_AT_ONCE = 5_000
+_STOPS = ("TAA", "TAG", "TGA")
 
 _POLL_SECONDS = 0.5
 #: Seconds that a command has to end after a signal; `predict` has its own jobs to end first.
@@ -138,6 +143,25 @@ def random_reads(folder: Path, number: int) -> Path:
         for first in range(0, number, _READS_AT_ONCE):
             block = rng.choice(_letters(b"ACGT"), (min(_READS_AT_ONCE, number - first), _READ_LENGTH), p=frequencies)
             file.writelines(b">read_%d\n%s\n" % (first + i, read.tobytes()) for i, read in enumerate(block))
+    return path
+
+
+def random_contigs(folder: Path, bases: int) -> Path:
+    """Write FASTA of random contigs of 3,000 bp, `bases` in all, unless it is there; return the file.
+
+    A contig is a gene without an end, so that every window of 500 bp has a frame without stop codons.
+    """
+    path = folder / f"{bases}-bp.fa"
+    if path.exists():
+        return path
+    codons = ["".join(letters) for letters in itertools.product("ACGT", repeat=3)]
+    sense = np.stack([_letters(codon.encode()) for codon in codons if codon not in _STOPS])
+    rng = np.random.default_rng(0)
+    number = max(bases // _CONTIG_LENGTH, 1)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for first in range(0, number, _CONTIGS_AT_ONCE):
+            block = rng.choice(sense, (min(_CONTIGS_AT_ONCE, number - first), _CONTIG_LENGTH // 3))
+            file.writelines(b">contig_%d\n%s\n" % (first + i, contig.tobytes()) for i, contig in enumerate(block))
     return path
 
 

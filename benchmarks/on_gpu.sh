@@ -9,7 +9,13 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   whole chunks file to file (some 8 GB in $TMPDIR)
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
-#   benchmarks/on_gpu.sh OUTPUT_DIR sample   a million reads from FASTA to tables, on all GPUs and on one (likewise)
+#   benchmarks/on_gpu.sh OUTPUT_DIR scaling  600,000 reads from FASTA to tables on 8, 4, 2 and 1 GPUs of this host, as many as there are, twice each
+#
+# A run of the last one takes five minutes on one H100. It begins none that would not end within ten, and leaves model and reads in
+# $TMPDIR/virnucpro-scaling (8 GB), so that the same command with the same OUTPUT_DIR goes on. With more time at hand:
+#
+#   python3 -m benchmarks.scaling --out OUTPUT_DIR/scaling --folder FOLDER --reads 2000000       (16 minutes on one H100)
+#   python3 -m benchmarks.scaling --out OUTPUT_DIR/scaling --folder FOLDER --contigs 200000000
 #
 # Runs from a clone without an installation: python3 has to have what pyproject.toml asks for, fair-esm and pytest.
 # PYTHON names another interpreter. Each step ends at its time limit and leaves what it has in OUTPUT_DIR.
@@ -50,14 +56,9 @@ for step in "$@"; do
         timeout 300 "$python" -m benchmarks.idle "$folder/100000x50/chunks.tsv" "$folder/esm2-3b-random" 2>&1 |
         tee -a "$output/idle.log" || status=$?
       rm -r "$folder" ;;
-    sample) folder=$(mktemp -d)
-      gpus=$(nvidia-smi --list-gpus | wc -l)
-      several=$([ "$gpus" -gt 1 ] && echo "--gpus $gpus" || true)
-      # So that no run has to compile the kernels.
-      timeout 200 "$python" -m virnucpro_kernels bench --encoder esm2-3b --encoder dnabert-s --precision fp16 --workload 34 --preset 100
-      run_bench samples sample 1500 --encoder esm2-3b --precision fp16 --reads 1000000 $several --gpus 1 --folder "$folder" || status=$?
-      rm -r "$folder" ;;
-    *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or sample" >&2; exit 5 ;;
+    scaling) timeout 590 "$python" -m benchmarks.scaling --out "$output/scaling" --folder "${TMPDIR:-/tmp}/virnucpro-scaling" \
+      --reads 600000 --chunks 8 --minutes 9 2>&1 | tee -a "$output/scaling.log" ;;
+    *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or scaling" >&2; exit 5 ;;
   esac || status=$?
 done
 exit $status

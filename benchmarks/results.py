@@ -113,28 +113,28 @@ def to_markdown(results: Results) -> str:
     lines = [", ".join(f"{name} {value}" for name, value in results.machine.items()), "", f"`{results.command}`"]
     if results.rates:
         lines += [""]
-        lines += _table(
+        lines += markdown_table(
             ("encoder", "precision", "tokens a sequence", "budget", "tokens/s", "sequences/s", "ceiling tokens/s"),
             ("of ceiling", "TFLOP/s", "packing", "peak GB", "reserved GB", "times the original's way"),
             [(*rate.cells().values(), _times_the_reference(rate, results.references)) for rate in results.rates],
         )
     if results.references:
         lines += ["", "The original's way, in fp32:", ""]
-        lines += _table(
+        lines += markdown_table(
             ("encoder", "tokens a sequence", "tokens/s", "sequences/s", "peak GB"),
             (),
             [_reference_cells(reference) for reference in results.references],
         )
     for layer in results.layers:
         lines += ["", f"One layer of {layer.encoder}, {layer.precision}, {layer.workload} tokens a sequence:", ""]
-        lines += _table(("part", "ms", "floor ms", "of floor"), ("GB", "TFLOP"), _layer_cells(layer))
+        lines += markdown_table(("part", "ms", "floor ms", "of floor"), ("GB", "TFLOP"), _layer_cells(layer))
         if layer.kernels:
             top = list(layer.kernels.items())[:14]
             lines += ["", "GPU kernels of a whole pass (launches of attention for different lengths overlap):", ""]
-            lines += _table(("kernel", "ms"), (), [(f"`{name[:90]}`", f"{time:.2f}") for name, time in top])
+            lines += markdown_table(("kernel", "ms"), (), [(f"`{name[:90]}`", f"{time:.2f}") for name, time in top])
     if results.accuracy:
         lines += ["", "Cosine of the mean vectors with those in fp32:", ""]
-        lines += _table(
+        lines += markdown_table(
             ("precision", "outlier channels", "sequences", "worst", "mean"),
             (),
             [
@@ -144,14 +144,14 @@ def to_markdown(results: Results) -> str:
         )
     if results.chunks:
         lines += ["", "A chunk, file to files, with DNABERT-S:", ""]
-        lines += _table(
+        lines += markdown_table(
             ("encoder", "precision", "frames", "residues", "seconds", "protein tokens/s", "of the engine alone"),
             ("device ran an encoder", "DNABERT-S of it", "packing", "start s", "loading s", "peak GB", "reserved GB"),
             [_chunk_cells(chunk) for chunk in results.chunks],
         )
     if results.samples:
         lines += ["", "A whole sample of reads of 150 nt, FASTA to tables, with DNABERT-S:", ""]
-        lines += _table(
+        lines += markdown_table(
             ("encoder", "precision", "reads", "GPUs", "whole s", "split s", "embed s", "gain", "chunks", "frames"),
             ("protein tokens/s", "GPU in use, %", "kJ"),
             [_sample_cells(sample, results.samples) for sample in results.samples],
@@ -205,7 +205,8 @@ def _cosines(row: Accuracy) -> tuple[str, str]:
     return f"{row.worst:.8f}", f"{row.mean:.8f}"
 
 
-def _table(first: tuple[str, ...], second: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def markdown_table(first: tuple[str, ...], second: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a table whose columns are those of `first` and `second`."""
     header = first + second
     return ["| " + " | ".join(cells) + " |" for cells in (header, ("---",) * len(header), *rows)]
 

@@ -52,17 +52,35 @@ def measure_samples(
     model, sample = random_model(folder, encoder, device), random_reads(folder, reads)
     for count in gpus:
         output = folder / f"sample-{reads}-{encoder}-{precision}-{count}"
-        shutil.rmtree(output, ignore_errors=True)
         log.info("%s %s: %d reads, FASTA to tables, GPUs: %d", encoder, precision, reads, count)
-        started = time.perf_counter()
-        run_command(
-            *("predict", sample, "--output-dir", output, "--model", model, "--precision", precision),
-            *("--device", device.type, "--no-progress", *(("--gpus", count) if count else ())),
-        )
-        seconds = time.perf_counter() - started
+        _, seconds = run_sample(sample, output, model, precision, device, count)
         rate = _rate(encoder, precision, count, reads, seconds, output)
         log.info("%.1f s, %.1f of them embedding", seconds, rate.embed_seconds)
         yield rate
+
+
+def run_sample(
+    sample: Path, output: Path, model: Path, precision: str, device: torch.device, gpus: int, chunks: int = 1
+) -> tuple[float, float]:
+    """Run the workflow on a sample from the start; return when it began, seconds since 1970, and how long it took.
+
+    Args:
+        sample: FASTA file.
+        output: Folder of the run; what is there is removed first.
+        model: Directory of the model.
+        precision: Precision of both encoders.
+        device: Device that computes.
+        gpus: Number of GPUs; 0 for a CPU.
+        chunks: Least number of chunks.
+    """
+    shutil.rmtree(output, ignore_errors=True)
+    began, started = time.time(), time.perf_counter()
+    run_command(
+        *("predict", sample, "--output-dir", output, "--model", model, "--precision", precision),
+        *("--set", f"min_chunks={chunks}", "--device", device.type, "--no-progress"),
+        *(("--gpus", gpus) if gpus else ()),
+    )
+    return began, time.perf_counter() - started
 
 
 def _rate(encoder: str, precision: str, gpus: int, reads: int, seconds: float, output: Path) -> SampleRate:

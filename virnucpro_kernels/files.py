@@ -18,7 +18,7 @@ from virnucpro_kernels.errors import VirnucproError
 PACKAGE = Path(__file__).resolve().parent
 DATA = PACKAGE / "data"
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.2
 #: Attempts to make and open a lock file while other processes remove its folder.
 _ATTEMPTS_TO_OPEN = 100
 

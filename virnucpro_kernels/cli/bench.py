@@ -20,12 +20,16 @@ Precisions = Annotated[
 ]
 Preset = Annotated[int, typer.Option(help="Embed only 10, 100, 1000 or 10000 sequences: quick enough for a CPU.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-TokenBudget = Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.")]
+TokenBudget = Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.", hidden=True)]
 SweepBudget = Annotated[
     bool, typer.Option("--sweep-budget", help="Measure token budgets from a quarter to three times this one.")
 ]
-Rounds = Annotated[int | None, typer.Option(min=1, help="Rounds of engine and ceiling. Default: 5; 1 with --preset.")]
-Seconds = Annotated[float | None, typer.Option(min=0.0, help="Seconds of a measurement. Default: 10; 0 with --preset.")]
+Rounds = Annotated[
+    int | None, typer.Option(min=1, help="Rounds of engine and ceiling. Default: 5; 1 with --preset.", hidden=True)
+]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.0, help="Seconds of a measurement. Default: 10; 0 with --preset.", hidden=True)
+]
 Json = Annotated[Path | None, typer.Option(help="File to write the results to, as JSON.")]
 
 
@@ -47,7 +51,10 @@ def bench(
         ),
     ] = None,
 ) -> None:
-    """Measure the encoders with random weights of the true shapes; no model is needed."""
+    """Measure the encoders with random weights of the true shapes; no model is needed.
+
+    Example: virnucpro bench --encoder esm2-650m --precision fp16 --json new.json
+    """
     from virnucpro_kernels.bench.bench import bench
     from virnucpro_kernels.bench.options import BenchOptions
 

@@ -11,13 +11,14 @@ from virnucpro_kernels.errors import UsageError
 def check(
     inputs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="INPUT…", help="FASTA, FASTQ, GenBank or BAM, also compressed; `-` is standard input."),
+        typer.Argument(metavar="INPUT", help="FASTA, FASTQ, GenBank or BAM, also compressed; `-` is standard input."),
     ] = None,
-    samples: Annotated[
-        Path | None, typer.Option(metavar="SHEET", help="A sample sheet: it and all of its inputs are checked.")
-    ] = None,
+    samples: Annotated[Path | None, typer.Option(help="A sample sheet: it and all of its inputs are checked.")] = None,
 ) -> None:
-    """List every problem of the input files. Exit code 0 where they can be used (warnings do not matter), else 5."""
+    """List every problem of the input files. Exit code 0 where they can be used (warnings do not matter), else 5.
+
+    Example: virnucpro check contigs.fa.gz reads.bam
+    """
     from virnucpro_kernels.tools.check import check_inputs
 
     if not check_inputs(inputs or [], samples, typer.echo):

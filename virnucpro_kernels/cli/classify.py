@@ -9,12 +9,15 @@ from virnucpro_kernels.cli.options import Model, ModelsDir
 
 
 def classify(
-    features: Annotated[Path, typer.Argument(help="Features of a chunk, as `merge` writes them.")],
+    features: Annotated[Path, typer.Argument(metavar="FEATURES", help="Features of a chunk, as `merge` writes them.")],
     model: Model,
     output: Annotated[Path, typer.Option(help="The Parquet file to write: row, logit, p_other, p_virus.")],
     models_dir: ModelsDir = None,
 ) -> None:
-    """Score every frame of a chunk; refuses features of other windows or encoders than the model's."""
+    """Score every frame of a chunk; refuses features of other windows or encoders than the model's.
+
+    Example: virnucpro classify features.h5 --model builtin-500 --output scores.parquet
+    """
     from virnucpro_kernels.score.classify import classify
     from virnucpro_kernels.weights.registry import find_model
 

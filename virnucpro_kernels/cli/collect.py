@@ -14,7 +14,9 @@ Inputs = Annotated[
 OriginalFiles = Annotated[
     Literal["original", "broad", "none"],
     schema_option(
-        "original_files", "The original tool's two files: as it writes them, as the Broad's version, or none."
+        "original_files",
+        "The original tool's two files: `original`, as it writes them, `broad`, as the Broad's version, or `none`.",
+        metavar="<name>",
     ),
 ]
 
@@ -33,7 +35,9 @@ Preset = Annotated[
         default_factory=SchemaDefault("preset"),
         callback=_use_preset,
         is_eager=True,
-        help="Purpose of the calls, which sets those of the following options that are not given.",
+        metavar="<name>",
+        help="default, strict or sensitive: purpose of the calls, which sets those of the following options that are"
+        " not given.",
     ),
 ]
 MinWindowFraction = Annotated[
@@ -78,7 +82,11 @@ def collect(
     inputs: Inputs = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Write the tables, the viral sequences and the record of one sample."""
+    """Write the tables, the viral sequences and the record of one sample.
+
+    Example: virnucpro collect --contigs contigs.parquet --windows windows.parquet --manifest chunks.tsv
+    --scores-dir scores --sample S1 --model builtin-500 --output-dir results/S1
+    """
     from virnucpro_kernels.score.collect import collect
     from virnucpro_kernels.score.sample_reader import Sources
     from virnucpro_kernels.score.thresholds import Thresholds

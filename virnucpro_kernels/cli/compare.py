@@ -14,13 +14,13 @@ def compare(
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest difference of scores, or of values of vectors, that counts as equal.")
     ] = 1e-5,
-    mismatches: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table to write: every row that differs.")
-    ] = None,
+    mismatches: Annotated[Path | None, typer.Option(help="Table to write: every row that differs.")] = None,
 ) -> None:
     """Compare two results by ID: labels, scores or vectors, and what only one of them has.
 
     Exit code 0: equal within the tolerance; 1: different; 3: not comparable.
+
+    Example: virnucpro compare out/results/S1 other/results/S1
     """
     from virnucpro_kernels.tools.compare import compare_results
 

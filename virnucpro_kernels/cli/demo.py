@@ -11,7 +11,10 @@ def demo(
         Path, typer.Option("--output-dir", "-o", help="Folder of the demonstration; everything goes there.")
     ] = Path("demo"),
 ) -> None:
-    """Try the workflow on 350 kbp of real sequence with a built-in model; needs no GPU and no download."""
+    """Try the workflow on 350 kbp of real sequence with a built-in model; needs no GPU and no download.
+
+    Example: virnucpro demo --output-dir demo
+    """
     from virnucpro_kernels.tools.demo import run_demo
 
     if code := run_demo(output_dir):

@@ -19,7 +19,8 @@ Attention = Annotated[
     str,
     typer.Option(
         help="Attention backend: auto, triton, flash, flash-attn or sdpa; with a comma, one for the nucleotide encoder"
-        " and one for the protein encoder."
+        " and one for the protein encoder.",
+        hidden=True,
     ),
 ]
 
@@ -35,10 +36,13 @@ def embed(
     embedding_dtype: EmbeddingDtype,
     models_dir: ModelsDir = None,
     attention: Attention = "auto",
-    token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.")] = 0,
+    token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.", hidden=True)] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
-    """Embed a chunk. Run again after an interruption, it goes on where it stopped."""
+    """Embed a chunk. Run again after an interruption, it goes on where it stopped.
+
+    Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model builtin-500 --nucleotide n.h5 --protein p.h5
+    """
     from virnucpro_kernels.embed.embed import EmbedOptions, embed
     from virnucpro_kernels.weights.registry import find_model
 

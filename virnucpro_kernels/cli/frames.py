@@ -19,7 +19,10 @@ def frames(
     layout: Layout,
     windows: Annotated[Path | None, typer.Option(help="File to write: windows.")] = None,
 ) -> None:
-    """Write the windows and the stop-free frames of all contigs, byte for byte as the original tool does."""
+    """Write the windows and the stop-free frames of all contigs, byte for byte as the original tool does.
+
+    Example: virnucpro frames contigs.fa --window-length 500 --nucleotide n.fa --protein p.fa
+    """
     from virnucpro_kernels.split.frame_files import write_frames
     from virnucpro_kernels.split.windows import Geometry
 

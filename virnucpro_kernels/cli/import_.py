@@ -22,13 +22,16 @@ def import_(
         list[str] | None,
         typer.Option(
             "--input",
-            metavar="NAME=FILE",
+            metavar="<name=file>",
             help="Input of a run, where it does not lie in DIR; may be given several times.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Processes that split the input.")] = 1,
 ) -> None:
-    """Take over the embeddings of every finished run in DIR; `virnucpro predict` goes on from there."""
+    """Take over the embeddings of every finished run in DIR; `virnucpro predict` goes on from there.
+
+    Example: virnucpro import old_run --output-dir out --model virnucpro-500
+    """
     from virnucpro_kernels.tools.import_original import import_runs
 
     import_runs(directory, output_dir, model, models_dir, inputs or [], threads=threads, say=typer.echo)

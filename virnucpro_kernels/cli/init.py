@@ -8,10 +8,13 @@ import typer
 
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the run.")],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT…", help="Sequence files, one for each sample.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Sequence files, one for each sample.")],
     model: Annotated[str | None, typer.Option(help="Name or folder of a model.")] = None,
 ) -> None:
-    """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`."""
+    """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`.
+
+    Example: virnucpro init run1 a.fa.gz b.fa.gz --model builtin-500
+    """
     import shlex
 
     from virnucpro_kernels.errors import UsageError

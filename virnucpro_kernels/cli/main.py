@@ -6,15 +6,15 @@ import sys
 from importlib import import_module
 
 import typer
-from typer.core import TyperCommand
 
-from virnucpro_kernels.cli.options import Version
+from virnucpro_kernels.cli.options import Command, Group, Version
 from virnucpro_kernels.errors import InterruptedRunError, UsageError, VirnucproError
 
 app = typer.Typer(
     name="virnucpro",
+    cls=Group,
     help="Find viral sequences among short contigs and reads."
-    "\n\nExample: [bold]virnucpro predict contigs.fa.gz --output-dir out --model builtin-500[/bold]",
+    "\n\nExample: virnucpro predict contigs.fa.gz --output-dir out --model builtin-500",
     epilog="Exit codes: 0 done; 1 failed; 2 some samples failed; 3 damaged file; 4 too little GPU memory; 5 wrong usage"
     " or input; 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,7 +49,7 @@ for _heading, _names in _COMMANDS.items():
         if _name == "weights":
             app.add_typer(_module.app, name=_name, rich_help_panel=_heading)
         else:
-            _class = getattr(_module, "Command", TyperCommand)
+            _class = getattr(_module, "PredictCommand", Command)
             app.command(_name.rstrip("_"), cls=_class, rich_help_panel=_heading)(getattr(_module, _name))
 
 

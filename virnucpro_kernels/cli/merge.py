@@ -7,11 +7,14 @@ import typer
 
 
 def merge(
-    nucleotide: Annotated[Path, typer.Argument(help="Embedding file of the nucleotide encoder.")],
-    protein: Annotated[Path, typer.Argument(help="Embedding file of the protein encoder.")],
+    nucleotide: Annotated[Path, typer.Argument(metavar="NUCLEOTIDE", help="Embedding file of the nucleotide encoder.")],
+    protein: Annotated[Path, typer.Argument(metavar="PROTEIN", help="Embedding file of the protein encoder.")],
     output: Annotated[Path, typer.Option(help="The features file to write.")],
 ) -> None:
-    """Put the vectors of both encoders side by side, after checking that their rows are the same."""
+    """Put the vectors of both encoders side by side, after checking that their rows are the same.
+
+    Example: virnucpro merge nucleotide.h5 protein.h5 --output features.h5
+    """
     from virnucpro_kernels.embed.merge import run_merge
 
     run_merge(nucleotide, protein, output)

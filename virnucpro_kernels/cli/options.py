@@ -4,8 +4,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from virnucpro_kernels import __version__
+
+
+def _without_flag_types(parameters: list[Any]) -> list[Any]:
+    """Have the help show no type of value for flags, which take none."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class Command(TyperCommand):
+    """Command whose help shows types of values for those options only that take a value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, those of typer's own included."""
+        return _without_flag_types(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """Group of commands with a help like theirs."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, those of typer's own included."""
+        return _without_flag_types(super().get_params(ctx))
 
 
 def _print_version(wanted: bool) -> None:
@@ -43,7 +68,7 @@ class SchemaDefault:
         return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def schema_option(key: str, description: str) -> Any:
+def schema_option(key: str, description: str, *, metavar: str | None = None) -> Any:
     """Return a typer option for a key of the configuration: its default and what it may be stand in the schema."""
 
     def check(value: Any) -> Any:
@@ -52,7 +77,7 @@ def schema_option(key: str, description: str) -> Any:
         complete_config({key: list(value) if isinstance(value, tuple) else value}, "options")
         return value
 
-    return typer.Option(default_factory=SchemaDefault(key), help=description, callback=check)
+    return typer.Option(default_factory=SchemaDefault(key), help=description, callback=check, metavar=metavar)
 
 
 Layout = Annotated[

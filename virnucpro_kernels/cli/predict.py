@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from virnucpro_kernels.cli.old_flags import refuse_old_arguments, refuse_old_flags
-from virnucpro_kernels.cli.options import ModelsDir, Version
+from virnucpro_kernels.cli.options import Command, ModelsDir, Version
 
 #: Name under which the context of the command keeps the arguments that follow `--`.
 _PASSED_ON = "virnucpro.snakemake"
 
 
-class Command(TyperCommand):
+class PredictCommand(Command):
     """Command that tells users of the older tools what replaces an option, instead of saying that there is none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -27,7 +26,7 @@ class Command(TyperCommand):
 Inputs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[INPUT…]",
+        metavar="INPUT",
         callback=refuse_old_arguments,
         help="FASTA, FASTQ, BAM or GenBank files, also compressed, one for each sample; `-` is standard input."
         " Without any, the run goes on with the samples of the output folder.",
@@ -37,28 +36,28 @@ Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="KEY=VALUE",
+        metavar="<key=value>",
         help="Any key of the configuration, as in viral_threshold=0.9; may be given several times. It stays in the"
         " folder's configuration for later starts. The message about a wrong key names the page of all keys.",
     ),
 ]
 Precision = Annotated[
-    str | None, typer.Option(metavar="auto|fp32|fp16|bf16|fp8|reference", help="Arithmetic of the encoders.")
+    str | None, typer.Option(metavar="<auto|fp32|fp16|bf16|fp8|reference>", help="Arithmetic of the encoders.")
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(metavar="default|strict|sensitive", help="Purpose of the calls, for later starts too."),
+    typer.Option(metavar="<default|strict|sensitive>", help="Purpose of the calls, for later starts too."),
 ]
 Keep = Annotated[
     list[str] | None,
-    typer.Option(metavar="embeddings|features", help="Large intermediate files to keep; may be given several times."),
+    typer.Option(metavar="<embeddings|features>", help="Large intermediate files to keep; may be given several times."),
 ]
-Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Device that computes the embeddings.")]
+Device = Annotated[str | None, typer.Option(metavar="<auto|cpu|cuda>", help="Device that computes the embeddings.")]
 Label = Annotated[
     str | None, typer.Option(help="Name of a second set of tables, which goes to OUTPUT_DIR/results-LABEL.")
 ]
 Gpus = Annotated[
-    str, typer.Option(metavar="auto|N|0,2", help="GPUs to use: all visible ones, this many of them, or these.")
+    str, typer.Option(metavar="<auto|n|0,2>", help="GPUs to use: all visible ones, this many of them, or these.")
 ]
 
 
@@ -95,6 +94,8 @@ def predict(
     """Find viral sequences: run the whole workflow, or go on with one that was stopped.
 
     What follows `--` is passed on to Snakemake, such as `-- --set-resources embed:mem_mb=64000`.
+
+    Example: virnucpro predict contigs.fa.gz reads.fastq.gz -o out
     """
     from virnucpro_kernels.run.folder import merge_settings
     from virnucpro_kernels.run.options import PredictOptions

@@ -11,7 +11,7 @@ from virnucpro_kernels.cli.options import Layout, schema_option
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="[SAMPLE=]FILE…",
+        metavar="[SAMPLE=]FILE",
         help="Sequence files of the pool, one for each sample, which is named after its file unless a name is given."
         " `-` is standard input.",
     ),
@@ -39,6 +39,8 @@ def split(
     """Write the tables, the chunks and the manifest of a pool, and say how much work they are.
 
     A sample whose file cannot be used is left out where there are others, and named in unusable.tsv.
+
+    Example: virnucpro split contigs.fa --window-length 500 --output-dir pool
     """
     from virnucpro_kernels.run.samples import parse_samples
     from virnucpro_kernels.split.job import run_split

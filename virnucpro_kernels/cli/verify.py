@@ -15,7 +15,10 @@ def verify(
         bool, typer.Option("--remove", help="Remove damaged files, so that the next start makes them again.")
     ] = False,
 ) -> None:
-    """List the damaged files of a run. Exit code 0 where there are none, else 3."""
+    """List the damaged files of a run. Exit code 0 where there are none, else 3.
+
+    Example: virnucpro verify out
+    """
     from virnucpro_kernels.tools.verify import verify_run
 
     if not verify_run(directory, quick=quick, remove=remove, say=typer.echo):

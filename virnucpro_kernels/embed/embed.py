@@ -1,17 +1,20 @@
 """The embed stage: one chunk of a pool, both encoders, on a GPU of its own or on the CPU.
 
-Around the engine, this checks the chunk's files against the manifest, leases a GPU before torch is imported, keeps and
-shows progress, and records measurements.
+Around the engine, this checks the chunk's files against the manifest, leases a GPU, keeps and shows progress, and
+records measurements. All that needs no GPU is done before the lease, so that a job which waits for one computes soon
+after the job before it has ended.
 """
 
+import gc
 import logging
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,7 @@ from virnucpro_kernels.embed.stopping import StopRequest
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.models.precisions import choose_device
-from virnucpro_kernels.pool.chunk_fasta import check_fasta
+from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
 from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
@@ -79,18 +82,22 @@ def embed(options: EmbedOptions) -> None:
         options.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(options.manifest))
         job.facts["rows"] = chunk.rows
         progress = _Progress(job, chunk, options.model)
-        with _device(options.device) as unit:
-            job.facts["device"] = "cuda" if unit else "cpu"
-            if unit:
-                monitor = GpuMonitor(unit)
-                try:
-                    with monitor:
-                        _embed(options, chunk, "cuda", job, progress)
-                finally:
-                    job.facts |= monitor.summary()
-                job.facts["device"] = job.facts["gpu"] or "cuda"
-            else:
-                _embed(options, chunk, "cpu", job, progress)
+        units = _find_units(options.device)
+        job.facts["device"] = "cpu" if units is None else "cuda"
+        frames = _read_frames(options, chunk, job)
+        if units is None:
+            _embed(options, chunk, frames, "cpu", job, progress)
+            return
+        with gpu.lease(units) as unit:
+            job.restart_clock()
+            monitor = GpuMonitor(unit)
+            try:
+                with monitor:
+                    _embed(options, chunk, frames, "cuda", job, progress)
+            finally:
+                job.facts |= monitor.summary()
+            job.facts["device"] = job.facts["gpu"] or "cuda"
+            _free_memory()
 
 
 def _find_chunk(manifest: Path, name: str) -> Chunk:
@@ -103,24 +110,31 @@ def _find_chunk(manifest: Path, name: str) -> Chunk:
     return chunks[name]
 
 
-@contextmanager
-def _device(wanted: str) -> Iterator[str]:
-    """Hold a GPU during the block and yield its UUID; yield nothing for the CPU."""
+def _find_units(wanted: str) -> list[str] | None:
+    """Return the UUIDs of the GPUs of which one will compute; None for the CPU."""
     gpus = [] if wanted == "cpu" else gpu.list_gpus()
     units = gpu.visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")) if gpus else []
-    if choose_device(wanted, gpu_available=bool(units)) == "cpu":
-        yield ""
-    else:
-        with gpu.lease(units) as unit:
-            yield unit
+    return None if choose_device(wanted, gpu_available=bool(units)) == "cpu" else units
 
 
-def _embed(options: EmbedOptions, chunk: Chunk, device_type: str, job: Job, progress: "_Progress") -> None:
-    """Do everything that needs torch, which must not be imported before the lease."""
+def _read_frames(options: EmbedOptions, chunk: Chunk, job: Job) -> Frames:
+    """Return the checked frames of the chunk. Torch is imported beside, which takes longer and does not use the GPU."""
+    with ThreadPoolExecutor(1) as executor:
+        importing = executor.submit(import_module, "virnucpro_kernels.embed.encoders")
+        started = time.perf_counter()
+        frames = read_frames(*check_fasta(options.manifest, chunk))
+        job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
+        importing.result()
+    return frames
+
+
+def _embed(
+    options: EmbedOptions, chunk: Chunk, frames: Frames, device_type: str, job: Job, progress: "_Progress"
+) -> None:
+    """Compute the vectors and write both files."""
     from virnucpro_kernels.embed.encoders import loading, set_up
     from virnucpro_kernels.embed.engine import Engine
     from virnucpro_kernels.embed.resume import open_partial
-    from virnucpro_kernels.pool.chunk_fasta import read_frames
 
     device = _start_torch(device_type, options.threads)
     setup = set_up(
@@ -137,16 +151,12 @@ def _embed(options: EmbedOptions, chunk: Chunk, device_type: str, job: Job, prog
         "chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, attention
     )
     outputs: dict[Alphabet, Path] = {"nucleotide": options.nucleotide, "protein": options.protein}
-    started = time.perf_counter()
-    fasta = check_fasta(options.manifest, chunk)
     with (
         open_partial(options.protein.with_name(f"{chunk.chunk}.partial")) as partial,
         loading(setup) as weights,
         StopRequest() as stop,
     ):
         remove_leftovers(*outputs.values())  # now that the lock of the partial files is held
-        frames = read_frames(*fasta)
-        job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
         engine = Engine(device, setup.dtype, progress=progress.report, stopped=stop.stopped)
         provenance = _provenance(options.manifest, chunk, setup)
         try:
@@ -200,6 +210,14 @@ class _Progress:
         if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._job.progress(int((before + length * done / total) * self._rows), self._rows)
+
+
+def _free_memory() -> None:
+    """Give the memory of the GPU back, which the next job may need before this process has ended."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _peak_memory(device_type: str) -> dict[str, int]:

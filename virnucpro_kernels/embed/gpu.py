@@ -1,8 +1,8 @@
-"""GPUs of this machine, and a lease on one of them. Everything here works before torch is imported.
+"""GPUs of this machine, and a lease on one of them. Nothing here initialises CUDA.
 
 A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on one machine does not: its jobs see all
 GPUs. There each job takes a lease: a lock on a file named after the GPU, which the system releases when the process
-ends.
+ends. A job may be started before there is a GPU for it, and gets ready until one is free.
 """
 
 import logging
@@ -168,31 +168,29 @@ def visible_units(gpus: Sequence[Gpu], setting: str | None) -> list[str]:
 def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
     """Hold one of `units` for the block and make it the only GPU that this process sees; wait where all are taken.
 
+    CUDA must not be initialised before, because it then sees all GPUs.
+
     Yields:
-        The UUID. Where there is only one unit, a scheduler has assigned it, and no lock is taken.
+        The UUID.
 
     Raises:
         UsageError: there is no GPU, or no locks can be made.
     """
     if not units:
         raise UsageError("no NVIDIA GPU is visible here; see what nvidia-smi says, or run with --device cpu")
-    if len(units) == 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = units[0]
-        yield units[0]
-        return
     files = {directory / f"{unit}.lock": unit for unit in units}
     try:
         path, descriptor = take_lock(
             list(files),
             if_taken=lambda: log.info(
-                "all %d GPUs are taken by other jobs (%s); waiting for one", len(units), directory
+                "GPUs that are taken by other jobs: %d of %d (%s); waiting for one", len(units), len(units), directory
             ),
             open_file=_open_for_all,
         )
     except OSError as error:
         raise UsageError(
-            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart; set"
-            " CUDA_VISIBLE_DEVICES to the one GPU of this job"
+            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart;"
+            " have this user allowed to write there"
         ) from error
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = files[path]

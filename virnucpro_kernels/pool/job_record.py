@@ -84,12 +84,19 @@ class Job:
     def __enter__(self) -> Self:
         earlier = read_job(self.path)
         self._attempts = 1 + int(earlier.get("attempts", 0))
-        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._started = self._line_written = time.monotonic()
         self._time_left = TimeLeft()
         self._done = self._total = 0
         self._write("running")
         return self
+
+    def restart_clock(self) -> None:
+        """Count the time of the job from now on: until now it waited."""
+        self.facts["waited_seconds"] = round(time.monotonic() - self._started, 3)
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._started = self._line_written = time.monotonic()
+        self._write("running")
 
     def progress(self, done: int, total: int) -> None:
         """Note that `done` of `total` units are finished: in the record, and now and then as a line of the log."""

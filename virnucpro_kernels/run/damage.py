@@ -216,7 +216,7 @@ def _result_files(record: Path) -> dict[str, Any]:
 
 
 def _records_by_pool(directory: Path) -> Mapping[Path, list[Path]]:
-    """Return the records of the samples whose results come from a pool, by its folder; damaged ones are not among them."""
+    """Return the records of the samples whose results come from a pool, by its folder, without damaged ones."""
     records: dict[Path, list[Path]] = defaultdict(list)
     for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
         if pool := read_job(record).get("pool", {}).get("directory", ""):

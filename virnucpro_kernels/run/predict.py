@@ -1,6 +1,7 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
 import errno
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,14 +19,14 @@ from virnucpro_kernels.run.start import Start, plan_start
 
 
 def predict(options: PredictOptions) -> int:
-    """Run the workflow; return the exit code.
+    """Run the workflow; return the exit code. A folder that is new stays only where Snakemake worked in it or failed.
 
     Raises:
         VirnucproError: nothing was started: wrong usage, a damaged model, another run in the same folder.
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
     is_new = not options.directory.exists()
-    with _full_disk_told(options.directory), run_lock(options.directory) as lock, ExitStack() as exits:
+    with _full_disk_told(options.directory), run_lock(options.directory) as lock:
         mended = [] if is_new else _mend(options)
         try:
             start = plan_start(options)
@@ -37,16 +38,23 @@ def predict(options: PredictOptions) -> int:
             raise
         with start.log.open("a", encoding="utf-8") as log:
             log.writelines(f"{line}\n" for line in mended)
-        session = Session(start, lock)
-        if options.dry_run:  # leaves the folder as it was
+        code = _execute(start, lock)
+        if code == 0 and not options.dry_run:
+            remove_all_leftovers(start.run, options.directory)
+    if is_new and options.dry_run and code == 0:
+        shutil.rmtree(options.directory)
+    return code
+
+
+def _execute(start: Start, lock: int) -> int:
+    """Run Snakemake in the folder of a run, which stays as it was after a dry run; return the exit code."""
+    with ExitStack() as exits:
+        if start.options.dry_run:
             exits.enter_context(start.folder.written_for_now())
         else:
             start.folder.write()
             _split_repaired_again(start)
-        code = session.execute()
-        if code == 0 and not options.dry_run:
-            remove_all_leftovers(start.run, options.directory)
-        return code
+        return Session(start, lock).execute()
 
 
 @contextmanager

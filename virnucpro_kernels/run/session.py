@@ -160,8 +160,8 @@ class Session:
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
-        if shutil.disk_usage(self._directory).free < _FULL_BYTES:
-            self._print(full_disk(self._directory), sys.stderr)
+        if shutil.disk_usage(self._directory).free < _FULL_BYTES:  # whatever the jobs say follows from it
+            raise VirnucproError(full_disk(self._directory))
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(self._log_begin)

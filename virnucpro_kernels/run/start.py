@@ -110,7 +110,8 @@ def _command(options: PredictOptions, profile: Profile | None, gpus: int, cores:
     if profile:
         arguments += ["--profile", profile.folder]
     if gpus:
-        arguments += ["--resources", f"gpu={gpus}"]
+        # Two jobs for each GPU: one computes, the other gets ready and waits for the lease.
+        arguments += ["--resources", f"gpu={2 * gpus}"]
     if options.force:
         arguments += ["--forceall"]
     if options.dry_run:

@@ -12,9 +12,9 @@ from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Int64s
 
 #: Number of chunks up to which those of small pools are made smaller, so that several GPUs share the work. They have at
-#: least a quarter of `chunk_tokens`, because each job takes some seconds to start, in which its GPU computes nothing.
+#: least an eighth of `chunk_tokens`, because each job takes some seconds to start, in which its GPU computes nothing.
 _SMALL_CHUNKS = 8
-_SMALLEST_PART = 4
+_SMALLEST_PART = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     """Distribute the frames of a pool over chunks of equal cost.
 
     No chunk of the plan is empty; a pool without frames has no chunk. Where chunks of `chunk_tokens` would be fewer
-    than eight, there are up to eight smaller ones, of a quarter of it at least. The plan does not depend on the
+    than eight, there are up to eight smaller ones, of an eighth of it at least. The plan does not depend on the
     machine, so that a run gives the same results and goes on wherever it is started.
 
     Args:

@@ -102,15 +102,9 @@ def test_no_gpu_is_a_usage_error(tmp_path: Path) -> None:
         pass
 
 
-def test_a_single_gpu_is_taken_without_a_lock(tmp_path: Path) -> None:
-    with lease(["GPU-a"], tmp_path) as first, lease(["GPU-a"], tmp_path) as second:
-        assert first == second == os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-a"
-    assert not list(tmp_path.iterdir())
-
-
 def test_where_no_locks_can_be_made_the_way_on_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="set CUDA_VISIBLE_DEVICES"), lease(["a", "b"], tmp_path / "file" / "leases"):
+    with pytest.raises(UsageError, match="no locks can be made there"), lease(["a"], tmp_path / "file" / "leases"):
         pass
 
 
@@ -166,6 +160,21 @@ def test_no_two_processes_have_the_same_gpu_and_a_killed_one_frees_its_own(holde
     killed, unit = leased.popitem()
     killed.process.kill()
     assert last.unit() == unit
+
+
+def test_a_job_waits_for_the_only_gpu_too(tmp_path: Path) -> None:
+    holders = [Holder(["GPU-a"], tmp_path / "leases") for _ in range(2)]
+    try:
+        (first,) = multiprocessing.connection.wait([holder.pipe for holder in holders], timeout=300)
+        holder, waiting = sorted(holders, key=lambda holder: holder.pipe is not first)
+        assert holder.unit() == "GPU-a"
+        assert not waiting.pipe.poll(0.5)
+        holder.pipe.send("done")
+        assert waiting.unit() == "GPU-a"
+    finally:
+        for holder in holders:
+            holder.process.kill()
+            holder.process.join()
 
 
 def test_a_gpu_that_is_lost_while_it_is_watched_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

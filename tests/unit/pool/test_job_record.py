@@ -1,5 +1,6 @@
 """The estimate of the time that a job has left, and durations in words."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,14 @@ def test_a_file_is_compared_with_what_its_job_wrote(tmp_path: Path) -> None:
         check_output(output, record)
     record.unlink()
     check_output(output, record)
+
+
+def test_a_job_that_waited_counts_its_time_from_then_on(tmp_path: Path) -> None:
+    with Job(tmp_path / "job.json", "embed") as job:
+        began = read_job(tmp_path / "job.json")["started"]
+        time.sleep(0.05)
+        job.restart_clock()
+        assert read_job(tmp_path / "job.json")["state"] == "running"
+    record = read_job(tmp_path / "job.json")
+    assert record["started"] > began
+    assert record["waited_seconds"] >= 0.05
