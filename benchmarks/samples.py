@@ -78,7 +78,8 @@ def run_sample(
     run_command(
         *("predict", sample, "--output-dir", output, "--model", model, "--precision", precision),
         *("--set", f"min_chunks={chunks}", "--device", device.type, "--no-progress"),
-        *(("--gpus", gpus) if gpus else ()),
+        # A list, which all get two jobs each; the comma makes one of a single number too.
+        *(("--gpus", ",".join(map(str, range(gpus))) + ",") if gpus else ()),
     )
     return began, time.perf_counter() - started
 

@@ -222,7 +222,8 @@ def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monk
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     model = tiny.write_model(tmp_path / "tiny-500")
     manifest = write_pool(tmp_path / "pool", tiny.frames(5, distinct=5))
-    (manifest.parent / "chunks" / "00000.faa").unlink()
+    weights = model.directory / "protein.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
     words = ["embed", str(manifest), "--chunk", "00000", "--model", str(model.directory)]
     for alphabet in ("nucleotide", "protein"):
         words += [f"--{alphabet}", str(tmp_path / "e" / f"00000.{alphabet}.h5")]

@@ -59,12 +59,15 @@ def plan_start(options: PredictOptions) -> Start:
     run = make_run(folder.complete, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
     _check_precision(run, options.directory, on_cluster)
     environment = snakemake_environment(options.directory)
-    gpus = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
+    gpus, visible = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
     if gpus and (problem := build_problem()):
         raise UsageError(problem)
+    # Two jobs for each GPU: one computes, the other gets ready and waits for the lease. Where there are more GPUs than
+    # the run may use, the lease would give the second job one of them.
+    jobs = 2 * gpus if gpus == visible else gpus
     log = options.log or options.directory / "logs" / "snakemake.log"
     cores = options.threads or len(os.sched_getaffinity(0))
-    return Start(options, folder, run, gpus, cores, environment, _command(options, profile, gpus, cores), log)
+    return Start(options, folder, run, gpus, cores, environment, _command(options, profile, jobs, cores), log)
 
 
 def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
@@ -77,8 +80,8 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
         check_precision(run.precision, run.device, run.model.protein.layers)
 
 
-def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
-    """Return the number of GPUs to use at once, and have `environment` show no others.
+def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple[int, int]:
+    """Return how many GPUs to use at once and how many are visible; have `environment` show no others than listed.
 
     Raises:
         UsageError: there are not so many GPUs, or none of that number or UUID.
@@ -88,7 +91,7 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
             f"--gpus {wanted}: this run computes on the CPU, because its configuration says so or no GPU was found"
         )
     if device != "cuda":
-        return 0
+        return 0, 0
     if "," in wanted:
         environment["CUDA_VISIBLE_DEVICES"] = wanted
     elif wanted != "auto" and not wanted.isdigit():
@@ -97,10 +100,10 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> int:
     count = int(wanted) if wanted.isdigit() else visible
     if count > visible or count == 0:
         raise UsageError(f"--gpus {wanted}: {visible} GPUs are visible; use --device cpu to run without a GPU")
-    return count
+    return count, visible
 
 
-def _command(options: PredictOptions, profile: Profile | None, gpus: int, cores: int) -> list[str]:
+def _command(options: PredictOptions, profile: Profile | None, embed_jobs: int, cores: int) -> list[str]:
     """Return the command line of Snakemake."""
     arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
     # Else Snakemake takes the profiles/default of whatever workflow lies in the working directory.
@@ -109,9 +112,8 @@ def _command(options: PredictOptions, profile: Profile | None, gpus: int, cores:
         arguments += ["--cores", str(cores)]
     if profile:
         arguments += ["--profile", profile.folder]
-    if gpus:
-        # Two jobs for each GPU: one computes, the other gets ready and waits for the lease.
-        arguments += ["--resources", f"gpu={2 * gpus}"]
+    if embed_jobs:
+        arguments += ["--resources", f"gpu={embed_jobs}"]
     if options.force:
         arguments += ["--forceall"]
     if options.dry_run:

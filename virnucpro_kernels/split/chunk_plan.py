@@ -11,10 +11,9 @@ import numpy as np
 from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 from virnucpro_kernels.sequences.arrays import Int64s
 
-#: Number of chunks up to which those of small pools are made smaller, so that several GPUs share the work. They have at
-#: least an eighth of `chunk_tokens`, because each job takes some seconds to start, in which its GPU computes nothing.
-_SMALL_CHUNKS = 8
-_SMALLEST_PART = 8
+#: The number of chunks is a multiple of this, or 1, 2 or 4 for a small pool: 2, 4 or 8 GPUs then share them equally.
+#: Chunks have at least this part of `chunk_tokens`, because in the first seconds of a job its GPU computes nothing.
+_SHARES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +39,9 @@ class ChunkPlan:
 def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int) -> ChunkPlan:
     """Distribute the frames of a pool over chunks of equal cost.
 
-    No chunk of the plan is empty; a pool without frames has no chunk. Where chunks of `chunk_tokens` would be fewer
-    than eight, there are up to eight smaller ones, of an eighth of it at least. The plan does not depend on the
-    machine, so that a run gives the same results and goes on wherever it is started.
+    No chunk of the plan is empty; a pool without frames has no chunk. The number of chunks is 1, 2, 4 or a multiple of
+    8, each of an eighth of `chunk_tokens` at least. It does not depend on the machine, so that a run gives the same
+    results and goes on wherever it is started.
 
     Args:
         frames_of_length: Number of frames for each length of the protein, int64 (longest + 1,).
@@ -60,8 +59,7 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     frames_before = np.cumsum(frames_of_length) - frames_of_length
     tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
     tokens = int((frames_of_length * cost).sum())
-    small_chunks = min(_SMALL_CHUNKS, tokens * _SMALLEST_PART // chunk_tokens)
-    count = min(max(min_chunks, -(-tokens // chunk_tokens), small_chunks), frames)
+    count = min(max(min_chunks, count_chunks(tokens, chunk_tokens)), frames)
 
     # Python integers, because tokens * chunk may exceed 2**63.
     targets = np.array([tokens * chunk // count for chunk in range(1, count)], np.int64)
@@ -78,3 +76,11 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     shortest, longest = (np.searchsorted(frames_until, at, side="right") for at in (borders[:-1], borders[1:] - 1))
     tokens_until = tokens_before[longest] + (borders[1:] - frames_before[longest]) * cost[longest]
     return ChunkPlan(borders, np.diff(tokens_until, prepend=0), shortest, longest)
+
+
+def count_chunks(tokens: int, chunk_tokens: int) -> int:
+    """Return the number of chunks for so many tokens."""
+    parts = tokens * _SHARES // chunk_tokens  # as many chunks as would have the least size
+    if parts < _SHARES:
+        return 1 << (max(parts, 1).bit_length() - 1)  # the power of two below
+    return _SHARES * -(-tokens // (_SHARES * chunk_tokens))
