@@ -223,7 +223,9 @@ def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monk
     model = tiny.write_model(tmp_path / "tiny-500")
     manifest = write_pool(tmp_path / "pool", tiny.frames(5, distinct=5))
     weights = model.directory / "protein.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
     words = ["embed", str(manifest), "--chunk", "00000", "--model", str(model.directory)]
     for alphabet in ("nucleotide", "protein"):
         words += [f"--{alphabet}", str(tmp_path / "e" / f"00000.{alphabet}.h5")]
