@@ -13,7 +13,12 @@ from tests.helpers.runs import MODEL, ROOT, call
 from virnucpro_kernels.run.run import CHUNK_STAGES
 
 #: Names on conda-forge and bioconda that differ from those on PyPI.
-PYPI_NAMES = {"pytorch": "torch", "python-isal": "isal", "python-zstandard": "zstandard"}
+PYPI_NAMES = {
+    "matplotlib-base": "matplotlib",
+    "pytorch": "torch",
+    "python-isal": "isal",
+    "python-zstandard": "zstandard",
+}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 

@@ -19,7 +19,7 @@ from virnucpro_kernels.sequences.streams import needs_spooling, spool
 
 CONFIG = Path("config", "config.yaml")
 SHEET = Path("config", "samples.tsv")
-_PATH_KEYS = ("samples", "input", "models_dir")
+_PATH_KEYS = ("samples", "input", "models_dir", "sweep")
 
 
 @dataclass(frozen=True)

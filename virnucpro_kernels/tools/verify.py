@@ -89,7 +89,7 @@ def check_run(directory: Path, *, quick: bool) -> Iterator[Checked]:
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
         yield from _check_pool(folder, quick)
-    for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
+    for record in file_names.result_records(directory):
         yield from _check_results(record, quick)
 
 
@@ -143,7 +143,7 @@ def _check_gathered(listing: Path, remedy: tuple[Path, ...], quick: bool) -> Ite
 def _records_of_pool(folder: Path) -> Iterator[Path]:
     """Yield the records of the samples whose results come from a pool."""
     pool = folder.relative_to(folder.parents[2])
-    for record in sorted(folder.parents[2].glob(f"results*/*/{file_names.RUN_RECORD}")):
+    for record in file_names.result_records(folder.parents[2]):
         try:
             directory = json.loads(record.read_text(encoding="utf-8"))["pool"]["directory"]
         except (ValueError, KeyError, TypeError):
