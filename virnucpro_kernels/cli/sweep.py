@@ -20,6 +20,8 @@ def sweep(
     Example: virnucpro sweep out/results S1 S2 --settings default,strict --table sweep.tsv --figure sweep.svg
     """
     from virnucpro_kernels.tools.sweep import compare_settings
+    from virnucpro_kernels.tools.sweep_figure import draw
 
-    rows = compare_settings(results, samples, settings.split(","), table, figure)
-    typer.echo(f"{rows:,} rows in {table}, figure in {figure}")
+    rows = compare_settings(results, samples, settings.split(","), table)
+    draw(rows, figure)
+    typer.echo(f"{len(rows):,} rows in {table}, figure in {figure}")

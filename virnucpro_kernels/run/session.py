@@ -90,14 +90,14 @@ class Session:
                 )
         else:
             self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
-        for notes in {one.model.name: one.model.notes for one in run.settings if one.model.notes}.values():
+        for notes in dict.fromkeys(one.model.notes for one in run.settings if one.model.notes):
             self._say(f"  model    {notes}")
         if not self._options.dry_run:
             folder = self._directory / run.results_root / ("SETTING/SAMPLE" if run.sweep else "SAMPLE")
             self._say(f"  writes   {', '.join(run.result_names)} into {folder}")
             self._say(f"  log      {self._log}")
         todo = state.samples if self._options.force else state.samples - state.samples_done
-        samples = counted(state.samples, "sample") + ", counted for each setting" * bool(run.sweep)
+        samples = counted(state.samples, "sample") + " (each counts once a setting)" * bool(run.sweep)
         self._say(f"  to do    {todo:,} of {samples}, {length_in_words(state.bases)} in all")
         if self._options.force:
             self._say("           all outputs are made again (--force)")

@@ -53,10 +53,10 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     comparison = [directory / path for path in run.comparison]
     if comparison and not failures and all(path.exists() for path in comparison):
         yield f"settings compared: {' and '.join(map(str, comparison))}"
-    models = {record["model"]["name"]: record["model"].get("notice") for record in records}
-    for model, notice in models.items():
-        if notice:
-            yield f"note: {f'{model}: ' if run.sweep else ''}{notice}"
+    notices = dict.fromkeys(record["model"].get("notice") for record in records)
+    for notice in filter(None, notices):
+        models = dict.fromkeys(record["model"]["name"] for record in records if record["model"].get("notice") == notice)
+        yield f"note: {', '.join(models)}: {notice}" if run.sweep else f"note: {notice}"
 
 
 def _finished(run: Run, directory: Path, failed: set[str]) -> dict[str, dict[str, Any]]:

@@ -55,26 +55,22 @@ class Row:
     collect_seconds: str
 
 
-def compare_settings(results: Path, samples: Sequence[str], settings: Sequence[str], table: Path, figure: Path) -> int:
-    """Write the comparison of a sweep's settings as a table and as a figure; return the number of rows.
+def compare_settings(results: Path, samples: Sequence[str], settings: Sequence[str], table: Path) -> list[Row]:
+    """Write the comparison of a sweep's settings; return its rows, those of each setting together.
 
     Args:
         results: Folder of the settings' folders.
         samples: Names of the samples.
         settings: Names of the settings; the first is what all are compared with.
-        table: Table to write, see `Row`.
-        figure: SVG file to write.
+        table: Table to write.
 
     Raises:
         DamagedFileError: a contig table or a record is missing or damaged.
     """
-    from virnucpro_kernels.tools.sweep_figure import draw
-
     rows = [row for sample in samples for row in _compare_sample(results, sample, settings)]
     rows.sort(key=lambda row: settings.index(row.setting))
     write_rows(table, Row, rows)
-    draw(rows, figure)
-    return len(rows)
+    return rows
 
 
 def _compare_sample(results: Path, sample: str, settings: Sequence[str]) -> Iterator[Row]:
@@ -92,7 +88,7 @@ def _compare_sample(results: Path, sample: str, settings: Sequence[str]) -> Iter
             sample=sample,
             model=record["model"]["name"],
             geometry=record["parameters"]["geometry"] or NOT_AVAILABLE,
-            precision=record["parameters"]["scores"].get("precision", NOT_AVAILABLE),
+            precision=record["parameters"]["scores"].get("protein_precision", NOT_AVAILABLE),
             contigs=len(contigs),
             **{call: int(counts.get(call, 0)) for call in CALLS},
             agreement=_number((both["call"] == both["call_first"]).mean()),
