@@ -55,11 +55,13 @@ def read_sweep(path: Path, config: Mapping[str, Any]) -> list[Setting]:
     if problems:
         raise UsageError("\n".join(problems))
     settings: list[Setting] = []
+    names: list[str] = []
     for number, values in rows:
         where = f"{path}, line {number}"
         row = {name: value for name, value in zip(header, values, strict=False) if value}
         name = row.pop("setting", "")
-        found = _name_problems(name, settings)
+        found = _name_problems(name, names)
+        names.append(name)
         if any(values[len(header) :]):
             found.append(f"{len(values)} values for {len(header)} columns")
         problems += [f"{where}: {problem}" for problem in found]
@@ -88,13 +90,13 @@ def _header_problems(header: Sequence[str]) -> list[str]:
     return problems
 
 
-def _name_problems(name: str, earlier: Sequence[Setting]) -> list[str]:
+def _name_problems(name: str, earlier: Sequence[str]) -> list[str]:
     """Return what is wrong with the name of a setting."""
     if not _NAME.fullmatch(name):
         return [f"setting: {name!r} is not a name of letters, digits, dot, underscore and hyphen"]
     if name in _TAKEN:
         return [f"setting: {name!r} is the name of a file beside the folders of the settings; choose another"]
-    return [f"setting: {name!r} occurs twice"] if name in {setting.name for setting in earlier} else []
+    return [f"setting: {name!r} occurs twice"] if name in earlier else []
 
 
 def _parse(key: str, value: str, folder: Path, where: str) -> Any:

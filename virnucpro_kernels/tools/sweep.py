@@ -80,7 +80,7 @@ def _compare_sample(results: Path, sample: str, settings: Sequence[str]) -> Iter
         folder = results / setting / sample
         contigs = first if setting == settings[0] else _read_contigs(folder)
         record = _read_record(folder / RUN_RECORD)
-        both = first.join(contigs, how="inner", lsuffix="_first")
+        both = first.add_suffix("_first").join(contigs, how="inner")
         apart = (both["p_virus"] - both["p_virus_first"]).abs().dropna()
         counts = contigs["call"].value_counts()
         yield Row(
