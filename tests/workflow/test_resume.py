@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from tests.helpers.runs import MODEL, checksums, contigs, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.run.status import read_status
 
 SAMPLES = ("first", "second")
 #: Seconds after which a test gives up waiting for something, on a machine that may be busy.
@@ -173,8 +174,13 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     out = tmp_path / "out"
     wait_for_job(out, "embed", already=1)
     before = scored(out)
+    looked_at = read_status(out)
+    assert looked_at.state == "running"
+    assert looked_at.progress.chunks == 3
+    assert "predict" in looked_at.worker
     started.send_signal(number)
     assert started.wait(LIMIT) == 130
+    assert read_status(out).state == "stopped"
     assert processes(out) == [], "no job is left behind"
     last_line = (tmp_path / "output.txt").read_text().splitlines()[-1]
     assert last_line.startswith("interrupted: finished work is kept")

@@ -91,11 +91,10 @@ def embed(options: EmbedOptions) -> None:
         with gpu.lease(units) as unit:
             job.restart_clock()
             monitor = GpuMonitor(unit)
-            try:
-                with monitor:
-                    _embed(options, chunk, frames, "cuda", job, progress)
-            finally:
-                job.facts |= monitor.summary()
+            job.measure = monitor.summary
+            with monitor:
+                _embed(options, chunk, frames, "cuda", job, progress)
+            job.facts |= monitor.summary()
             job.facts["device"] = job.facts["gpu"] or "cuda"
             _free_memory()
 

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,6 +65,7 @@ class Job:
         path: JSON file of the record.
         stage: Name of the stage: `split`, `embed`, `merge`, `classify` or `collect`.
         facts: Entries that the stage adds to the record (counts, device, rates); written with the next update.
+        measure: Function whose entries join `facts` at each update, such as those of a GPU at work.
 
     The file holds `stage`, `state` (`running`, `complete` or `failed`), `attempts`, `pid`, `host`, `started` (UTC, ISO
     8601), `seconds`, `done` and `total` (progress, in the stage's own unit), and on failure `exit_code` and `error`.
@@ -74,6 +75,7 @@ class Job:
     path: Path
     stage: str
     facts: dict[str, Any] = field(default_factory=dict)
+    measure: Callable[[], Mapping[str, Any]] = dict
 
     def __enter__(self) -> Self:
         earlier = read_job(self.path)
@@ -114,6 +116,7 @@ class Job:
 
     def _write(self, state: str, **more: Any) -> None:
         self._written = time.monotonic()
+        self.facts |= self.measure()
         record = {
             "stage": self.stage,
             "state": state,

@@ -10,6 +10,7 @@ from virnucpro_kernels.pool.speed import cpu_time, gpu_times
 from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, BASES_PER_PROTEIN_TOKEN, SPECIAL_TOKENS
 from virnucpro_kernels.run.progress import State
 from virnucpro_kernels.run.run import Run
+from virnucpro_kernels.split.chunk_plan import count_chunks
 
 #: Bytes of the FASTA files of chunks for each base, and of results and scores for each frame.
 _CHUNK_BYTES_PER_BASE = 8
@@ -30,7 +31,7 @@ def describe_work(run: Run, state: State, directory: Path, *, jobs: int, cores: 
     bases = protein_tokens * BASES_PER_PROTEIN_TOKEN
     windows = bases // run.model.window_length
     frames = protein_tokens // (run.model.window_length // 3 + SPECIAL_TOKENS)
-    expected = -(-protein_tokens // run.config["chunk_tokens"])
+    expected = count_chunks(protein_tokens, run.config["chunk_tokens"])
     chunks = max(expected, run.config["min_chunks"], state.chunks - state.embedded)
     yield (
         f"about {length_in_words(bases)}: {windows:,} windows, {frames:,} frames, {protein_tokens:,} protein tokens, in"

@@ -44,16 +44,22 @@ def for_split(sequences: Iterable[str | Path]) -> Requirements:
 
 def for_embed(chunk: Chunk, model: Model, device: str, bytes_per_value: int) -> Requirements:
     """Return what `embed` needs for both encoders on a chunk."""
-    weights = model.nucleotide.bytes + model.protein.bytes
-    parameters = weights / 2
+    parameters = (model.nucleotide.bytes + model.protein.bytes) / 2
     tokens = chunk.protein_tokens + chunk.nucleotide_tokens
     seconds = parameters * tokens / (_GPU_RATE if device == "cuda" else _CPU_RATE)
-    # A CPU computes with fp32 weights, twice their size on disk; to a GPU the weights only pass through host memory.
-    copies = 1.2 if device == "cuda" else 2.5
     sequences = 12 * chunk.protein_tokens
     return _rounded(
-        _TORCH_MB + (copies * weights + sequences) / _MB, 20 + seconds / 60, _vectors_mb(chunk, model, bytes_per_value)
+        embed_memory_mb(model, device) + sequences / _MB,
+        20 + seconds / 60,
+        _vectors_mb(chunk, model, bytes_per_value),
     )
+
+
+def embed_memory_mb(model: Model, device: str) -> float:
+    """Return the memory in MB that `embed` needs without the sequences of its chunk."""
+    # A CPU computes with fp32 weights, twice their size on disk; to a GPU the weights only pass through host memory.
+    copies = 1.2 if device == "cuda" else 2.5
+    return _TORCH_MB + copies * (model.nucleotide.bytes + model.protein.bytes) / _MB
 
 
 def for_merge(chunk: Chunk, model: Model, bytes_per_value: int) -> Requirements:

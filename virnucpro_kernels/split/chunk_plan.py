@@ -59,7 +59,7 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     frames_before = np.cumsum(frames_of_length) - frames_of_length
     tokens_before = np.cumsum(frames_of_length * cost) - frames_of_length * cost
     tokens = int((frames_of_length * cost).sum())
-    count = min(max(min_chunks, _count_chunks(tokens, chunk_tokens)), frames)
+    count = min(max(min_chunks, count_chunks(tokens, chunk_tokens)), frames)
 
     # Python integers, because tokens * chunk may exceed 2**63.
     targets = np.array([tokens * chunk // count for chunk in range(1, count)], np.int64)
@@ -78,7 +78,7 @@ def plan_chunks(frames_of_length: Int64s, *, chunk_tokens: int, min_chunks: int)
     return ChunkPlan(borders, np.diff(tokens_until, prepend=0), shortest, longest)
 
 
-def _count_chunks(tokens: int, chunk_tokens: int) -> int:
+def count_chunks(tokens: int, chunk_tokens: int) -> int:
     """Return the number of chunks for so many tokens."""
     parts = tokens * _SHARES // chunk_tokens  # as many chunks as would have the least size
     if parts < _SHARES:

@@ -1,5 +1,6 @@
 """The diagnosis of an installation: what it names, and what it calls an error."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_a_damaged_model_is_an_error_and_a_complete_one_is_not(
     (tmp_path / "mine" / "classifier.safetensors").unlink()
     assert doctor(tmp_path) == 1
     found = lines(capsys.readouterr().out)["model"]
-    assert found.startswith("error")
+    assert found.startswith("failure")
     assert "classifier.safetensors is missing" in found
 
 
@@ -50,3 +51,27 @@ def test_a_cache_that_snakemake_cannot_write_is_told(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert doctor(tmp_path) == 0
     assert "XDG_CACHE_HOME" in lines(capsys.readouterr().out)["cache"]
+
+
+def test_tries_the_folder_of_a_run_and_the_model_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command = ["doctor", str(tmp_path / "not" / "there"), "--model", "builtin-500", "--json"]
+    assert app(command, standalone_mode=False) is None
+    found = {finding["subject"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert found["files"]["severity"] == found["model"]["severity"] == "ok"
+    assert str(tmp_path) in found["files"]["text"]
+    assert "builtin-500" in found["model"]["text"]
+    assert list(tmp_path.iterdir()) == []
+    assert app(["doctor", "--model", "nonsense"], standalone_mode=False) == 1
+
+
+@pytest.mark.skipif(shutil.which("sbatch") is None, reason="needs Slurm's commands")
+def test_a_slurm_that_does_not_answer_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
+    assert doctor(tmp_path) == 0
+    found = lines(capsys.readouterr().out)["slurm"]
+    assert found.startswith("warning")
+    assert "does not answer" in found

@@ -1,0 +1,203 @@
+"""State of a run for somebody who looks at its folder: read from its files, from any machine that sees them.
+
+Nothing is written, and no job is asked. A job tells how far it is by its record, which it renews every few seconds.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import MANIFEST
+from virnucpro_kernels.pool.job_record import counted, duration, length_in_words, read_job
+from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.run.config import Config, complete_config, read_config
+from virnucpro_kernels.run.folder import CONFIG
+from virnucpro_kernels.run.locks import who_works_in
+from virnucpro_kernels.run.pools import POOLS
+from virnucpro_kernels.run.progress import ProgressReader, State
+from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run
+from virnucpro_kernels.run.samples import name_samples, read_sheet
+
+#: A running job renews its record every few seconds; one that has not for so long was killed.
+SILENT_AFTER_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """A job that runs, or that failed and was not started again.
+
+    Attributes:
+        stage: Stage of the job.
+        unit: Its pool and chunk, or its sample.
+        host: Machine it runs on.
+        seconds: Time that it has taken.
+        fraction: Part of its work that is done, 0 to 1.
+        tokens_per_second: Protein tokens it embeds a second; None for other stages and before its first batch.
+        gpu_utilisation_percent: Mean use of its GPU so far; None without a GPU.
+        silent_seconds: Time since it renewed its record.
+        error: Message of a failed job; empty for one that runs.
+    """
+
+    stage: str
+    unit: str
+    host: str
+    seconds: float
+    fraction: float
+    tokens_per_second: float | None
+    gpu_utilisation_percent: float | None
+    silent_seconds: float
+    error: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a run.
+
+    Attributes:
+        directory: Folder of the run.
+        state: `complete`, `running`, or `stopped` where no job runs and no command is known to work in the folder.
+        worker: Command that works in the folder, in words; empty where none is known.
+        model, precision, device: Model of the run, and what its embedding jobs compute with.
+        progress: What is done and what there is in all.
+        running, failed: Jobs at work, and jobs whose last attempt failed.
+        waiting: Number of embedding jobs that are not yet done and do not run, as far as chunks are known.
+        tokens_per_second: Protein tokens that all running jobs embed a second; None where none has a rate.
+        seconds_left: Time until all is embedded at that rate; None where it is not known.
+    """
+
+    directory: str
+    state: Literal["complete", "running", "stopped"]
+    worker: str
+    model: str
+    precision: str
+    device: str
+    progress: State
+    running: tuple[JobStatus, ...]
+    failed: tuple[JobStatus, ...]
+    waiting: int
+    tokens_per_second: float | None
+    seconds_left: float | None
+
+
+def read_status(directory: Path) -> Status:
+    """Return the state of the run in `directory`.
+
+    Raises:
+        UsageError: it is not the folder of a run, or its configuration or sample sheet cannot be used.
+        DamagedFileError: a table of the run, or its model, is damaged.
+    """
+    run = find_run(directory)
+    progress = ProgressReader(run, directory).read()
+    jobs = list(_unfinished_jobs(run, directory))
+    running = tuple(job for job in jobs if not job.error and job.silent_seconds < SILENT_AFTER_SECONDS)
+    rates = [job.tokens_per_second for job in running if job.tokens_per_second]
+    rate = sum(rates) if rates else None
+    worker = who_works_in(directory)
+    return Status(
+        directory=str(directory),
+        state="complete" if progress.complete and not running else "running" if worker or running else "stopped",
+        worker=worker.partition(";")[0],
+        model=run.model.name,
+        precision=run.precision,
+        device=run.device,
+        progress=progress,
+        running=running,
+        failed=tuple(job for job in jobs if job.error),
+        waiting=max(progress.chunks - progress.embedded - sum(job.stage == "embed" for job in running), 0),
+        tokens_per_second=rate,
+        seconds_left=(progress.tokens - progress.tokens_done) / rate if rate else None,
+    )
+
+
+def find_run(directory: Path) -> Run:
+    """Return the run in `directory`, on whatever device its jobs compute.
+
+    Errors are those of `read_status`.
+    """
+    path = directory / CONFIG
+    if not path.exists():
+        raise UsageError(f"{directory}: not the folder of a run; it has no {CONFIG}")
+    config = complete_config(read_config(path), str(path))
+    candidates = [_make_run(directory, config, on_cluster=on_cluster) for on_cluster in (False, True)]
+    # The machine that looks may have no GPU where those that compute have one: folders tell what they computed with.
+    return max(candidates, key=lambda run: max(map(_last_change, _embedding_dirs(run, directory)), default=0.0))
+
+
+def _make_run(directory: Path, config: Config, *, on_cluster: bool) -> Run:
+    samples = name_samples([Path(config["input"])]) if config["input"] else read_sheet(directory / config["samples"])
+    return make_run(config, samples, pools=directory / POOLS, on_cluster=on_cluster)
+
+
+def _embedding_dirs(run: Run, directory: Path) -> list[Path]:
+    return [directory / run.embedding_dir(pool) for pool in run.pools]
+
+
+def _last_change(folder: Path) -> float:
+    return folder.stat().st_mtime if folder.exists() else 0.0
+
+
+def _unfinished_jobs(run: Run, directory: Path) -> Iterator[JobStatus]:
+    """Yield the jobs that have a record and did not complete."""
+    for pool in run.pools:
+        yield from _job(directory, run.record_path("split", pool), pool, 0)
+        manifest = directory / run.split_dir(pool) / MANIFEST
+        for chunk in read_manifest(manifest) if manifest.exists() else ():
+            for stage in CHUNK_STAGES:
+                path = run.record_path(stage, pool, chunk.chunk)
+                yield from _job(directory, path, f"{pool}/{chunk.chunk}", chunk.protein_tokens)
+    for sample in run.samples:
+        yield from _job(directory, run.record_path("collect", sample.name), sample.name, 0)
+
+
+def _job(directory: Path, path: Path, unit: str, tokens: int) -> Iterator[JobStatus]:
+    record = read_job(directory / path)
+    if record.get("state") not in ("running", "failed"):
+        return
+    fraction = record["done"] / record["total"] if record.get("total") else 0.0
+    is_rated = record["stage"] == "embed" and fraction > 0 and record["seconds"] > 0
+    yield JobStatus(
+        stage=record["stage"],
+        unit=unit,
+        host=record["host"],
+        seconds=record["seconds"],
+        fraction=fraction,
+        tokens_per_second=fraction * tokens / record["seconds"] if is_rated else None,
+        gpu_utilisation_percent=record.get("gpu_utilisation_percent"),
+        silent_seconds=max(time.time() - (directory / path).stat().st_mtime, 0.0),
+        error=str(record.get("error", "")),
+    )
+
+
+def describe(status: Status, *, most: int = 20) -> Iterator[str]:
+    """Yield the state of a run as lines; at most `most` jobs of a kind."""
+    progress = status.progress
+    yield f"{status.directory}: {status.state}, model {status.model}, {status.device}, {status.precision}"
+    if status.worker:
+        yield status.worker
+    percent = 100 * progress.tokens_done / progress.tokens if progress.tokens else 100.0
+    left = "" if status.seconds_left is None else f", about {duration(status.seconds_left)} left"
+    yield f"embedded  {percent:.0f} % of {length_in_words(progress.bases)}{left}"
+    if status.tokens_per_second is not None:
+        yield f"speed     {status.tokens_per_second:,.0f} protein tokens/s"
+    yield f"samples   {progress.samples_done:,} of {progress.samples:,} complete"
+    unsplit = progress.pools - progress.pools_split
+    more = f"; those of {counted(unsplit, 'pool')} are not known yet" if unsplit else ""
+    yield f"chunks    {progress.chunks_done:,} of {progress.chunks:,} scored, {progress.embedded:,} embedded{more}"
+    yield f"jobs      {len(status.running)} running, {status.waiting:,} to embed waiting, {len(status.failed):,} failed"
+    yield from _lines(status.running, most)
+    yield from _lines(status.failed, most)
+
+
+def _lines(jobs: Sequence[JobStatus], most: int) -> Iterator[str]:
+    for job in jobs[:most]:
+        facts: list[Any] = [f"{100 * job.fraction:.0f} %", duration(job.seconds), f"on {job.host}"]
+        if job.tokens_per_second is not None:
+            facts.append(f"{job.tokens_per_second:,.0f} tokens/s")
+        if job.gpu_utilisation_percent is not None:
+            facts.append(f"GPU {job.gpu_utilisation_percent:.0f} %")
+        yield f"  {job.stage} {job.unit}: {job.error or ', '.join(facts)}"
+    if len(jobs) > most:
+        yield f"  and {len(jobs) - most:,} more"
