@@ -66,6 +66,18 @@ def test_shared_work_is_done_once(swept: tuple[Path, str]) -> None:
 def test_a_finished_sweep_is_finished_and_verified(swept: tuple[Path, str]) -> None:
     assert planned(swept[0]) == {}
     assert virnucpro("verify", swept[0]).returncode == 0
+    status = virnucpro("status", swept[0]).stdout
+    assert f"complete, model {MODEL}, builtin-300, cpu, fp32" in status
+    assert "samples   8 of 8 complete" in status
+    assert "chunks    2 of 2 scored" in status
+
+
+def test_damage_in_a_setting_is_found(copy_of_swept: Path) -> None:
+    table = copy_of_swept / "results" / "strict" / "one" / "windows.tsv"
+    table.write_bytes(table.read_bytes()[:-3])
+    ended = virnucpro("verify", copy_of_swept)
+    assert ended.returncode == 3
+    assert str(table) in ended.stdout
 
 
 @pytest.mark.parametrize("setting", ["sure", "short"])
@@ -185,6 +197,10 @@ def test_wrong_tables_are_refused_before_anything_runs(tmp_path: Path) -> None:
     ended = virnucpro("predict", run / "data" / "one.fa", *options)
     assert ended.returncode == 5
     assert "sweep.tsv, line 3, setting wrong: no model 'virnucpro-700'" in ended.stderr
+    write_sweep(run / "config" / "sweep.tsv", {"plain": {}, "wrong": {"precision": "fp8"}})
+    ended = virnucpro("predict", run / "data" / "one.fa", *options, "--device", "cpu")
+    assert ended.returncode == 5
+    assert "setting wrong: precision fp8 needs an NVIDIA GPU" in ended.stderr
     assert not out.exists()
 
 

@@ -50,5 +50,8 @@ def vector_name(chunk: str, content: str) -> str:
 
 
 def result_records(directory: Path) -> list[Path]:
-    """Return the record of every sample with results in the folder of a run, those of a sweep's settings included."""
-    return sorted(path for depth in ("*", "*/*") for path in directory.glob(f"{RESULTS}*/{depth}/{RUN_RECORD}"))
+    """Return the record of every sample with results in the folder of a run, those of a sweep's settings included.
+
+    Files in a hidden folder are not yet results.
+    """
+    return sorted(path for depth in ("*", "*/[!.]*") for path in directory.glob(f"{RESULTS}*/{depth}/{RUN_RECORD}"))

@@ -78,7 +78,10 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
                 if not (directory / one.embedding_dir(pool)).is_dir():
                     raise no_original(f"for pool {pool} in {directory}")
         elif not on_cluster:
-            check_precision(one.precision, one.device, one.model.protein.layers)
+            try:
+                check_precision(one.precision, one.device, one.model.protein.layers)
+            except UsageError as error:
+                raise UsageError(f"setting {one.setting}: {error}" if one.setting else str(error)) from error
 
 
 def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple[int, int]:
