@@ -1,5 +1,6 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
-# make test    all tests that need no GPU and no cluster
+# make test    all tests that need no GPU and no cluster, without those of make chaos
+# make chaos   runs that are interrupted and damaged at random: SEEDS=10, or SEEDS=7-7 for one that failed
 # make check   format, lint, types and the order of imports
 # make format  formats Python and Snakemake files
 # make docs    the documentation site, in site/; links are checked
@@ -7,14 +8,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Folders of test data that are not part of the repository: FOLDERS="--golden=DIR --genomes=DIR --tokenizer=DIR"
 FOLDERS ?=
+SEEDS ?= 10
 
-.PHONY: demo test check format docs clean
+.PHONY: demo test chaos check format docs clean
 
 demo: .venv/installed
 	$(BIN)/virnucpro demo
 
 test: .venv/developed
-	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm" tests $(FOLDERS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered -m "not gpu and not slurm and not chaos" tests $(FOLDERS)
+
+chaos: .venv/developed
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m chaos --seeds=$(SEEDS) -rA tests/chaos
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

@@ -23,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--golden", type=Path, help="inputs and outputs of the original tool")
     group.addoption("--genomes", type=Path, help="real genomes split by relatedness")
     group.addoption("--tokenizer", type=Path, help="the published DNABERT-S tokenizer")
+    chaos = "chaos tests to run: a number of seeds, or a range as in 7-9"
+    parser.getgroup("virnucpro").addoption("--seeds", default="10", help=chaos)
 
 
 def _folder(request: pytest.FixtureRequest, option: str) -> Path:

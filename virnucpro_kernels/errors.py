@@ -14,7 +14,7 @@ class DamagedFileError(VirnucproError):
 
 
 #: What to do about a damaged file of a run. The user may as well have named a file that is none of a run.
-REMEDY = "if it is a file of a run, `virnucpro verify --remove` removes it, and the next start makes it again"
+REMEDY = "if it is a file of a run, the next `virnucpro predict` renames it and makes it again"
 
 
 class GpuMemoryError(VirnucproError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, planned, snakemake, snakemake_command, virnucpro
+from tests.helpers.runs import MODEL, ROOT, call, checksums, contigs, planned, snakemake, snakemake_command, virnucpro
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import schema
@@ -33,10 +33,19 @@ def test_a_finished_run_is_finished(finished: Path) -> None:
         ("--set-resources", "embed:token_budget=2048", "embed:attention=sdpa"),
         ("--set-threads", "embed=1", "split=1"),
         ("--set-resources", "classify:mem_mb=9000", "embed:runtime=7"),
+        ("--resources", "gpu=4"),
+        ("--cores", "1"),
     ],
 )
 def test_what_changes_no_number_reruns_nothing(finished: Path, options: tuple[str, ...]) -> None:
     assert planned(finished, *options) == {}
+
+
+def test_another_profile_reruns_nothing(copy_of_finished: Path) -> None:
+    """Where the configuration says what computes: else the nodes of a cluster are expected to have GPUs."""
+    configure(copy_of_finished, device="cpu")
+    assert planned(copy_of_finished) == {}
+    assert planned(copy_of_finished, "--profile", ROOT / "profiles" / "slurm") == {}
 
 
 def test_touched_inputs_rerun_nothing(copy_of_finished: Path) -> None:

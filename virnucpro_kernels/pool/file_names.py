@@ -49,9 +49,9 @@ def vector_name(chunk: str, content: str) -> str:
     return f"{chunk}.{content}.h5"
 
 
-def result_records(directory: Path) -> list[Path]:
-    """Return the record of every sample with results in the folder of a run, those of a sweep's settings included.
+def in_results(directory: Path, name: str) -> list[Path]:
+    """Return the file of this name of every sample in the folder of a run, in a sweep for each setting.
 
     Files in a hidden folder are not yet results.
     """
-    return sorted(path for depth in ("*", "*/[!.]*") for path in directory.glob(f"{RESULTS}*/{depth}/{RUN_RECORD}"))
+    return sorted(path for depth in ("*", "*/[!.]*") for path in directory.glob(f"{RESULTS}*/{depth}/{name}"))

@@ -1,9 +1,12 @@
 """The record that every stage keeps beside its output: state, attempts, progress, times, counts.
 
 A job's record is one small JSON file, `{unit}.{stage}.json`. The workflow declares none of them: people, `run.json`,
-`failed.tsv` and the progress display read them, and a run needs none of them to go on.
+`failed.tsv` and the progress display read them, and a run needs none of them to go on. Every record ends with a
+checksum of itself, so that a damaged one is taken for a missing one; and it holds those of the files that the job
+wrote.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -16,12 +19,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.files import atomic_path, remove_leftovers
+from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
+from virnucpro_kernels.files import atomic_path, remove_leftovers, sha256
 
 log = logging.getLogger(__name__)
 
 _RECORD_EVERY_SECONDS = 2.0
+#: Entry of a record that holds the checksum of all others.
+_CHECKSUM = "checksum"
 
 #: Interval of the lines that say how far a job or a run is.
 LINE_EVERY_SECONDS = 30.0
@@ -68,7 +73,8 @@ class Job:
         measure: Function whose entries join `facts` at each update, such as those of a GPU at work.
 
     The file holds `stage`, `state` (`running`, `complete` or `failed`), `attempts`, `pid`, `host`, `started` (UTC, ISO
-    8601), `seconds`, `done` and `total` (progress, in the stage's own unit), and on failure `exit_code` and `error`.
+    8601), `seconds`, `done` and `total` (progress, in the stage's own unit), `outputs` (SHA-256 of files that the job
+    wrote), and on failure `exit_code` and `error`.
     A record left at `running` by a process that is gone belongs to a job that was killed.
     """
 
@@ -104,6 +110,10 @@ class Job:
             self._line_written = now
             log.info("%s: %.0f %%, %s", self.stage, 100 * done / total, left)
 
+    def wrote(self, *paths: Path) -> None:
+        """Note the checksums of files that the job has written, for `check_output`."""
+        self.facts["outputs"] = {path.name: sha256(path) for path in paths}
+
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -130,17 +140,62 @@ class Job:
             **self.facts,
             **more,
         }
-        with atomic_path(self.path) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        write_record(self.path, record)
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON, with its checksum as the last entry."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(_text(record | {_CHECKSUM: _checksum(record)}), encoding="utf-8")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the record at `path` without its checksum. One of an older version has none, and is taken as it is.
+
+    Raises:
+        DamagedFileError: it is not what `write_record` wrote.
+        FileNotFoundError: there is none.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: damaged ({error}); {REMEDY}") from error
+    if not isinstance(record, dict) or record.pop(_CHECKSUM, "") not in ("", _checksum(record)):
+        raise DamagedFileError(f"{path}: damaged (its checksum is wrong); {REMEDY}")
+    return record
 
 
 def read_job(path: Path) -> dict[str, Any]:
-    """Return the record at `path`, or an empty dict where there is none that can be read: nothing depends on it."""
+    """Return the record at `path`, or an empty dict where there is none that is whole: nothing depends on it."""
     try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        return read_record(path)
+    except (FileNotFoundError, DamagedFileError):
         return {}
-    return record if isinstance(record, dict) else {}
+
+
+def recorded_checksum(path: Path, record: Path) -> str:
+    """Return the SHA-256 that `path` had when the job with that record wrote it; empty where the record is gone."""
+    return str(read_job(record).get("outputs", {}).get(path.name, ""))
+
+
+def check_output(path: Path, record: Path) -> None:
+    """Refuse a file that is not what the job with that record wrote, before anything in it is believed.
+
+    Raises:
+        DamagedFileError: its checksum is another one.
+        FileNotFoundError: there is no such file.
+    """
+    expected = recorded_checksum(path, record)
+    if expected and sha256(path) != expected:
+        raise DamagedFileError(f"{path}: damaged (its content is not what was written); {REMEDY}")
+
+
+def _text(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=1) + "\n"
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(_text(record).encode()).hexdigest()[:16]
 
 
 def duration(seconds: float) -> str:

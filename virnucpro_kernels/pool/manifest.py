@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from virnucpro_kernels.errors import REMEDY
+from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.job_record import check_output
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 
 
@@ -44,7 +46,9 @@ def read_manifest(path: Path) -> list[Chunk]:
     """Return the chunks of a manifest in its order.
 
     Raises:
-        DamagedFileError: the columns are not those of `Chunk`, or a value is not of its type.
+        DamagedFileError: the file is not what `split` wrote, the columns are not those of `Chunk`, or a value is not of
+            its type.
         FileNotFoundError: there is no such file.
     """
+    check_output(path, path.parent / record_name("split"))
     return read_rows(path, Chunk, remedy=REMEDY)

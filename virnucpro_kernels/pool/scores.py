@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.pool.file_names import SCORE_SUFFIX
+from virnucpro_kernels.pool.file_names import SCORE_SUFFIX, record_name
+from virnucpro_kernels.pool.job_record import check_output
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.sequences.arrays import Int64s
 
@@ -36,6 +37,7 @@ class ChunkScores:
     def __init__(self, path: Path, chunk: Chunk, model_id: str, first: int, stop: int) -> None:
         self.path = path
         try:
+            check_output(path, path.with_name(record_name("classify", path.stem)))
             metadata = pq.read_metadata(path)
         except FileNotFoundError:
             raise DamagedFileError(f"{path}: there are no scores of chunk {chunk.chunk}; start the run again") from None
@@ -57,8 +59,9 @@ class ChunkScores:
         self._last = -1
 
     def _overlaps(self, group: pq.RowGroupMetaData) -> bool:
-        column = next(column for i in range(group.num_columns) if (column := group.column(i)).path_in_schema == "row")
-        statistics = column.statistics
+        columns = (group.column(i) for i in range(group.num_columns))
+        column = next((column for column in columns if column.path_in_schema == "row"), None)
+        statistics = column.statistics if column else None
         if statistics is None or not statistics.has_min_max:
             return bool(group.num_rows)
         return bool(statistics.min < self._stop and statistics.max >= self._first)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from virnucpro_kernels.errors import REMEDY, UsageError
-from virnucpro_kernels.pool.file_names import UNUSABLE
+from virnucpro_kernels.pool.file_names import UNUSABLE, record_name
+from virnucpro_kernels.pool.job_record import check_output
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.problems import InputError
 
@@ -77,9 +78,10 @@ def read_unusable(path: Path) -> dict[str, Unusable]:
     """Return the samples of a table by name.
 
     Raises:
-        DamagedFileError: the file is not such a table.
+        DamagedFileError: the file is not such a table, or not what `split` wrote.
         FileNotFoundError: there is none.
     """
+    check_output(path, path.parent / record_name("split"))
     rows = read_rows(path, Unusable, remedy=REMEDY)
     return {row.sample: row for row in rows}
 
@@ -117,6 +119,6 @@ def forget_split_of_repaired(manifest: Path, inputs: Mapping[str, Sequence[Path]
         inputs: Sequence files of each sample.
     """
     path = manifest.with_name(UNUSABLE)
-    unusable = read_unusable(path) if path.exists() else {}
+    unusable = read_unusable(path) if manifest.exists() and path.exists() else {}
     if any(found.repaired(inputs[name]) for name, found in unusable.items() if name in inputs):
         manifest.unlink(missing_ok=True)

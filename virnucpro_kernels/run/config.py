@@ -73,7 +73,7 @@ def read_config(path: Path) -> Config:
         raise UsageError(f"{path}: there is no such configuration file; `virnucpro init` writes one") from None
     except OSError as error:
         raise UsageError(f"{path}: the configuration cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # of bytes that are no text, and of impossible dates
         raise UsageError(f"{path}: the file cannot be read as YAML: {error}") from error
     if loaded is None:
         return {}

@@ -48,7 +48,7 @@ class FolderPlan:
         for path, link in self.links.items():
             _make_link(link, path.absolute())
         path = self.directory / CONFIG
-        if not path.exists() or read_config(path) != self.config:
+        if not _holds(path, self.config):
             write_config(path, self.config)
         if not self.keeps_sheet:
             write_sheet(self.directory / SHEET, samples)
@@ -128,6 +128,14 @@ def plan_folder(
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
     links = {} if keeps_sheet else _links(directory, samples)
     return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet, links)
+
+
+def _holds(path: Path, config: Config) -> bool:
+    """Whether a file holds a configuration; one that cannot be read holds none."""
+    try:
+        return path.exists() and read_config(path) == config
+    except UsageError:
+        return False
 
 
 def _make_link(link: Path, target: Path) -> None:

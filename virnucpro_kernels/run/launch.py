@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from virnucpro_kernels.run.locks import note_holder, refuse_snakemake
+from virnucpro_kernels.run.locks import note_holder
 
 _TICK_SECONDS = 0.5
 #: Time that jobs have to end after each signal before a stronger one is sent: SIGINT, SIGTERM, SIGKILL.
@@ -18,25 +18,6 @@ _GRACE_SECONDS = 15.0
 def snakemake(*arguments: str | Path) -> list[str]:
     """Return the command line of Snakemake in this Python, with `arguments`."""
     return [sys.executable, "-m", "snakemake", *map(str, arguments)]
-
-
-def unlock(directory: Path, snakefile: Path, log: Path) -> None:
-    """Remove the lock that a killed Snakemake left. The caller holds the run's lock.
-
-    Raises:
-        VirnucproError: the lock is that of a `snakemake` at work.
-    """
-    refuse_snakemake(directory)
-    locks = directory / ".snakemake" / "locks"
-    if locks.is_dir() and any(locks.iterdir()):
-        with log.open("ab") as output:
-            subprocess.run(
-                snakemake("--unlock", "--snakefile", snakefile, "--directory", directory),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
 
 
 def watch(

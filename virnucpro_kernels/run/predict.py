@@ -1,17 +1,21 @@
 """`virnucpro predict`: the whole workflow for people who do not know Snakemake."""
 
+import errno
 import shutil
-from contextlib import ExitStack, suppress
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.unusable import forget_split_of_repaired
-from virnucpro_kernels.run.launch import unlock
-from virnucpro_kernels.run.locks import lock_path, run_lock
+from virnucpro_kernels.run.leftovers import remove_all_leftovers
+from virnucpro_kernels.run.locks import lock_path, refuse_snakemake, run_lock
+from virnucpro_kernels.run.mend import mend_files, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
-from virnucpro_kernels.run.session import Session
-from virnucpro_kernels.run.start import SNAKEFILE, Start, plan_start
+from virnucpro_kernels.run.session import Session, full_disk
+from virnucpro_kernels.run.start import Start, plan_start
 
 
 def predict(options: PredictOptions) -> int:
@@ -22,7 +26,8 @@ def predict(options: PredictOptions) -> int:
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
     is_new = not options.directory.exists()
-    with run_lock(options.directory) as lock:
+    with _full_disk_told(options.directory), run_lock(options.directory) as lock:
+        mended = [] if is_new else _mend(options)
         try:
             start = plan_start(options)
             start.log.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +36,11 @@ def predict(options: PredictOptions) -> int:
             if is_new:
                 _remove_if_empty(options.directory)
             raise
+        with start.log.open("a", encoding="utf-8") as log:
+            log.writelines(f"{line}\n" for line in mended)
         code = _execute(start, lock)
+        if code == 0 and not options.dry_run:
+            remove_all_leftovers(start.run, options.directory)
     if is_new and options.dry_run and code == 0:
         shutil.rmtree(options.directory)
     return code
@@ -39,8 +48,6 @@ def predict(options: PredictOptions) -> int:
 
 def _execute(start: Start, lock: int) -> int:
     """Run Snakemake in the folder of a run, which stays as it was after a dry run; return the exit code."""
-    directory = start.options.directory
-    unlock(directory, SNAKEFILE, start.log)
     with ExitStack() as exits:
         if start.options.dry_run:
             exits.enter_context(start.folder.written_for_now())
@@ -48,6 +55,32 @@ def _execute(start: Start, lock: int) -> int:
             start.folder.write()
             _split_repaired_again(start)
         return Session(start, lock).execute()
+
+
+@contextmanager
+def _full_disk_told(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise VirnucproError(full_disk(directory)) from error
+        raise
+
+
+def _mend(options: PredictOptions) -> list[str]:
+    """Set aside what is damaged in the folder of a run, unless nothing is to change; return what was said about it."""
+    refuse_snakemake(options.directory)
+    if options.dry_run:
+        return []
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)  # noqa: T201 news for the user, before there is a log
+        said.append(line)
+
+    mend_files(options.directory, say)
+    mend_snakemake(options.directory, say)
+    return said
 
 
 def _remove_if_empty(directory: Path) -> None:

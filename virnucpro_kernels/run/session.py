@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 from virnucpro_kernels import __version__
@@ -173,11 +174,8 @@ class Session:
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
-        free = shutil.disk_usage(self._directory).free
-        if free < _FULL_BYTES:  # whatever the jobs say follows from it
-            raise VirnucproError(
-                f"the disk of {self._directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again"
-            )
+        if shutil.disk_usage(self._directory).free < _FULL_BYTES:  # whatever the jobs say follows from it
+            raise VirnucproError(full_disk(self._directory))
         if not any(failure.attempts for failure in failures):
             with self._log.open(encoding="utf-8", errors="replace") as log:
                 log.seek(self._log_begin)
@@ -195,3 +193,9 @@ class Session:
             return EXIT_PARTIAL
         codes = [int(failure.exit_code) for failure in failures if failure.exit_code.isdigit()]
         return codes[0] if codes else 1
+
+
+def full_disk(directory: Path) -> str:
+    """Return what to say where the disk of a run's folder is full."""
+    free = shutil.disk_usage(directory).free
+    return f"the disk of {directory} is full ({free / 1e3:,.0f} kB free): free some space, then start again"

@@ -68,6 +68,7 @@ def classify(features: Path, model: Model, output: Path) -> None:
         with atomic_path(output) as temporary:
             table = pa.table([rows, found, *softmax(found).T], schema=_SCHEMA.with_metadata(metadata))
             pq.write_table(table, temporary, row_group_size=_ROW_GROUP, write_page_checksum=True)
+        job.wrote(output)
         job.facts |= {"device": "cpu", "model_id": model.model_id}
 
 

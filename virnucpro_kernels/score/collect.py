@@ -1,6 +1,5 @@
 """The last stage: the scores of a sample's frames become its tables, its viral sequences and the record of its run."""
 
-import json
 import os
 import shutil
 import time
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool import file_names
-from virnucpro_kernels.pool.job_record import Job
+from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
@@ -108,15 +107,21 @@ def collect(
         UsageError: the sample was left out when its pool was split, or its input has changed since.
     """
     clock = time.monotonic()
-    with _gathered_anew_after_damage(sources.scores):
-        refuse_unusable(sources.manifest, sample, sources.inputs)
+    with ExitStack() as exits:
+        exits.enter_context(_gathered_anew_after_damage(sources.scores))
+        job = Job(output_dir / file_names.record_name("collect"), "collect")
+        try:
+            refuse_unusable(sources.manifest, sample, sources.inputs)  # which leaves no folder
+        except DamagedFileError:
+            with job:  # its record says why
+                raise
+        exits.enter_context(job)
+        for table in (sources.contigs, sources.windows):
+            check_output(table, sources.manifest.with_name(file_names.record_name("split")))
         chunks = read_manifest(sources.manifest)
         for geometry in sorted({chunk.geometry for chunk in chunks}):
             model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
-        with (
-            Job(output_dir / file_names.record_name("collect"), "collect") as job,
-            _publishing(output_dir) as directory,
-        ):
+        with _publishing(output_dir) as directory:
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
             progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
             summary = _write_tables(batches, directory, sample, model, thresholds, original_files, progress)
@@ -130,7 +135,7 @@ def collect(
                 results=sorted(directory.iterdir()),
                 seconds=time.monotonic() - clock,
             )
-            (directory / file_names.RUN_RECORD).write_text(json.dumps(record, indent=1) + "\n")
+            write_record(directory / file_names.RUN_RECORD, record)
     return summary
 
 

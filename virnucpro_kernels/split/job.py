@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.file_names import CONTIGS, MANIFEST, UNUSABLE, WINDOWS, record_name
 from virnucpro_kernels.pool.job_record import Job, counted
 from virnucpro_kernels.pool.speed import ESM2_3B_PARAMETERS, gpu_times
 from virnucpro_kernels.pool.unusable import NothingUsableError, Unusable
@@ -41,6 +41,7 @@ def run_split(
         except NothingUsableError as error:
             job.facts["unusable"] = _messages(error.unusable)
             raise
+        job.wrote(*(output_dir / name for name in (CONTIGS, WINDOWS, UNUSABLE, MANIFEST)))
         job.facts |= {
             "contigs": summary.contigs,
             "status": summary.statuses,

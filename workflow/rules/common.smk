@@ -1,5 +1,6 @@
 # What the rules share: the run that the configuration describes, input functions, requirements, the command.
 import shlex
+import signal
 import sys
 import time
 from functools import cache
@@ -19,9 +20,12 @@ from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run import requirements
 from virnucpro_kernels.run.failures import write_failures
 from virnucpro_kernels.run.installation import python_path
+from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import hold_for_snakemake
+from virnucpro_kernels.run.mend import mend_after_failures, mend_tables
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
+from virnucpro_kernels.run.signals import heed_in_thread
 from virnucpro_kernels.score.thresholds import Thresholds
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
@@ -38,6 +42,12 @@ wildcard_constraints:
     model=r"[^/]+",
 
 
+def stop(error):
+    """Stop with the message of an error. A damaged table is set aside before, so that the next start makes it again."""
+    mend_tables(HERE)
+    raise WorkflowError(str(error)) from error
+
+
 def find_run():
     """The run that the configuration describes."""
     try:
@@ -49,7 +59,7 @@ def find_run():
             on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
         )
     except VirnucproError as error:
-        raise WorkflowError(str(error)) from error
+        stop(error)
 
 
 STARTED = time.time()
@@ -177,7 +187,10 @@ def chunks_of(manifest):
 
 @cache
 def parse_manifest(manifest, changed_ns):
-    return {chunk.chunk: chunk for chunk in read_manifest(Path(manifest))}
+    try:
+        return {chunk.chunk: chunk for chunk in read_manifest(Path(manifest))}
+    except VirnucproError as error:
+        stop(error)
 
 
 def find_chunk(wildcards, input):

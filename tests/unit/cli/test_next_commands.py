@@ -1,6 +1,5 @@
 """What a command prints as the next one works as printed, in folders whose names have blanks."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.helpers.original_models import Originals
 from tests.helpers.runs import MODEL, call, contigs, snakemake_command, virnucpro_command, write_run
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.run.summary import describe_results
 from virnucpro_kernels.weights import published
 from virnucpro_kernels.weights.published import digests
@@ -85,7 +85,7 @@ def test_all_warnings_are_listed_by_the_command_that_names_them(
 ) -> None:
     folder = tmp_path / "my run"
     write_run(folder, {"a": contigs(0, 1)})
-    (folder / "split.json").write_text(json.dumps({"warnings": ["odd"] * 11}))
+    write_record(folder / "split.json", {"warnings": ["odd"] * 11})
     ended: Any = SimpleNamespace(pools=["a"], record_path=lambda *_: "split.json", samples=())
     [command] = re.findall("and 1 more warnings: `(.*)` lists them", "\n".join(describe_results(ended, folder, [])))
     run(command)

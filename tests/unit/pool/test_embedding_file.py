@@ -95,7 +95,7 @@ def test_a_truncated_file_is_noticed(tmp_path: Path, share: float) -> None:
     write(tmp_path / "a.h5", 300)
     whole = (tmp_path / "a.h5").read_bytes()
     (tmp_path / "a.h5").write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(DamagedFileError, match=r"a\.h5.*if it is a file of a run, `virnucpro verify --remove`"):
+    with pytest.raises(DamagedFileError, match=r"a\.h5.*if it is a file of a run, the next `virnucpro predict`"):
         verify(tmp_path / "a.h5")
 
 

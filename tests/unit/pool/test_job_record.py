@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clock import Clock
-from virnucpro_kernels.pool.job_record import Job, TimeLeft, counted, duration, length_in_words, read_job
+from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.job_record import (
+    Job,
+    TimeLeft,
+    check_output,
+    counted,
+    duration,
+    length_in_words,
+    read_job,
+    read_record,
+)
 
 
 def test_the_time_left_follows_from_the_rate_since_the_start() -> None:
@@ -42,6 +52,43 @@ def test_lengths_are_in_words(bases: int, words: str) -> None:
 
 def test_one_of_a_thing_is_singular() -> None:
     assert [counted(number, "sample") for number in (0, 1, 2000)] == ["0 samples", "1 sample", "2,000 samples"]
+
+
+def test_a_record_that_is_damaged_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    with Job(path, "split", {"wörter": [1, 2.5, None]}) as job:
+        job.progress(1, 2)
+    assert read_job(path)["wörter"] == [1, 2.5, None]
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        if b'"checksum"' in path.read_bytes():  # else it is a record of an older version, whose entries are right
+            assert read_job(path) == {}, place
+    for damaged in (b"", b"\xff", content[:-9], b"[]"):
+        path.write_bytes(damaged)
+        assert read_job(path) == {}
+        with pytest.raises(DamagedFileError, match=r"split\.json: damaged"):
+            read_record(path)
+
+
+def test_a_record_of_an_older_version_has_no_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{"stage": "split"}')
+    assert read_record(path) == {"stage": "split"}
+
+
+def test_a_file_is_compared_with_what_its_job_wrote(tmp_path: Path) -> None:
+    output, record = tmp_path / "table.tsv", tmp_path / "split.json"
+    output.write_text("right")
+    check_output(output, record)
+    with Job(record, "split") as job:
+        job.wrote(output)
+    check_output(output, record)
+    output.write_text("wrong")
+    with pytest.raises(DamagedFileError, match=r"table\.tsv: damaged"):
+        check_output(output, record)
+    record.unlink()
+    check_output(output, record)
 
 
 def test_a_job_that_waited_counts_its_time_from_then_on(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_table_is_read_back_and_damage_is_seen(tmp_path: Path) -> None:
     keep_pools(rows, path)
     assert list(read_pools(path).values()) == rows
     path.write_text("sample\tpool\tbases\na\ta\n")
-    with pytest.raises(DamagedFileError, match="verify --remove"):
+    with pytest.raises(DamagedFileError, match="virnucpro predict"):
         read_pools(path)
 
 

@@ -18,6 +18,7 @@ from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.score.sample_reader import read_contig_batches
 
@@ -243,10 +244,10 @@ def test_the_number_of_chunks_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
-    pool.directory.joinpath("split.json").write_text(json.dumps({"stage": "split", "seconds": 2.0, "host": "h1"}))
+    write_record(pool.directory / "split.json", {"stage": "split", "seconds": 2.0, "host": "h1"})
     for chunk, seconds in (("00000", 30), ("00001", 50)):
         job = {"seconds": seconds, "host": "h2", "device": "a GPU", "attempts": 2, "precision": "fp16", "rows": seconds}
-        (pool.scores.parent / f"{chunk}.embed.json").write_text(json.dumps(job))
+        write_record(pool.scores.parent / f"{chunk}.embed.json", job)
     record = run(pool, "odd", tmp_path / "out", thresholds=thresholds(viral_threshold=0.6))
     assert record["sample"] == "odd"
     assert record["model"]["id"] == pool.model.model_id

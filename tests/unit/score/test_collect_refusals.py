@@ -158,5 +158,5 @@ def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"has changed since .* remove .*chunks\.tsv and start again"):
         run(pool, "first", tmp_path / "out")
     (pool.directory / UNUSABLE).write_text("sample\n")
-    with pytest.raises(DamagedFileError, match=r"unusable\.tsv: the table is damaged .* `virnucpro verify --remove`"):
+    with pytest.raises(DamagedFileError, match=r"unusable\.tsv: the table is damaged .* `virnucpro predict`"):
         run(pool, "last", tmp_path / "out")
