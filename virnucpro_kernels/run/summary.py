@@ -26,10 +26,12 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         failures: Failures of the run, whose samples are left out.
         went_on: Whether an earlier start did some of the work, so that its time is among those shown.
     """
-    splits = {one.record_path("split", pool) for one in run.settings for pool in one.pools}
-    warnings = list(
-        dict.fromkeys(warning for path in sorted(splits) for warning in read_job(directory / path).get("warnings", ()))
-    )
+    # They are about the inputs, so that those of one setting say all.
+    warnings = [
+        warning
+        for pool in run.pools
+        for warning in read_job(directory / run.record_path("split", pool)).get("warnings", ())
+    ]
     for warning in warnings[:_LISTED]:
         yield f"warning: {warning}"
     if len(warnings) > _LISTED:
