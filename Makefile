@@ -1,5 +1,6 @@
 # make demo    the workflow on the bundled sequences, in an environment of its own
 # make test    all tests that need no GPU and no cluster, without those of make chaos
+# make slurm   tests on a Slurm that is started for them; skipped where its Debian packages are missing
 # make chaos   runs that are interrupted and damaged at random: SEEDS=10, or SEEDS=7-7 for one that failed
 # make check   format, lint, types and the order of imports
 # make format  formats Python and Snakemake files
@@ -10,7 +11,7 @@ BIN := .venv/bin
 FOLDERS ?=
 SEEDS ?= 10
 
-.PHONY: demo test chaos check format docs clean
+.PHONY: demo test chaos slurm check format docs clean
 
 demo: .venv/installed
 	$(BIN)/virnucpro demo
@@ -20,6 +21,10 @@ test: .venv/developed
 
 chaos: .venv/developed
 	$(BIN)/pytest --numprocesses 2 --dist worksteal -m chaos --seeds=$(SEEDS) -rA tests/chaos
+
+# Jobs mostly wait for Slurm, so the tests go side by side, each file with the clusters that it needs.
+slurm: .venv/developed
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/slurm
 
 check: .venv/developed
 	$(BIN)/ruff format --check .

@@ -132,3 +132,8 @@ def test_citation_and_changelog_are_of_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == __version__
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_page_of_keys_has_no_heading_of_the_first_level() -> None:
+    """The workflow catalog shows it below one of its own."""
+    assert not re.search("^# ", (ROOT / "config" / "README.md").read_text(), re.MULTILINE)

@@ -55,6 +55,22 @@ def test_the_slurm_profile_is_found_by_its_name() -> None:
     assert "fp16" in ended.stdout + ended.stderr, "jobs that go to a cluster are planned for its GPUs"
 
 
+@pytest.mark.parametrize(
+    ("options", "threads"), [(["--cores", "32"], 16), (["--profile", ROOT / "slurm", "--cores", "32"], 4)]
+)
+def test_embedding_on_a_cpu_asks_a_cluster_for_few_cores(
+    copy_of_finished: Path, options: list[str | Path], threads: int
+) -> None:
+    """A job that asks for more than a node has would never run, but on one machine Snakemake asks for no more."""
+    again = ("--dry-run", "--forcerun", "embed", "--config", "device=cpu")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", *again, *options]
+    ended = call(command, copy_of_finished)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    jobs = [job for job in (ended.stdout + ended.stderr).split("\nrule ") if job.startswith("embed:")]
+    assert jobs
+    assert all(f"threads: {threads}" in job for job in jobs), jobs[0]
+
+
 def test_elsewhere_the_clones_configuration_is_used(tmp_path: Path) -> None:
     ended = snakemake(tmp_path, "--dry-run", "--printshellcmds")
     assert ended.returncode == 0, ended.stdout + ended.stderr

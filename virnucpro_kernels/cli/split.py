@@ -35,6 +35,9 @@ def split(
     chunk_tokens: ChunkTokens,
     min_chunks: MinChunks,
     threads: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Make a pool without contigs, too, where no sample can be used.")
+    ] = False,
 ) -> None:
     """Write the tables, the chunks and the manifest of a pool, and say how much work they are.
 
@@ -48,6 +51,6 @@ def split(
     from virnucpro_kernels.split.windows import Geometry
 
     options = SplitOptions(
-        Geometry(window_length, layout), min_length, duplicate_ids, chunk_tokens, min_chunks, threads
+        Geometry(window_length, layout), min_length, duplicate_ids, chunk_tokens, min_chunks, threads, allow_empty
     )
     run_split(parse_samples(inputs), output_dir, options, say=typer.echo, warn=partial(typer.echo, err=True))

@@ -12,6 +12,9 @@ from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
+#: Error of a job that left neither a record nor a line in its log: it was killed early, or could not be submitted.
+SILENT = "ended without a word"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -98,7 +101,7 @@ class _JobTrace:
             int(record.get("attempts", 1)),
             str(record.get("exit_code", "killed" if could_not_say else "")),
             str(self.log),
-            _one_line(str(said or "ended without a word")),
+            _one_line(str(said or SILENT)),
         )
 
 

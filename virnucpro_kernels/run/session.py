@@ -15,7 +15,7 @@ from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
 from virnucpro_kernels.pool.file_names import FAILED
 from virnucpro_kernels.pool.job_record import TimeLeft, counted, length_in_words
-from virnucpro_kernels.run.failures import Failure, find_failures
+from virnucpro_kernels.run.failures import SILENT, Failure, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
@@ -171,20 +171,25 @@ class Session:
         self._shown += len(added)
         sys.stderr.write(added.decode(errors="replace"))
 
+    def _reason(self) -> str:
+        """Return the last error that Snakemake logged in this start."""
+        with self._log.open(encoding="utf-8", errors="replace") as log:
+            log.seek(self._log_begin)
+            return textwrap.indent(last_error(log.read()), "  ")
+
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
             return 0
         if shutil.disk_usage(self._directory).free < _FULL_BYTES:  # whatever the jobs say follows from it
             raise VirnucproError(full_disk(self._directory))
         if not any(failure.attempts for failure in failures):
-            with self._log.open(encoding="utf-8", errors="replace") as log:
-                log.seek(self._log_begin)
-                reason = textwrap.indent(last_error(log.read()), "  ")
             raise VirnucproError(
-                f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{reason}"
+                f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{self._reason()}"
             )
         for line in describe_failures(self._run, failures, self._directory):
             self._print(line, sys.stderr)
+        if any(failure.error == SILENT for failure in failures):
+            self._print(f"the last error in {self._log}:\n{self._reason()}", sys.stderr)
         if (self._directory / FAILED).exists():
             self._print(f"all failures: {self._directory / FAILED}", sys.stderr)
         failed = {failure.sample for failure in failures}

@@ -17,6 +17,8 @@ def last_error(text: str) -> str:
     text = re.sub(r"WorkflowError:\s*\n\s*At least one job did not complete.*", "", text)
     lines = [line.rstrip() for line in text.splitlines() if not _OTHER.match(line)]
     first = max((number for number, line in enumerate(lines) if _ERROR.match(line)), default=len(lines) - _LINES)
-    if lines and lines[first].lstrip().startswith("message: "):
-        return lines[first].strip()
-    return "\n".join(lines[max(first, 0) :][:_LINES])
+    error = "\n".join(lines[max(first, 0) :][:_LINES])
+    if error.lstrip().startswith("message: "):
+        # The next of Snakemake's own lines are indented; the message itself may go on in lines that are not.
+        return error.strip().partition("\n    ")[0].partition("For further error details")[0]
+    return error

@@ -60,6 +60,7 @@ class SplitOptions:
         chunk_tokens: Number of protein tokens of a chunk.
         min_chunks: Smallest number of chunks.
         threads: Number of processes.
+        allow_empty: Whether a pool of which no sample can be used is made, without contigs, instead of an error.
     """
 
     geometry: Geometry
@@ -68,6 +69,7 @@ class SplitOptions:
     chunk_tokens: int
     min_chunks: int
     threads: int
+    allow_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def split_pool(
         progress: Function to call now and then.
 
     Raises:
-        InputError: no file can be used; NothingUsableError where there are several.
+        InputError: no file can be used; NothingUsableError where there are several. Neither with `allow_empty`.
         UsageError: a file changed between the two passes.
         VirnucproError: a worker process died.
     """
@@ -195,7 +197,7 @@ def _count_usable(
     from virnucpro_kernels.split.pool_tables import open_windows  # loads Arrow, while the processes start
 
     errors: dict[_File, InputError] = {}
-    while len(errors) < len(files):
+    while len(errors) < len(files) or options.allow_empty:
         left = [file for file in files if file not in errors]
         try:
             inputs = [
@@ -208,7 +210,8 @@ def _count_usable(
         except InputError as error:
             # Samples of one file have its problems in common, as have the two files of a sample.
             blamed = {file.sample for file in left if file.name == error.problems[0].source}
-            if len({file.sample for file in files}) == 1 or not blamed or not is_own_fault(error):
+            alone = len({file.sample for file in files}) == 1 and not options.allow_empty
+            if alone or not blamed or not is_own_fault(error):
                 raise
             errors |= {file: error for file in left if file.sample in blamed}
             continue

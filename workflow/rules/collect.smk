@@ -35,6 +35,9 @@ rule collect:
     benchmark:
         f"logs/benchmarks/collect/{SAMPLE}.tsv"
     priority: FINISH_FIRST
+    # A sample that was left out would fail at every attempt, each of them a job in the queue of a cluster. What the others
+    # need is known beforehand: collect streams.
+    retries: 0
     conda:
         "../../envs/tables.yaml"
     threads: 1

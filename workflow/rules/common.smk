@@ -42,6 +42,10 @@ wildcard_constraints:
     model=r"[^/]+",
 
 
+# The executor is not known yet, but only one that submits jobs has a limit of them.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+
+
 def stop(error):
     """Stop with the message of an error. A damaged table is set aside before, so that the next start makes it again."""
     mend_tables(HERE)
@@ -55,8 +59,7 @@ def find_run():
             config,
             sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
             pools=HERE / POOLS,
-            # The executor is not known yet, but only one that submits jobs has a limit of them.
-            on_cluster=workflow.remote_exec or workflow.resource_settings.nodes is not None,
+            on_cluster=ON_CLUSTER,
         )
     except VirnucproError as error:
         stop(error)

@@ -14,7 +14,8 @@ rule embed:
     priority: chunk_tokens
     conda:
         "../../envs/inference.yaml"
-    threads: 4 if RUN.device == "cuda" else 16
+    # On a cluster no more than the other rules ask for: a job that asks for more cores than any node has waits for ever.
+    threads: 16 if RUN.device == "cpu" and not ON_CLUSTER else 4
     resources:
         mem_mb=amount("mem_mb", embed_needs),
         runtime=amount("runtime", embed_needs),

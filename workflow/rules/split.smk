@@ -1,6 +1,7 @@
 checkpoint split:
     """Contigs to windows, frames and length-sorted chunks; the manifest says what work follows. A sample whose file
-    cannot be used does not keep the others of its pool from going on: it is left out, and its `collect` fails."""
+    cannot be used does not keep the others of its pool from going on: it is left out, and its `collect` fails. That
+    holds for the only sample of a pool, too, so that a job is not tried again where trying again is of no use."""
     input:
         sequences=pool_sequences,
     output:
@@ -34,4 +35,4 @@ checkpoint split:
         " --window-length {params.window_length} --layout {params.layout}"
         " --min-length {params.min_length} --duplicate-ids {params.duplicate_ids}"
         " --chunk-tokens {params.chunk_tokens} --min-chunks {params.min_chunks}"
-        " --threads {threads} > {log:q} 2>&1"
+        " --threads {threads} --allow-empty > {log:q} 2>&1"

@@ -13,6 +13,7 @@ import pytest
 
 from tests.helpers.defaults import split_options
 from tests.helpers.split_runs import GEOMETRY, contents, random_contigs, run, split, write_fasta
+from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import NothingUsableError, forget_split_of_repaired, read_unusable
 from virnucpro_kernels.sequences.problems import InputError
 from virnucpro_kernels.split.split import split_pool
@@ -65,6 +66,17 @@ def test_a_pool_without_any_usable_sample_fails_for_all_that_is_wrong(tmp_path: 
     with pytest.raises(InputError) as alone:
         split(tmp_path / "pool", bad["protein"])
     assert not isinstance(alone.value, NothingUsableError)
+
+
+@pytest.mark.parametrize("names", [["text", "cut", "protein", "twice"], ["protein"]])
+def test_a_pool_without_any_usable_sample_may_be_empty(tmp_path: Path, names: list[str]) -> None:
+    """As the workflow wants it: the job ends well, and nothing is left to do but to tell each sample its fault."""
+    bad = bad_files(tmp_path)
+    summary = split(tmp_path / "pool", *(bad[name] for name in names), allow_empty=True)
+    assert (summary.contigs, summary.chunks) == (0, 0)
+    assert [found.sample for found in summary.unusable] == names
+    assert list(read_unusable(tmp_path / "pool" / "unusable.tsv")) == names
+    assert read_manifest(tmp_path / "pool" / "chunks.tsv") == []
 
 
 def test_two_samples_of_one_unusable_file_and_one_from_a_pipe(tmp_path: Path) -> None:
