@@ -142,6 +142,8 @@ def test_changes_of_the_table_rerun_what_they_touch(copy_of_swept: Path) -> None
 
 
 def test_a_run_without_the_sweep_uses_its_scores(copy_of_swept: Path) -> None:
+    ended = virnucpro("predict", "--output-dir", copy_of_swept, "--dry-run")
+    assert "jobs     none" in ended.stderr, ended.stdout + ended.stderr
     ended = virnucpro("predict", "--output-dir", copy_of_swept, "--set", "sweep=null", "--dry-run")
     assert "jobs     collect 2\n" in ended.stderr, ended.stdout + ended.stderr
 

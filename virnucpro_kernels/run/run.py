@@ -206,6 +206,11 @@ def load_run(config: Mapping[str, Any], *, sheet_folders: Sequence[Path], pools:
     return make_run({**config, **sweep}, samples, pools=pools, on_cluster=on_cluster)
 
 
+def seen_from(directory: Path, config: Mapping[str, Any]) -> Config:
+    """Return a configuration whose table of settings, where it has one, lies relative to the folder of the run."""
+    return {**config, "sweep": str(directory / config["sweep"])} if config.get("sweep") else dict(config)
+
+
 def make_run(config: Mapping[str, Any], samples: Sequence[Sample], *, pools: Path, on_cluster: bool) -> Run:
     """Return the run of `samples`; arguments and errors as for `load_run`."""
     complete = complete_config(config)

@@ -18,7 +18,7 @@ from virnucpro_kernels.run.folder import CONFIG
 from virnucpro_kernels.run.locks import who_works_in
 from virnucpro_kernels.run.pools import POOLS
 from virnucpro_kernels.run.progress import ProgressReader, State
-from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run
+from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run, seen_from
 from virnucpro_kernels.run.samples import name_samples, read_sheet
 
 #: A running job renews its record every few seconds; one that has not for so long was killed.
@@ -126,8 +126,7 @@ def find_run(directory: Path) -> Run:
     samples = (
         name_samples([Path(complete["input"])]) if complete["input"] else read_sheet(directory / complete["samples"])
     )
-    if complete["sweep"]:
-        config = {**config, "sweep": str(directory / complete["sweep"])}
+    config = seen_from(directory, config)
     candidates = [
         make_run(config, samples, pools=directory / POOLS, on_cluster=on_cluster) for on_cluster in (False, True)
     ]
