@@ -33,6 +33,7 @@ _CONTENTS = """
 :caption: Use
 
 docs/usage
+docs/sweeps
 config/README
 docs/output
 docs/models

@@ -40,7 +40,7 @@ def _global_options(version: Version = False) -> None:
 _COMMANDS = {
     "Run and look": ("predict", "status", "demo", "check", "init", "verify", "compare", "import_", "doctor"),
     "Models": ("weights",),
-    "Single stages, as the workflow runs them": ("frames", "split", "embed", "merge", "classify", "collect"),
+    "Single stages, as the workflow runs them": ("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
     "Measure": ("bench",),
 }
 for _heading, _names in _COMMANDS.items():

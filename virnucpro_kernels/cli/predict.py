@@ -73,6 +73,9 @@ def predict(
         typer.Option(help="Name or folder of a model; by default the imported virnucpro-500, or else virnucpro-300."),
     ] = None,
     models_dir: ModelsDir = None,
+    sweep: Annotated[
+        Path | None, typer.Option(help="Table of settings, each of which is run on all samples (docs/sweeps.md).")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration file to start from; options win over it.")] = None,
     settings: Settings = None,
     device: Device = None,
@@ -109,6 +112,7 @@ def predict(
         "preset": preset,
         "label": label,
         "keep": keep,
+        "sweep": sweep,
     }
     options = PredictOptions(
         inputs=tuple(inputs or ()),

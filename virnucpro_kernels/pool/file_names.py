@@ -7,6 +7,9 @@ WORK = Path("work")
 RESULTS = Path("results")
 #: Table of all that failed in a run, beside the folders of its samples.
 FAILED = RESULTS / "failed.tsv"
+#: In a sweep, beside the folders of its settings: their comparison.
+SWEEP_TABLE = "sweep.tsv"
+SWEEP_FIGURE = "sweep.svg"
 
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"
@@ -44,3 +47,11 @@ def record_name(stage: str, chunk: str = "") -> str:
 def vector_name(chunk: str, content: str) -> str:
     """Return the name of a chunk's file of vectors; its content is `nucleotide`, `protein` or `features` (both)."""
     return f"{chunk}.{content}.h5"
+
+
+def in_results(directory: Path, name: str) -> list[Path]:
+    """Return the file of this name of every sample in the folder of a run, in a sweep for each setting.
+
+    Files in a hidden folder are not yet results.
+    """
+    return sorted(path for depth in ("*", "*/[!.]*") for path in directory.glob(f"{RESULTS}*/{depth}/{name}"))

@@ -68,11 +68,11 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         yield _checked(directory / POOLS, read_pools)
     for folder in sorted(directory.glob("work/*/*/")):
         yield from check.pool(folder)
-    for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
+    for record in file_names.in_results(directory, file_names.RUN_RECORD):
         yield from check.results(record)
     if depth:
-        jobs = directory.glob("work/**/[!.]*.json"), directory.glob(f"results*/*/{file_names.record_name('collect')}")
-        for record in sorted(chain(*jobs)):
+        collected = file_names.in_results(directory, file_names.record_name("collect"))
+        for record in sorted(chain(directory.glob("work/**/[!.]*.json"), collected)):
             yield _checked(record, read_record)
 
 
@@ -218,7 +218,7 @@ def _result_files(record: Path) -> dict[str, Any]:
 def _records_by_pool(directory: Path) -> Mapping[Path, list[Path]]:
     """Return the records of the samples whose results come from a pool, by its folder, without damaged ones."""
     records: dict[Path, list[Path]] = defaultdict(list)
-    for record in sorted(directory.glob(f"results*/*/{file_names.RUN_RECORD}")):
+    for record in file_names.in_results(directory, file_names.RUN_RECORD):
         if pool := read_job(record).get("pool", {}).get("directory", ""):
             records[directory / pool].append(record)
     return records

@@ -21,7 +21,7 @@ class Failure:
     """Reason why a sample has no tables, or only those of an earlier run.
 
     Attributes:
-        sample: Name of the sample.
+        sample: Name of the sample, in a sweep after that of the setting, as in `strict/gut`.
         chunk: Name of the chunk whose job failed; empty for split and collect.
         stage: Stage of the job: `split`, `embed`, `merge`, `classify` or `collect`.
         attempts: Number of times that the job was started; 0 if never.
@@ -88,6 +88,7 @@ class _JobTrace:
         return self.stopped and self.last_sign >= self.since
 
     def failure(self, sample: str) -> Failure:
+        """Return the failure of the sample with this name of results."""
         if not self.failed:
             return Failure(sample, self.chunk, self.stage, 0, "", "", "not started")
         record = self.record
@@ -115,6 +116,11 @@ def find_failures(run: Run, directory: Path = Path(), since: float = 0.0) -> lis
         since: Time of the start of the run, in seconds since the epoch. A job that failed before, but not now, counts
             as not started.
     """
+    return [failure for one in run.settings for failure in _failures_of(one, directory, since)]
+
+
+def _failures_of(run: Run, directory: Path, since: float) -> list[Failure]:
+    """Return the failures of one setting, or of a run that is no sweep."""
     failures: list[Failure] = []
     for pool, samples in run.pools.items():
         split = _JobTrace(run, directory, since, "split", pool)
@@ -122,18 +128,19 @@ def find_failures(run: Run, directory: Path = Path(), since: float = 0.0) -> lis
         stopped = [job for job in of_pool if job.failed]
         latest = max((job.last_sign for job in stopped), default=0.0)
         for sample in samples:
+            name = run.result_name(sample.name)
             collect = replace(split, stage="collect", unit=sample.name)
             unusable = split.record.get("unusable", {}).get(sample.name)
             if unusable and (split.failed or collect.failed):
                 attempts, code = int(split.record.get("attempts", 1)), str(UsageError.exit_code)
                 error = _one_line(unusable)
-                failures.append(Failure(sample.name, "", split.stage, attempts, code, str(split.log), error))
+                failures.append(Failure(name, "", split.stage, attempts, code, str(split.log), error))
                 continue
             tables = [directory / path for path in run.result_paths(sample.name)]
             if all(path.exists() and path.stat().st_mtime >= latest for path in tables):
                 continue
             jobs = stopped or ([collect] if collect.failed else of_pool) or [collect]
-            failures += [job.failure(sample.name) for job in jobs]
+            failures += [job.failure(name) for job in jobs]
     return failures
 
 

@@ -19,7 +19,7 @@ from virnucpro_kernels.sequences.streams import needs_spooling, spool
 
 CONFIG = Path("config", "config.yaml")
 SHEET = Path("config", "samples.tsv")
-_PATH_KEYS = ("samples", "input", "models_dir")
+_PATH_KEYS = ("samples", "input", "models_dir", "sweep")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class FolderPlan:
     Attributes:
         directory: Folder of the run.
         config: Keys that its configuration file sets.
-        complete: Configuration with the defaults of all other keys.
         samples: Samples of the run.
         keeps_sheet: Whether the sample sheet that is there stays as it is.
         links: Links in the run's folder by input; each stands for an input whose path Snakemake would misread.
@@ -37,7 +36,6 @@ class FolderPlan:
 
     directory: Path
     config: Config
-    complete: Config
     samples: Sequence[Sample]
     keeps_sheet: bool
     links: Mapping[Path, Path]
@@ -127,7 +125,7 @@ def plan_folder(
         keeps_sheet = False
     kept = {"samples": str(SHEET)} | {key: value for key, value in merged.items() if key not in {"samples", "input"}}
     links = {} if keeps_sheet else _links(directory, samples)
-    return FolderPlan(directory, kept, complete_config(kept), samples, keeps_sheet, links)
+    return FolderPlan(directory, kept, samples, keeps_sheet, links)
 
 
 def _holds(path: Path, config: Config) -> bool:

@@ -19,7 +19,13 @@ def remove_all_leftovers(run: Run, directory: Path) -> None:
         run: The run.
         directory: Folder of the run.
     """
-    shared = ((directory / folder).glob(".*") for folder in (WORK, RESULTS, run.results))
+    for setting in run.settings:
+        _remove_of_setting(setting, directory)
+
+
+def _remove_of_setting(run: Run, directory: Path) -> None:
+    """Remove the leftovers of one setting, or of a run that is no sweep."""
+    shared = ((directory / folder).glob(".*") for folder in (WORK, RESULTS, run.results_root, run.results))
     pools = ((directory / run.split_dir(pool)).rglob(".*") for pool in run.pools)
     samples = ((directory / run.results / sample.name).rglob(".*") for sample in run.samples)
     for path in [path for paths in (*shared, *pools, *samples) for path in paths]:

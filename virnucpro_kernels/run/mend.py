@@ -57,9 +57,14 @@ def mend_after_failures(run: Run, directory: Path, since: float) -> None:
     """
     failures = find_failures(run, directory, since)
     failed = {failure.sample for failure in failures if failure.attempts and failure.exit_code in _MAYBE_DAMAGE}
-    for pool, samples in run.pools.items():
-        if any(sample.name in failed for sample in samples):
-            _mend(check_pool(directory / run.split_dir(pool)), _say)
+    pools = {
+        one.split_dir(pool)
+        for one in run.settings
+        for pool, samples in one.pools.items()
+        if any(one.result_name(sample.name) in failed for sample in samples)
+    }
+    for pool in sorted(pools):
+        _mend(check_pool(directory / pool), _say)
 
 
 def mend_tables(directory: Path) -> None:

@@ -93,7 +93,7 @@ def _remove_if_empty(directory: Path) -> None:
 
 def _split_repaired_again(start: Start) -> None:
     """Have those pools split again in which a file could not be used and has changed since."""
-    run = start.run
-    for pool, samples in run.pools.items():
-        manifest = start.options.directory / run.split_dir(pool) / MANIFEST
-        forget_split_of_repaired(manifest, {sample.name: sample.inputs for sample in samples})
+    for run in start.run.embeddings:
+        for pool, samples in run.pools.items():
+            manifest = start.options.directory / run.split_dir(pool) / MANIFEST
+            forget_split_of_repaired(manifest, {sample.name: sample.inputs for sample in samples})

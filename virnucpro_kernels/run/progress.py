@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Self
 
@@ -23,8 +24,10 @@ class State:
     """Progress of a run at one moment.
 
     Attributes:
-        samples, samples_done: Number of samples, and of those whose tables are complete.
-        pools, pools_split: Number of pools, and of those whose chunks are known.
+        samples, samples_done: Number of samples, and of those whose tables are complete; in a sweep, each counts once
+            for each setting.
+        pools, pools_split: Number of pools, and of those whose chunks are known; in a sweep, pools and chunks count
+            once for each set of scores.
         chunks, chunks_done: Number of chunks known so far, and of those that are scored.
         embedded: Number of chunks that are embedded, scored or not.
         tokens: Protein tokens of all pools; estimated from file sizes for pools that are not split yet.
@@ -59,14 +62,14 @@ class ProgressReader:
             pool: sum(estimate_bases(path) for sample in samples for path in sample.inputs)
             for pool, samples in self._pools.items()
         }
-        self._chunks: dict[str, tuple[int, list[Chunk]]] = {}
+        self._chunks: dict[Path, tuple[int, list[Chunk]]] = {}
 
     def read(self) -> State:
         """Return the progress at this moment."""
-        run = self._run
         split = chunks = done = embedded = tokens = tokens_done = 0
-        for pool in self._pools:
-            known = self._manifest(pool)
+        scorings = self._run.scorings
+        for run, pool in product(scorings, self._pools):
+            known = self._manifest(run, pool)
             if known is None:
                 tokens += self._bases[pool] // BASES_PER_PROTEIN_TOKEN
                 continue
@@ -83,28 +86,33 @@ class ProgressReader:
                     fraction = _fraction(read_job(self._directory / run.record_path("embed", pool, chunk.chunk)))
                 embedded += fraction == 1.0
                 tokens_done += round(fraction * chunk.protein_tokens)
+        settings = self._run.settings
         samples_done = sum(
-            self._is_done(pool, sample.name) for pool, samples in self._pools.items() for sample in samples
+            self._is_done(run, pool, sample.name)
+            for run in settings
+            for pool, samples in self._pools.items()
+            for sample in samples
         )
+        samples, pools = len(settings) * len(self._run.samples), len(scorings) * len(self._pools)
         return State(
-            *(len(run.samples), samples_done, len(self._pools), split, chunks, done, embedded, tokens, tokens_done),
+            *(samples, samples_done, pools, split, chunks, done, embedded, tokens, tokens_done),
             bases=sum(self._bases.values()),
         )
 
-    def _is_done(self, pool: str, sample: str) -> bool:
-        """Whether a sample has all of its tables, made from scores of this run's model."""
-        gathered = self._run.score_dir(pool) / GATHERED
-        return all((self._directory / path).exists() for path in (gathered, *self._run.result_paths(sample)))
+    def _is_done(self, run: Run, pool: str, sample: str) -> bool:
+        """Whether a sample has all of its tables, made from scores of the run's model."""
+        gathered = run.score_dir(pool) / GATHERED
+        return all((self._directory / path).exists() for path in (gathered, *run.result_paths(sample)))
 
-    def _manifest(self, pool: str) -> list[Chunk] | None:
-        path = self._directory / self._run.split_dir(pool) / MANIFEST
+    def _manifest(self, run: Run, pool: str) -> list[Chunk] | None:
+        path = self._directory / run.split_dir(pool) / MANIFEST
         try:
             changed = path.stat().st_mtime_ns
         except FileNotFoundError:
             return None
-        if pool not in self._chunks or self._chunks[pool][0] != changed:
-            self._chunks[pool] = changed, read_manifest(path)
-        return self._chunks[pool][1]
+        if path not in self._chunks or self._chunks[path][0] != changed:
+            self._chunks[path] = changed, read_manifest(path)
+        return self._chunks[path][1]
 
 
 def _fraction(record: dict[str, object]) -> float:

@@ -83,6 +83,12 @@ def for_collect(chunks: Sequence[Chunk]) -> Requirements:
     return _rounded(_PYTHON_MB + 1400 + 40 * rows / _MB, 30 + rows / 150_000, 500 * rows / _MB)
 
 
+def for_sweep(tables: Sequence[str | Path]) -> Requirements:
+    """Return what `sweep` needs, which holds two contig tables at a time; one that is not there yet counts nothing."""
+    sizes = [Path(path).stat().st_size for path in tables if Path(path).exists()]
+    return _rounded(_PYTHON_MB + 400 + 30 * max(sizes, default=0) / _MB, 10 + sum(sizes) / 1e9, 1)
+
+
 def _vectors_mb(chunk: Chunk, model: Model, bytes_per_value: int) -> float:
     dimension = model.nucleotide.dimension + model.protein.dimension
     return chunk.rows * (8 + dimension * bytes_per_value) / _MB

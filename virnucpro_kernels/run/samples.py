@@ -1,7 +1,5 @@
 """Samples: the sheet that lists them, and their names where only files are given."""
 
-import codecs
-import csv
 import os
 import re
 from collections import Counter
@@ -15,6 +13,7 @@ from virnucpro_kernels.files import expand_user
 from virnucpro_kernels.pool.file_names import FAILED
 from virnucpro_kernels.pool.tsv import write_table
 from virnucpro_kernels.run.config import hint, problems_with, schema
+from virnucpro_kernels.run.sheet import read_lines
 from virnucpro_kernels.sequences.streams import name_of, needs_spooling
 
 _LISTED = 10
@@ -60,19 +59,14 @@ def read_sheet(path: Path) -> list[Sample]:
     Raises:
         UsageError: the sheet has problems, such as bad or repeated names and missing files or columns; all are listed.
     """
-    text = _sheet_text(path)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _is_content(line)]
+    separator, lines = read_lines(path, "sample sheet")
     if not lines:
         raise UsageError(f"{path}: empty; it needs a header line with the columns sample and input")
-    separator = "," if "," in lines[0][1] and "\t" not in lines[0][1] else "\t"
-    header = [_COLUMNS.get(name.lower(), name.lower()) for name in _values(lines[0][1], separator)]
-    while header and not header[-1]:
-        header.pop()
+    header = [_COLUMNS.get(name.lower(), name.lower()) for name in lines[0][1]]
     if wrong := _header_problems(header):
         raise UsageError(_first_few([f"{path}, line {lines[0][0]}: {problem}" for problem in wrong]))
     samples, problems = [], []
-    for number, line in lines[1:]:
-        values = _values(line, separator)
+    for number, values in lines[1:]:
         row = dict(zip(header, values, strict=False))
         found = problems_with(row, schema("samples"))
         if any(values[len(header) :]):
@@ -87,28 +81,6 @@ def read_sheet(path: Path) -> list[Sample]:
     if problems:
         raise UsageError(_first_few(problems))
     return samples
-
-
-def _sheet_text(path: Path) -> str:
-    """Return the text of a sheet in UTF-8, or in UTF-16 with a byte order mark."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such sample sheet; `virnucpro init` writes one") from None
-    except OSError as error:
-        raise UsageError(f"{path}: the sample sheet cannot be read: {error.strerror}") from error
-    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a text file in UTF-8 or UTF-16: {error}") from error
-
-
-def _values(line: str, separator: str) -> list[str]:
-    try:
-        return [value.strip() for value in next(csv.reader([line], delimiter=separator))]
-    except csv.Error:  # longer than any value may be
-        return [value.strip() for value in line.split(separator)]
 
 
 def _header_problems(header: Sequence[str]) -> list[str]:
@@ -246,10 +218,6 @@ def _stem(path: Path) -> str:
 
 def _clean(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-")[:100] or "sample"
-
-
-def _is_content(line: str) -> bool:
-    return bool(line.strip()) and not line.startswith("#")
 
 
 def _beside(sheet: Path, value: str) -> Path:

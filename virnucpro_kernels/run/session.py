@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -42,7 +43,7 @@ class Session:
         before = progress.read()
         self._announce(before)
         if self._options.dry_run:
-            return self._forecast(before)
+            return self._forecast()
         time_left = TimeLeft()
         with ExitStack() as exits:
             displays = self._displays()
@@ -82,14 +83,23 @@ class Session:
     def _announce(self, state: State) -> None:
         run, gpus = self._run, self._start.gpus
         where = counted(gpus, "GPU") if gpus else run.device
-        self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
-        if run.model.notes:
-            self._say(f"  model    {run.model.notes}")
+        if run.sweep:
+            self._say(f"virnucpro {__version__}, sweep of {counted(len(run.sweep), 'setting')}, {where}")
+            for setting in run.sweep:
+                self._say(
+                    f"  setting  {setting.setting}: {setting.model.name}, {setting.geometry}, {setting.precision}"
+                )
+        else:
+            self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
+        for notes in dict.fromkeys(one.model.notes for one in run.settings if one.model.notes):
+            self._say(f"  model    {notes}")
         if not self._options.dry_run:
-            self._say(f"  writes   {', '.join(run.result_names)} into {self._directory / run.results}/SAMPLE")
+            folder = self._directory / run.results_root / ("SETTING/SAMPLE" if run.sweep else "SAMPLE")
+            self._say(f"  writes   {', '.join(run.result_names)} into {folder}")
             self._say(f"  log      {self._log}")
         todo = state.samples if self._options.force else state.samples - state.samples_done
-        self._say(f"  to do    {todo:,} of {counted(state.samples, 'sample')}, {length_in_words(state.bases)} in all")
+        samples = counted(state.samples, "sample") + " (each counts once a setting)" * bool(run.sweep)
+        self._say(f"  to do    {todo:,} of {samples}, {length_in_words(state.bases)} in all")
         if self._options.force:
             self._say("           all outputs are made again (--force)")
         elif state.pools_split:
@@ -98,7 +108,7 @@ class Session:
         if not self._options.quiet:
             self._shown = self._log.stat().st_size
 
-    def _forecast(self, state: State) -> int:
+    def _forecast(self) -> int:
         """Say what a start would do; return the exit code of Snakemake's dry run."""
         begin = self._log.stat().st_size if self._log.exists() else 0
         code = self._watch(self._tail if self._options.verbose else lambda: None)
@@ -111,8 +121,12 @@ class Session:
         jobs = planned_jobs(output)
         if "split" in jobs or "embed" in jobs:
             start = self._start
-            for line in describe_work(self._run, state, self._directory, jobs=start.gpus or 1, cores=start.cores):
-                self._say(f"           {line}")
+            for one in self._run.embeddings:
+                if self._run.sweep:
+                    self._say(f"  work     for {one.model.name}, {one.geometry}, {one.precision}:")
+                part = ProgressReader(replace(one, sweep=()), self._directory).read()
+                for line in describe_work(one, part, self._directory, jobs=start.gpus or 1, cores=start.cores):
+                    self._say(f"           {line}")
         named = ", ".join(f"{rule} {number:,}" for rule, number in jobs.items())
         more = "; those of the chunks are known after the split" if "split" in jobs else ""
         self._say(f"  jobs     {named}{more}" if jobs else "  jobs     none, because all results are there")
@@ -179,7 +193,8 @@ class Session:
         if (self._directory / FAILED).exists():
             self._print(f"all failures: {self._directory / FAILED}", sys.stderr)
         failed = {failure.sample for failure in failures}
-        if any(sample.name not in failed for sample in self._run.samples):
+        names = {run.result_name(sample.name) for run in self._run.settings for sample in run.samples}
+        if names - failed:
             return EXIT_PARTIAL
         codes = [int(failure.exit_code) for failure in failures if failure.exit_code.isdigit()]
         return codes[0] if codes else 1

@@ -16,7 +16,7 @@ from virnucpro_kernels.run.launch import snakemake
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.pools import POOLS
 from virnucpro_kernels.run.profile import Profile, find_profile
-from virnucpro_kernels.run.run import Run, make_run
+from virnucpro_kernels.run.run import Run, make_run, seen_from
 
 SNAKEFILE = workflow_root() / "Snakefile"
 
@@ -56,7 +56,8 @@ def plan_start(options: PredictOptions) -> Start:
     profile = find_profile(options.profile) if options.profile is not None else None
     on_cluster = profile is not None and profile.submits
     folder = plan_folder(options.directory, options.inputs, options.sheet, options.config, options.settings)
-    run = make_run(folder.complete, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
+    config = seen_from(options.directory, folder.config)
+    run = make_run(config, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
     _check_precision(run, options.directory, on_cluster)
     environment = snakemake_environment(options.directory)
     gpus, visible = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
@@ -72,12 +73,16 @@ def plan_start(options: PredictOptions) -> Start:
 
 def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
     """Refuse a precision in which no embedding job could compute. The nodes of a cluster are not known here."""
-    if run.precision == "original":
-        for pool in run.pools:
-            if not (directory / run.embedding_dir(pool)).is_dir():
-                raise no_original(f"for pool {pool} in {directory}")
-    elif not on_cluster:
-        check_precision(run.precision, run.device, run.model.protein.layers)
+    for one in run.embeddings:
+        if one.precision == "original":
+            for pool in one.pools:
+                if not (directory / one.embedding_dir(pool)).is_dir():
+                    raise no_original(f"for pool {pool} in {directory}")
+        elif not on_cluster:
+            try:
+                check_precision(one.precision, one.device, one.model.protein.layers)
+            except UsageError as error:
+                raise UsageError(f"setting {one.setting}: {error}" if one.setting else str(error)) from error
 
 
 def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple[int, int]:

@@ -13,12 +13,12 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import counted, duration, length_in_words, read_job
 from virnucpro_kernels.pool.manifest import read_manifest
-from virnucpro_kernels.run.config import Config, complete_config, read_config
+from virnucpro_kernels.run.config import complete_config, read_config
 from virnucpro_kernels.run.folder import CONFIG
 from virnucpro_kernels.run.locks import who_works_in
 from virnucpro_kernels.run.pools import POOLS
 from virnucpro_kernels.run.progress import ProgressReader, State
-from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run
+from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run, seen_from
 from virnucpro_kernels.run.samples import name_samples, read_sheet
 
 #: A running job renews its record every few seconds; one that has not for so long was killed.
@@ -60,7 +60,8 @@ class Status:
         directory: Folder of the run.
         state: `complete`, `running`, or `stopped` where no job runs and no command is known to work in the folder.
         worker: Command that works in the folder, in words; empty where none is known.
-        model, precision, device: Model of the run, and what its embedding jobs compute with.
+        model, precision, device: Model of the run, and what its embedding jobs compute with; in a sweep, those of all
+            settings.
         progress: What is done and what there is in all.
         running, failed: Jobs at work, and jobs whose last attempt failed.
         waiting: Number of embedding jobs that are not yet done and do not run, as far as chunks are known.
@@ -100,8 +101,8 @@ def read_status(directory: Path) -> Status:
         directory=str(directory),
         state="complete" if progress.complete and not running else "running" if worker or running else "stopped",
         worker=worker.partition(";")[0],
-        model=run.model.name,
-        precision=run.precision,
+        model=", ".join(dict.fromkeys(one.model.name for one in run.settings)),
+        precision=", ".join(dict.fromkeys(one.precision for one in run.settings)),
         device=run.device,
         progress=progress,
         running=running,
@@ -120,19 +121,21 @@ def find_run(directory: Path) -> Run:
     path = directory / CONFIG
     if not path.exists():
         raise UsageError(f"{directory}: not the folder of a run; it has no {CONFIG}")
-    config = complete_config(read_config(path), str(path))
-    candidates = [_make_run(directory, config, on_cluster=on_cluster) for on_cluster in (False, True)]
+    config = read_config(path)
+    complete = complete_config(config, str(path))
+    samples = (
+        name_samples([Path(complete["input"])]) if complete["input"] else read_sheet(directory / complete["samples"])
+    )
+    config = seen_from(directory, config)
+    candidates = [
+        make_run(config, samples, pools=directory / POOLS, on_cluster=on_cluster) for on_cluster in (False, True)
+    ]
     # The machine that looks may have no GPU where those that compute have one: folders tell what they computed with.
     return max(candidates, key=lambda run: max(map(_last_change, _embedding_dirs(run, directory)), default=0.0))
 
 
-def _make_run(directory: Path, config: Config, *, on_cluster: bool) -> Run:
-    samples = name_samples([Path(config["input"])]) if config["input"] else read_sheet(directory / config["samples"])
-    return make_run(config, samples, pools=directory / POOLS, on_cluster=on_cluster)
-
-
 def _embedding_dirs(run: Run, directory: Path) -> list[Path]:
-    return [directory / run.embedding_dir(pool) for pool in run.pools]
+    return [directory / one.embedding_dir(pool) for one in run.embeddings for pool in one.pools]
 
 
 def _last_change(folder: Path) -> float:
@@ -140,16 +143,22 @@ def _last_change(folder: Path) -> float:
 
 
 def _unfinished_jobs(run: Run, directory: Path) -> Iterator[JobStatus]:
-    """Yield the jobs that have a record and did not complete."""
+    """Yield the jobs that have a record and did not complete; one of several settings comes once."""
+    jobs = dict.fromkeys(job for one in run.settings for job in _jobs_of(one, directory))
+    for path, unit, tokens in jobs:
+        yield from _job(directory, path, unit, tokens)
+
+
+def _jobs_of(run: Run, directory: Path) -> Iterator[tuple[Path, str, int]]:
+    """Yield record, unit and protein tokens of each job of one setting, as far as chunks are known."""
     for pool in run.pools:
-        yield from _job(directory, run.record_path("split", pool), pool, 0)
+        yield run.record_path("split", pool), pool, 0
         manifest = directory / run.split_dir(pool) / MANIFEST
         for chunk in read_manifest(manifest) if manifest.exists() else ():
             for stage in CHUNK_STAGES:
-                path = run.record_path(stage, pool, chunk.chunk)
-                yield from _job(directory, path, f"{pool}/{chunk.chunk}", chunk.protein_tokens)
+                yield run.record_path(stage, pool, chunk.chunk), f"{pool}/{chunk.chunk}", chunk.protein_tokens
     for sample in run.samples:
-        yield from _job(directory, run.record_path("collect", sample.name), sample.name, 0)
+        yield run.record_path("collect", sample.name), run.result_name(sample.name), 0
 
 
 def _job(directory: Path, path: Path, unit: str, tokens: int) -> Iterator[JobStatus]:

@@ -26,7 +26,7 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
         failures: Failures of the run, whose samples are left out.
         went_on: Whether an earlier start did some of the work, so that its time is among those shown.
     """
-    failed = {failure.sample for failure in failures}
+    # They are about the inputs, so that those of one setting say all.
     warnings = [
         warning
         for pool in run.pools
@@ -37,33 +37,46 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     if len(warnings) > _LISTED:
         command = shlex.join(["virnucpro", "check", "--samples", str(directory / SHEET)])
         yield f"and {len(warnings) - _LISTED} more warnings: `{command}` lists them"
-    records = [
-        record
-        for sample in run.samples
-        if sample.name not in failed
-        and all((directory / path).exists() for path in run.result_paths(sample.name))
-        and (record := read_job(directory / run.results / sample.name / RUN_RECORD))
-    ]
+    finished = _finished(run, directory, {failure.sample for failure in failures})
+    records = list(finished.values())
     if not records:
         return
-    for record in records[:_LISTED]:
-        yield f"{record['sample']}: {_counts([record])}"
+    for name, record in list(finished.items())[:_LISTED]:
+        yield f"{name}: {_counts([record])}"
     if len(records) > _LISTED:
         yield f"and {len(records) - _LISTED} more samples"
-    if len(records) > 1:
+    if len(records) > 1 and not run.sweep:
         yield f"all {len(records)} samples: {_counts(records)}"
     of_what = " of the whole run, earlier starts included" if went_on else ""
     yield f"time{of_what}: {_times(run, directory)}"
-    where = directory / run.results / (records[0]["sample"] if len(records) == 1 else "SAMPLE")
+    several = "SETTING/SAMPLE" if run.sweep else "SAMPLE"
+    where = directory / run.results_root / (next(iter(finished)) if len(records) == 1 else several)
     yield f"results: {where}/{CONTIG_TABLE} (every contig), {VIRAL_FASTA} (those called viral)"
-    if notice := records[0]["model"].get("notice"):
-        yield f"note: {notice}"
+    comparison = [directory / path for path in run.comparison]
+    if comparison and not failures and all(path.exists() for path in comparison):
+        yield f"settings compared: {' and '.join(map(str, comparison))}"
+    notices = dict.fromkeys(record["model"].get("notice") for record in records)
+    for notice in filter(None, notices):
+        models = dict.fromkeys(record["model"]["name"] for record in records if record["model"].get("notice") == notice)
+        yield f"note: {', '.join(models)}: {notice}" if run.sweep else f"note: {notice}"
+
+
+def _finished(run: Run, directory: Path, failed: set[str]) -> dict[str, dict[str, Any]]:
+    """Return the record of each sample, by the name of its results, that has all of its files and has not failed."""
+    return {
+        name: record
+        for one in run.settings
+        for sample in one.samples
+        if (name := one.result_name(sample.name)) not in failed
+        and all((directory / path).exists() for path in one.result_paths(sample.name))
+        and (record := read_job(directory / one.results / sample.name / RUN_RECORD))
+    }
 
 
 def describe_failures(run: Run, failures: Sequence[Failure], directory: Path) -> Iterator[str]:
     """Yield a line for each of the first failures."""
     samples = {failure.sample for failure in failures}
-    old = [name for name in sorted(samples) if (directory / run.results / name / RUN_RECORD).exists()]
+    old = [name for name in sorted(samples) if (directory / run.results_root / name / RUN_RECORD).exists()]
     yield f"{counted(len(samples), 'sample')} without results"
     if old:
         more = ", …" * (len(old) > _LISTED)
@@ -91,7 +104,7 @@ def _counts(records: Sequence[dict[str, Any]]) -> str:
 
 def _times(run: Run, directory: Path) -> str:
     seconds = dict.fromkeys(STAGES, 0.0)
-    for path, stage in _records(run, directory):
+    for path, stage in {record: stage for one in run.settings for record, stage in _records(one, directory)}.items():
         seconds[stage] += float(read_job(path).get("seconds", 0))
     total = sum(seconds.values()) or 1.0
     return ", ".join(f"{stage} {seconds[stage]:.1f} s ({100 * seconds[stage] / total:.0f} %)" for stage in STAGES)

@@ -13,13 +13,13 @@ rule collect:
             sample_file(file_names.CONTIG_TABLE),
             caption="../report/contigs.rst",
             category="Contigs",
-            labels={"sample": "{sample}", "table": "contigs"},
+            labels={"sample": SAMPLE, "table": "contigs"},
         ),
         windows=report(
             sample_file(file_names.WINDOW_TABLE),
             caption="../report/windows.rst",
             category="Windows",
-            labels={"sample": "{sample}", "table": "windows"},
+            labels={"sample": SAMPLE, "table": "windows"},
         ),
         frames=sample_file(file_names.FRAME_TABLE),
         viral=sample_file(file_names.VIRAL_FASTA),
@@ -27,13 +27,13 @@ rule collect:
             sample_file(file_names.RUN_RECORD),
             caption="../report/run.rst",
             category="Provenance",
-            labels={"sample": "{sample}", "table": "run"},
+            labels={"sample": SAMPLE, "table": "run"},
         ),
         original=original_files(),
     log:
-        "logs/collect/{sample}.log",
+        f"logs/collect/{SAMPLE}.log",
     benchmark:
-        "logs/benchmarks/collect/{sample}.tsv"
+        f"logs/benchmarks/collect/{SAMPLE}.tsv"
     priority: FINISH_FIRST
     # A sample that was left out would fail at every attempt, each of them a job in the queue of a cluster. What the others
     # need is known beforehand: collect streams.
@@ -51,7 +51,7 @@ rule collect:
         model=model_path,
         scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
-        thresholds=threshold_options(),
+        thresholds=threshold_options,
         directory=subpath(output.contigs, parent=True),
     shell:
         "{params.virnucpro} collect --sample {wildcards.sample} {params.inputs:q}"

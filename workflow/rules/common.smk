@@ -35,6 +35,7 @@ HERE = Path(workflow.modifier.modify_path("work")).parent
 wildcard_constraints:
     geometry=r"\d+-(original|even)",
     pool=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    setting=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     sample=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     chunk=r"\d+",
     encoders=r"[^/]+",
@@ -68,7 +69,22 @@ STARTED = time.time()
 RUN = find_run()
 POOLED = RUN.pools
 SAMPLES = {sample.name: sample for sample in RUN.samples}
+# Path of a sample's results and logs below those of the run: in a sweep, each setting has a folder.
+SAMPLE = "{setting}/{sample}" if RUN.setting else "{sample}"
 POOL_OF = {sample.name: pool for pool, samples in POOLED.items() for sample in samples}
+
+
+def run_of(wildcards):
+    """The run of a job; in a sweep, the first setting to which the job belongs."""
+    try:
+        return RUN.of_job(wildcards)
+    except VirnucproError as error:
+        raise WorkflowError(str(error)) from error
+
+
+def of_run(value):
+    """A function of a job: `value` of its run."""
+    return lambda wildcards: value(run_of(wildcards))
 
 
 def virnucpro(wildcards, input):
@@ -81,7 +97,7 @@ def virnucpro(wildcards, input):
 
 def model_path(wildcards, input):
     """Where the model lies. What it is stands in the path of the outputs, so that a moved model reruns nothing."""
-    return str(RUN.model.directory.resolve())
+    return str(run_of(wildcards).model.directory.resolve())
 
 
 def temporary_unless(kept, path):
@@ -90,8 +106,9 @@ def temporary_unless(kept, path):
 
 
 def result_files():
-    """All that the workflow makes, for every sample."""
-    return expand(sample_file("{name}"), sample=POOL_OF, name=RUN.result_names)
+    """All that the workflow makes: the files of every sample, in a sweep for every setting, and the comparison."""
+    files = [path for run in RUN.settings for sample in POOL_OF for path in run.result_paths(sample)]
+    return [str(path) for path in (*files, *RUN.comparison)]
 
 
 def pool_sequences(wildcards):
@@ -117,12 +134,12 @@ def vector_file(content):
 
 def sample_file(name):
     """Where a result of a sample lies."""
-    return f"{RUN.results}/{{sample}}/{name}"
+    return f"{RUN.results_root}/{SAMPLE}/{name}"
 
 
 def of_pool(name):
     """An input function: a file of the pool of the job's sample."""
-    return lambda wildcards: str(RUN.split_dir(POOL_OF[wildcards.sample]) / name)
+    return lambda wildcards: str(run_of(wildcards).split_dir(POOL_OF[wildcards.sample]) / name)
 
 
 def unusable_samples(wildcards):
@@ -133,12 +150,13 @@ def unusable_samples(wildcards):
 def pool_scores(wildcards):
     """The scores of all chunks of a pool, which are known once it is split."""
     manifest = checkpoints.split.get(geometry=wildcards.geometry, pool=wildcards.pool).output.manifest
-    return [str(RUN.score_dir(wildcards.pool) / f"{name}{file_names.SCORE_SUFFIX}") for name in chunks_of(manifest)]
+    folder = run_of(wildcards).score_dir(wildcards.pool)
+    return [str(folder / f"{name}{file_names.SCORE_SUFFIX}") for name in chunks_of(manifest)]
 
 
 def sample_scores(wildcards):
     """The list of all that the tables of the sample's pool are made from; the scores lie beside it."""
-    return str(RUN.score_dir(POOL_OF[wildcards.sample]) / file_names.GATHERED)
+    return str(run_of(wildcards).score_dir(POOL_OF[wildcards.sample]) / file_names.GATHERED)
 
 
 def original_files():
@@ -146,10 +164,11 @@ def original_files():
     return [sample_file(name) for name in file_names.ORIGINAL_FILES if name in RUN.result_names]
 
 
-def threshold_options():
+def threshold_options(wildcards):
     """Evidence, thresholds and tiers as options, all in one text: Snakemake compares the values of `params` as a set, so
     that it would not see a value that changes to that of another key."""
-    values = {name: RUN.config[name] for name in Thresholds.__dataclass_fields__}
+    config = run_of(wildcards).config
+    values = {name: config[name] for name in Thresholds.__dataclass_fields__}
     texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
     return " ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
 
@@ -196,19 +215,26 @@ def split_needs(wildcards, input):
 
 
 def embed_needs(wildcards, input):
-    return requirements.for_embed(find_chunk(wildcards, input), RUN.model, RUN.device, RUN.bytes_per_value)
+    run = run_of(wildcards)
+    return requirements.for_embed(find_chunk(wildcards, input), run.model, run.device, run.bytes_per_value)
 
 
 def merge_needs(wildcards, input):
-    return requirements.for_merge(find_chunk(wildcards, input), RUN.model, RUN.bytes_per_value)
+    run = run_of(wildcards)
+    return requirements.for_merge(find_chunk(wildcards, input), run.model, run.bytes_per_value)
 
 
 def classify_needs(wildcards, input):
-    return requirements.for_classify(find_chunk(wildcards, input), RUN.model, RUN.bytes_per_value)
+    run = run_of(wildcards)
+    return requirements.for_classify(find_chunk(wildcards, input), run.model, run.bytes_per_value)
 
 
 def collect_needs(wildcards, input):
     return requirements.for_collect(list(chunks_of(input.manifest).values()))
+
+
+def sweep_needs(wildcards, input):
+    return requirements.for_sweep(input.contigs)
 
 
 def amount(resource, needs):

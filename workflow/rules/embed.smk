@@ -27,7 +27,7 @@ rule embed:
     params:
         virnucpro=virnucpro,
         model=model_path,
-        precision=RUN.precision,
+        precision=of_run(lambda run: run.precision),
         dtype=RUN.config["embedding_dtype"],
     shell:
         "{params.virnucpro} embed {input.manifest:q} --chunk {wildcards.chunk}"

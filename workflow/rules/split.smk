@@ -23,8 +23,8 @@ checkpoint split:
     params:
         virnucpro=virnucpro,
         samples=pool_samples,
-        window_length=RUN.model.window_length,
-        layout=RUN.config["layout"],
+        window_length=of_run(lambda run: run.model.window_length),
+        layout=of_run(lambda run: run.config["layout"]),
         min_length=RUN.config["min_length"],
         duplicate_ids=RUN.config["duplicate_ids"],
         chunk_tokens=RUN.config["chunk_tokens"],

@@ -86,7 +86,7 @@ def test_all_warnings_are_listed_by_the_command_that_names_them(
     folder = tmp_path / "my run"
     write_run(folder, {"a": contigs(0, 1)})
     write_record(folder / "split.json", {"warnings": ["odd"] * 11})
-    ended: Any = SimpleNamespace(pools=["a"], record_path=lambda *_: "split.json", samples=())
+    ended: Any = SimpleNamespace(pools=["a"], record_path=lambda *_: "split.json", samples=(), settings=())
     [command] = re.findall("and 1 more warnings: `(.*)` lists them", "\n".join(describe_results(ended, folder, [])))
     run(command)
     assert "a.fa" in capsys.readouterr().out
