@@ -11,7 +11,6 @@ import os
 import resource
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -117,13 +116,12 @@ def _find_units(wanted: str) -> list[str] | None:
 
 
 def _read_frames(options: EmbedOptions, chunk: Chunk, job: Job) -> Frames:
-    """Return the checked frames of the chunk. Torch is imported beside, which takes longer and does not use the GPU."""
-    with ThreadPoolExecutor(1) as executor:
-        importing = executor.submit(import_module, "virnucpro_kernels.embed.encoders")
-        started = time.perf_counter()
-        frames = read_frames(*check_fasta(options.manifest, chunk))
-        job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
-        importing.result()
+    """Return the checked frames of the chunk, with torch imported, which uses no GPU yet."""
+    started = time.perf_counter()
+    frames = read_frames(*check_fasta(options.manifest, chunk))
+    job.facts["read_seconds"] = round(time.perf_counter() - started, 3)
+    # Not in a thread beside the reading: what imports here and there can wait for each other for ever.
+    import_module("virnucpro_kernels.embed.encoders")
     return frames
 
 
