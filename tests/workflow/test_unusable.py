@@ -131,3 +131,17 @@ def test_a_pool_of_bad_samples_fails_and_each_is_told_its_own_fault(tmp_path: Pa
         assert str(inputs[name]) in error
         assert fault in error
         assert not any(str(inputs[other]) in error for other in FAULTS if other != name)
+
+
+def test_a_sample_that_once_had_tables_is_told_like_one_that_never_had(tmp_path: Path) -> None:
+    path, out = tmp_path / "x.fa", tmp_path / "out"
+    path.write_text(contigs(0, 1))
+    assert virnucpro("predict", path, "--output-dir", out, "--model", MODEL, "--no-progress").returncode == 0
+    path.write_text("hello\n")
+    for _ in range(2):
+        ended = virnucpro("predict", "--output-dir", out, "--no-progress")
+        assert ended.returncode == 5, ended.stdout + ended.stderr
+        assert "sample x: split (exit code 5): " in ended.stderr
+        assert "not a sequence file" in ended.stderr
+        assert "Snakemake itself failed" not in ended.stderr
+    assert "sample x is left out: " in virnucpro("status", out).stdout

@@ -17,7 +17,9 @@ def status(
     """
     from virnucpro_kernels.tools.status import print_status, watch_status
 
+    if watch and as_json:
+        raise typer.BadParameter("give --watch or --json, not both")
     if watch:
-        watch_status(directory)
+        watch_status(directory, typer.echo)
     else:
         print_status(directory, typer.echo, as_json=as_json)

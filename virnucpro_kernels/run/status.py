@@ -3,6 +3,7 @@
 Nothing is written, and no job is asked. A job tells how far it is by its record, which it renews every few seconds.
 """
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class JobStatus:
         tokens_per_second: Protein tokens it embeds a second; None for other stages and before its first batch.
         gpu_utilisation_percent: Mean use of its GPU so far; None without a GPU.
         silent_seconds: Time since it renewed its record.
+        is_alive: Whether its process lives, as far as this machine knows: those of other machines count as living.
         error: Message of a failed job; empty for one that runs.
     """
 
@@ -49,6 +51,7 @@ class JobStatus:
     tokens_per_second: float | None
     gpu_utilisation_percent: float | None
     silent_seconds: float
+    is_alive: bool
     error: str
 
 
@@ -64,6 +67,7 @@ class Status:
             settings.
         progress: What is done and what there is in all.
         running, failed: Jobs at work, and jobs whose last attempt failed.
+        unusable: Reason why a sample was left out, by its name.
         waiting: Number of embedding jobs that are not yet done and do not run, as far as chunks are known.
         tokens_per_second: Protein tokens that all running jobs embed a second; None where none has a rate.
         seconds_left: Time until all is embedded at that rate; None where it is not known.
@@ -78,6 +82,7 @@ class Status:
     progress: State
     running: tuple[JobStatus, ...]
     failed: tuple[JobStatus, ...]
+    unusable: dict[str, str]
     waiting: int
     tokens_per_second: float | None
     seconds_left: float | None
@@ -93,7 +98,7 @@ def read_status(directory: Path) -> Status:
     run = find_run(directory)
     progress = ProgressReader(run, directory).read()
     jobs = list(_unfinished_jobs(run, directory))
-    running = tuple(job for job in jobs if not job.error and job.silent_seconds < SILENT_AFTER_SECONDS)
+    running = tuple(job for job in jobs if not job.error and job.silent_seconds < SILENT_AFTER_SECONDS and job.is_alive)
     rates = [job.tokens_per_second for job in running if job.tokens_per_second]
     rate = sum(rates) if rates else None
     worker = who_works_in(directory)
@@ -107,6 +112,12 @@ def read_status(directory: Path) -> Status:
         progress=progress,
         running=running,
         failed=tuple(job for job in jobs if job.error),
+        unusable={
+            name: reason
+            for one in run.settings
+            for record in _splits(one, directory)
+            for name, reason in record.items()
+        },
         waiting=max(progress.chunks - progress.embedded - sum(job.stage == "embed" for job in running), 0),
         tokens_per_second=rate,
         seconds_left=(progress.tokens - progress.tokens_done) / rate if rate else None,
@@ -176,6 +187,7 @@ def _job(directory: Path, path: Path, unit: str, tokens: int) -> Iterator[JobSta
         tokens_per_second=fraction * tokens / record["seconds"] if is_rated else None,
         gpu_utilisation_percent=record.get("gpu_utilisation_percent"),
         silent_seconds=max(time.time() - (directory / path).stat().st_mtime, 0.0),
+        is_alive=record["host"] != socket.gethostname() or Path("/proc", str(record["pid"])).exists(),
         error=str(record.get("error", "")),
     )
 
@@ -198,6 +210,16 @@ def describe(status: Status, *, most: int = 20) -> Iterator[str]:
     yield f"jobs      {len(status.running)} running, {status.waiting:,} to embed waiting, {len(status.failed):,} failed"
     yield from _lines(status.running, most)
     yield from _lines(status.failed, most)
+    for name, reason in list(status.unusable.items())[:most]:
+        yield f"  sample {name} is left out: {' '.join(reason.split())}"
+    if len(status.unusable) > most:
+        yield f"  and {len(status.unusable) - most:,} more samples"
+
+
+def _splits(run: Run, directory: Path) -> Iterator[dict[str, str]]:
+    """Yield the samples that each pool leaves out, with the reasons."""
+    for pool in run.pools:
+        yield read_job(directory / run.record_path("split", pool)).get("unusable", {})
 
 
 def _lines(jobs: Sequence[JobStatus], most: int) -> Iterator[str]:

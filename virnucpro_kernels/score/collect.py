@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
@@ -112,9 +112,11 @@ def collect(
         job = Job(output_dir / file_names.record_name("collect"), "collect")
         try:
             refuse_unusable(sources.manifest, sample, sources.inputs)  # which leaves no folder
-        except DamagedFileError:
-            with job:  # its record says why
-                raise
+        except (DamagedFileError, UsageError) as error:
+            if isinstance(error, DamagedFileError) or job.path.exists():
+                with job:  # its record says why, and no longer that an earlier one was complete
+                    raise
+            raise
         exits.enter_context(job)
         for table in (sources.contigs, sources.windows):
             check_output(table, sources.manifest.with_name(file_names.record_name("split")))

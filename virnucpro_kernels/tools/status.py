@@ -1,8 +1,10 @@
 """The state of a run on the terminal: once, as JSON, or renewed until the run ends."""
 
 import json
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,14 +23,25 @@ def print_status(directory: Path, say: Callable[[str], object], *, as_json: bool
         say(line)
 
 
-def watch_status(directory: Path) -> None:
-    """Show the state of the run in `directory` until nothing runs any more; errors are those of `read_status`."""
+def watch_status(directory: Path, say: Callable[[str], object]) -> None:
+    """Show the state of the run in `directory` until nothing runs any more; errors are those of `read_status`.
+
+    A terminal shows the present state; elsewhere, every new state is printed after the one before.
+    """
     from rich.live import Live
     from rich.text import Text
 
     status = read_status(directory)
-    with Live(Text("\n".join(describe(status))), auto_refresh=False) as live:
+    text = "\n".join(describe(status))
+    with ExitStack() as exits:
+        live = exits.enter_context(Live(Text(text), auto_refresh=False)) if sys.stdout.isatty() else None
+        if live is None:
+            say(text)
         while status.state == "running":
             time.sleep(_EVERY_SECONDS)
-            status = read_status(directory)
-            live.update(Text("\n".join(describe(status))), refresh=True)
+            status, before = read_status(directory), text
+            text = "\n".join(describe(status))
+            if live is not None:
+                live.update(Text(text), refresh=True)
+            elif text != before:
+                say(text)

@@ -131,7 +131,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
 
 def test_every_key_is_documented_with_its_default() -> None:
     page = (workflow_root() / "config" / "README.md").read_text()
-    table = page.partition("## Keys")[2].partition("\n## ")[0]
+    table = page.partition("### Keys")[2].partition("\n### ")[0]
     documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", table, flags=re.MULTILINE))
     defaults = {key: rule["default"] for key, rule in schema("config")["properties"].items()}
     assert {key: yaml.safe_load(value) for key, value in documented.items()} == defaults
@@ -166,7 +166,7 @@ def test_every_pattern_is_said_in_words_too(name: str) -> None:
 
 def test_the_sheet_columns_are_documented() -> None:
     page = (workflow_root() / "config" / "README.md").read_text()
-    table = page.partition("## Sample sheet")[2].partition("\n## ")[0]
+    table = page.partition("### Sample sheet")[2].partition("\n### ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(schema("samples")["properties"])
 
 
