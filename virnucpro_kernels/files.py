@@ -114,6 +114,15 @@ def take_lock(
         time.sleep(_POLL_SECONDS)
 
 
+def is_alive(process: int | str) -> bool:
+    """Whether a process of this machine lives: one that has ended, and that nobody has waited for, does not."""
+    try:
+        state = Path("/proc", str(process), "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return False
+    return state not in "ZX"
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process has locked a file with `take_lock`, as far as this user may know."""
     try:

@@ -30,7 +30,7 @@ def test_a_broken_sample_does_not_stop_the_others(tmp_path: Path) -> None:
     ((*row, error),) = rows
     assert row == ["bad", "", "split", "1", "5", "logs/split/500-original/p2.log"]
     assert f"in the configuration; {tmp_path / 'bad.fa'}, record 2 (line 3): 'same' is the ID of record 1" in error
-    assert (out / row[5]).read_text().strip().endswith(error.split()[-1])
+    assert error.split()[-1] in (out / row[5]).read_text()
     assert not (out / "results" / "bad" / "contigs.tsv").exists()
     assert all((out / "results" / "good" / name).exists() for name in (*RESULT_TABLES, *ORIGINAL_FILES))
 
@@ -195,7 +195,7 @@ def test_tables_of_an_earlier_run_are_no_success_of_this_one(tmp_path: Path) -> 
     ended = virnucpro("predict", "--output-dir", out, "--no-progress")
     assert ended.returncode == 5
     assert "sample a: split (exit code 5)" in ended.stderr
-    assert "the tables of an earlier run are still there: a" in ended.stderr
+    assert not (out / "results" / "a" / "contigs.tsv").exists(), "they are not those of this file"
     assert ended.stdout == ""
     assert len((out / "results" / "failed.tsv").read_text().splitlines()) == 2
 

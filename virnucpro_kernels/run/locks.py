@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from virnucpro_kernels.errors import UsageError, VirnucproError
-from virnucpro_kernels.files import is_locked, take_lock
+from virnucpro_kernels.files import is_alive, is_locked, take_lock
 from virnucpro_kernels.pool.file_names import WORK
 
 #: Commands that work in the folder of a run, and the file there that each locks.
@@ -86,7 +86,7 @@ def _holder(lock: Path) -> str:
     match lock.read_text(errors="replace").split():
         case [host, process, *_] if host != socket.gethostname():
             return f"(process {process} on {host}); wait for it or stop it"
-        case [_, process, child] if not Path("/proc", process).exists():
+        case [_, process, child] if not is_alive(process):
             return (
                 f"(process {process}, which is gone, but the Snakemake that it started, process {child}, is not); wait"
                 f" for it, or stop it and its jobs: kill -s INT -- -{child}"

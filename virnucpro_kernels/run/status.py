@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import is_alive
 from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import counted, duration, length_in_words, read_job
 from virnucpro_kernels.pool.manifest import read_manifest
@@ -187,7 +188,7 @@ def _job(directory: Path, path: Path, unit: str, tokens: int) -> Iterator[JobSta
         tokens_per_second=fraction * tokens / record["seconds"] if is_rated else None,
         gpu_utilisation_percent=record.get("gpu_utilisation_percent"),
         silent_seconds=max(time.time() - (directory / path).stat().st_mtime, 0.0),
-        is_alive=record["host"] != socket.gethostname() or Path("/proc", str(record["pid"])).exists(),
+        is_alive=record["host"] != socket.gethostname() or is_alive(record["pid"]),
         error=str(record.get("error", "")),
     )
 

@@ -103,7 +103,13 @@ def test_nothing_is_left_of_a_run_that_was_stopped(tmp_path: Path, end: signal.S
     )
     pipe = subprocess.PIPE
     parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        [sys.executable, str(script)],
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        # Whoever starts the tests in the background of a shell has them and their children ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert parent.stdout is not None
     parent.stdout.readline()
