@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import copy_bandwidth, milliseconds
-from virnucpro_kernels.bench.encoders import Workload, batch_of
+from virnucpro_kernels.bench.encoders import Workload
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.configs import (
     HOPPER,
@@ -39,6 +39,7 @@ from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
+from virnucpro_kernels.ops.packing import batch_of
 from virnucpro_kernels.ops.quantize import RowScaled, quantize_rows
 from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean
 

@@ -9,13 +9,12 @@ from typing import NamedTuple, TypedDict
 
 import torch
 
-from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import KernelConfig, kernel_config
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_reference
 from virnucpro_kernels.ops.linear_gelu import linear_gelu, linear_gelu_reference, one_kernel
-from virnucpro_kernels.ops.packing import PackedBatch
+from virnucpro_kernels.ops.packing import PackedBatch, batch_of
 from virnucpro_kernels.ops.quantize import Operand, RowScaled, quantize_columns
 from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layernorm_mean_reference
 

@@ -125,13 +125,6 @@ class Batches:
         return sum(len(batch.lengths) for batch in self.batches)
 
 
-def batch_of(lengths: Sequence[int] | np.ndarray, device: torch.device, *, padding_tokens: int = 0) -> PackedBatch:
-    """Return one batch of sequences of these lengths on the device; all tokens are 0, for what does not read them."""
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    tokens = TokenArray(np.zeros(offsets[-1], np.uint8), offsets)
-    return pack(tokens, slice(0, len(tokens)), total_tokens=int(offsets[-1]) + padding_tokens).to(device)
-
-
 def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, device: torch.device) -> Batches:
     """Pack `count` random sequences into batches and bring them to the device.
 

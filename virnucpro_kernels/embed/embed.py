@@ -93,8 +93,7 @@ def embed(options: EmbedOptions) -> None:
             job.measure = monitor.summary
             with monitor:
                 _embed(options, chunk, frames, "cuda", job, progress)
-            job.facts |= monitor.summary()
-            job.facts["device"] = job.facts["gpu"] or "cuda"
+            job.facts["device"] = monitor.summary()["gpu"] or "cuda"
             _free_memory()
 
 

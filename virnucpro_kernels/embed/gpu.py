@@ -183,7 +183,7 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
         path, descriptor = take_lock(
             list(files),
             if_taken=lambda: log.info(
-                "GPUs that are taken by other jobs: %d of %d (%s); waiting for one", len(units), len(units), directory
+                "waiting for a GPU: other jobs have all that are visible, %d (%s)", len(units), directory
             ),
             open_file=_open_for_all,
         )

@@ -87,7 +87,7 @@ class GpuMonitor:
         answer_or_none(pynvml.nvmlShutdown)
 
     def summary(self) -> dict[str, Any]:
-        """Return entries for the job's record, once the block has ended; a sensor that the GPU lacks is left out."""
+        """Return entries for the job's record: those of the sensors that the GPU has, after the block its name too."""
         return self._facts | summarise(self._sampler)
 
 

@@ -1,5 +1,6 @@
 """Packing sequences of tokens into batches without padding: one flat tensor and the offsets of its sequences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -120,3 +121,10 @@ def pack(sequences: TokenArray, batch: slice, *, total_tokens: int | None = None
 
 def _int32(values: IntArray) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.int32))
+
+
+def batch_of(lengths: Sequence[int] | IntArray, device: torch.device, *, padding_tokens: int = 0) -> PackedBatch:
+    """Return one batch of sequences of these lengths on the device; all tokens are 0, for what does not read them."""
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    tokens = TokenArray(np.zeros(offsets[-1], np.uint8), offsets)
+    return pack(tokens, slice(0, len(tokens)), total_tokens=int(offsets[-1]) + padding_tokens).to(device)

@@ -12,16 +12,14 @@ from typing import Any, Literal
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import is_alive
-from virnucpro_kernels.pool.file_names import MANIFEST
 from virnucpro_kernels.pool.job_record import counted, duration, length_in_words, read_job
-from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import complete_config, read_config
 from virnucpro_kernels.run.folder import CONFIG
+from virnucpro_kernels.run.jobs import list_jobs
 from virnucpro_kernels.run.locks import who_works_in
 from virnucpro_kernels.run.pools import POOLS
 from virnucpro_kernels.run.progress import ProgressReader, State
-from virnucpro_kernels.run.run import CHUNK_STAGES, Run, make_run, seen_from
-from virnucpro_kernels.run.samples import name_samples, read_sheet
+from virnucpro_kernels.run.run import Run, load_run
 
 #: A running job renews its record every few seconds; one that has not for so long was killed.
 SILENT_AFTER_SECONDS = 120.0
@@ -134,13 +132,10 @@ def find_run(directory: Path) -> Run:
     if not path.exists():
         raise UsageError(f"{directory}: not the folder of a run; it has no {CONFIG}")
     config = read_config(path)
-    complete = complete_config(config, str(path))
-    samples = (
-        name_samples([Path(complete["input"])]) if complete["input"] else read_sheet(directory / complete["samples"])
-    )
-    config = seen_from(directory, config)
+    complete_config(config, str(path))  # whose message names the file
     candidates = [
-        make_run(config, samples, pools=directory / POOLS, on_cluster=on_cluster) for on_cluster in (False, True)
+        load_run(config, sheet_folders=[directory], pools=directory / POOLS, on_cluster=on_cluster)
+        for on_cluster in (False, True)
     ]
     # The machine that looks may have no GPU where those that compute have one: folders tell what they computed with.
     return max(candidates, key=lambda run: max(map(_last_change, _embedding_dirs(run, directory)), default=0.0))
@@ -155,42 +150,26 @@ def _last_change(folder: Path) -> float:
 
 
 def _unfinished_jobs(run: Run, directory: Path) -> Iterator[JobStatus]:
-    """Yield the jobs that have a record and did not complete; one of several settings comes once."""
-    jobs = dict.fromkeys(job for one in run.settings for job in _jobs_of(one, directory))
-    for path, unit, tokens in jobs:
-        yield from _job(directory, path, unit, tokens)
-
-
-def _jobs_of(run: Run, directory: Path) -> Iterator[tuple[Path, str, int]]:
-    """Yield record, unit and protein tokens of each job of one setting, as far as chunks are known."""
-    for pool in run.pools:
-        yield run.record_path("split", pool), pool, 0
-        manifest = directory / run.split_dir(pool) / MANIFEST
-        for chunk in read_manifest(manifest) if manifest.exists() else ():
-            for stage in CHUNK_STAGES:
-                yield run.record_path(stage, pool, chunk.chunk), f"{pool}/{chunk.chunk}", chunk.protein_tokens
-    for sample in run.samples:
-        yield run.record_path("collect", sample.name), run.result_name(sample.name), 0
-
-
-def _job(directory: Path, path: Path, unit: str, tokens: int) -> Iterator[JobStatus]:
-    record = read_job(directory / path)
-    if record.get("state") not in ("running", "failed"):
-        return
-    fraction = record["done"] / record["total"] if record.get("total") else 0.0
-    is_rated = record["stage"] == "embed" and fraction > 0 and record["seconds"] > 0
-    yield JobStatus(
-        stage=record["stage"],
-        unit=unit,
-        host=record["host"],
-        seconds=record["seconds"],
-        fraction=fraction,
-        tokens_per_second=fraction * tokens / record["seconds"] if is_rated else None,
-        gpu_utilisation_percent=record.get("gpu_utilisation_percent"),
-        silent_seconds=max(time.time() - (directory / path).stat().st_mtime, 0.0),
-        is_alive=record["host"] != socket.gethostname() or is_alive(record["pid"]),
-        error=str(record.get("error", "")),
-    )
+    """Yield the jobs that have a record and did not complete."""
+    for job in list_jobs(run, directory):
+        path = directory / job.record
+        record = read_job(path)
+        if record.get("state") not in ("running", "failed"):
+            continue
+        fraction = record["done"] / record["total"] if record.get("total") else 0.0
+        is_rated = job.stage == "embed" and fraction > 0 and record["seconds"] > 0
+        yield JobStatus(
+            stage=job.stage,
+            unit=job.unit,
+            host=record["host"],
+            seconds=record["seconds"],
+            fraction=fraction,
+            tokens_per_second=fraction * job.tokens / record["seconds"] if is_rated else None,
+            gpu_utilisation_percent=record.get("gpu_utilisation_percent"),
+            silent_seconds=max(time.time() - path.stat().st_mtime, 0.0),
+            is_alive=record["host"] != socket.gethostname() or is_alive(record["pid"]),
+            error=str(record.get("error", "")),
+        )
 
 
 def describe(status: Status, *, most: int = 20) -> Iterator[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MANIFEST, RUN_RECORD, VIRAL_FASTA
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD, VIRAL_FASTA
 from virnucpro_kernels.pool.job_record import counted, read_job
-from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.failures import Failure
 from virnucpro_kernels.run.folder import SHEET
+from virnucpro_kernels.run.jobs import list_jobs
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
 _LISTED = 10
@@ -104,19 +104,7 @@ def _counts(records: Sequence[dict[str, Any]]) -> str:
 
 def _times(run: Run, directory: Path) -> str:
     seconds = dict.fromkeys(STAGES, 0.0)
-    for path, stage in {record: stage for one in run.settings for record, stage in _records(one, directory)}.items():
-        seconds[stage] += float(read_job(path).get("seconds", 0))
+    for job in list_jobs(run, directory):
+        seconds[job.stage] += float(read_job(directory / job.record).get("seconds", 0))
     total = sum(seconds.values()) or 1.0
     return ", ".join(f"{stage} {seconds[stage]:.1f} s ({100 * seconds[stage] / total:.0f} %)" for stage in STAGES)
-
-
-def _records(run: Run, directory: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the record of every job of the run, and its stage."""
-    for pool in run.pools:
-        yield directory / run.record_path("split", pool), "split"
-        manifest = directory / run.split_dir(pool) / MANIFEST
-        for chunk in read_manifest(manifest) if manifest.exists() else ():
-            for stage in CHUNK_STAGES:
-                yield directory / run.record_path(stage, pool, chunk.chunk), stage
-    for sample in run.samples:
-        yield directory / run.record_path("collect", sample.name), "collect"

@@ -28,7 +28,7 @@ from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 Severity = Literal["ok", "warning", "failure"]
 
-#: Free space below which a run of any size is likely to fill the disk, and memory below which a job may not fit.
+#: Free space below which a run is likely to fill the disk of its folder, or that of temporary files.
 _LITTLE_DISK_GB = 10.0
 _LITTLE_TEMPORARY_GB = 1.0
 _SLURM_SECONDS = 20

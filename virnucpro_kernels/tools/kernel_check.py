@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import KernelConfig
 from virnucpro_kernels.ops.gelu import bias_gelu, bias_gelu_reference, glu, glu_reference
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm, residual_layernorm_reference
-from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack
+from virnucpro_kernels.ops.packing import batch_of
 from virnucpro_kernels.ops.token_mean import TokenRange, layernorm_mean, layernorm_mean_reference
 
 #: Relative error of a 16-bit result that is one rounding of every value, and that of a sum in another order.
@@ -54,7 +53,7 @@ def compare_kernels(device: torch.device, config: KernelConfig) -> Iterator[Kern
 def _cases(
     device: torch.device, config: KernelConfig
 ) -> Iterator[tuple[str, Callable[[], torch.Tensor], Callable[[], torch.Tensor]]]:
-    batch, tokens = _batch(device), sum(_LENGTHS)
+    batch, tokens = batch_of(_LENGTHS, device), sum(_LENGTHS)
 
     def random(*shape: int, seed: int) -> torch.Tensor:
         return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(device, torch.float16)
@@ -103,12 +102,6 @@ def _attention(device: torch.device) -> dict[str, AttentionParameters]:
         "attention of ESM-2": AttentionParameters(scale, (angles.cos().to(device), angles.sin().to(device)), None),
         "attention of DNABERT-S": AttentionParameters(scale, None, slopes),
     }
-
-
-def _batch(device: torch.device) -> PackedBatch:
-    offsets = np.concatenate(([0], np.cumsum(_LENGTHS))).astype(np.int64)
-    tokens = TokenArray(np.zeros(offsets[-1], np.uint8), offsets)
-    return pack(tokens, slice(0, len(tokens)), total_tokens=int(offsets[-1])).to(device)
 
 
 def _plain(result: object) -> torch.Tensor:

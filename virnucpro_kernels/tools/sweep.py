@@ -1,6 +1,5 @@
 """The comparison of a sweep's settings: a row for each setting and sample."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
+from virnucpro_kernels.pool.job_record import read_record
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.score.tables import NOT_AVAILABLE
 from virnucpro_kernels.tools.result_files import read_results
@@ -65,7 +64,8 @@ def compare_settings(results: Path, samples: Sequence[str], settings: Sequence[s
         table: Table to write.
 
     Raises:
-        DamagedFileError: a contig table or a record is missing or damaged.
+        DamagedFileError: a contig table or a record is damaged, or a table is missing.
+        FileNotFoundError: a record is missing.
     """
     rows = [row for sample in samples for row in _compare_sample(results, sample, settings)]
     rows.sort(key=lambda row: settings.index(row.setting))
@@ -79,7 +79,7 @@ def _compare_sample(results: Path, sample: str, settings: Sequence[str]) -> Iter
     for setting in settings:
         folder = results / setting / sample
         contigs = first if setting == settings[0] else _read_contigs(folder)
-        record = _read_record(folder / RUN_RECORD)
+        record = read_record(folder / RUN_RECORD)
         both = first.add_suffix("_first").join(contigs, how="inner")
         apart = (both["p_virus"] - both["p_virus_first"]).abs().dropna()
         counts = contigs["call"].value_counts()
@@ -105,14 +105,6 @@ def _read_contigs(folder: Path) -> pd.DataFrame:
     table = read_results(folder / CONTIG_TABLE).table
     called = table["label"].isin(CALLS)
     return pd.DataFrame({"call": table["label"].where(called, "none"), "p_virus": table["p_virus"]})
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DamagedFileError(f"{path}: the record cannot be read ({error}); remove it and start again") from error
-    return record
 
 
 def _seconds(record: dict[str, Any], stage: str) -> str:

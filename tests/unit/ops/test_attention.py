@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.helpers.kernel_checks import DEVICE, AttentionCase, check_attention, check_attention_fp8, plain
-from virnucpro_kernels.bench.encoders import batch_of
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention, varlen_attention_reference
 from virnucpro_kernels.ops.configs import HOPPER, AttentionLaunch, KernelConfig, ResidentLaunch
+from virnucpro_kernels.ops.packing import batch_of
 
 
 def launches(*queries: int | None) -> KernelConfig:

@@ -58,5 +58,5 @@ def test_a_sample_without_contigs_has_no_agreement(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     write_results(tmp_path / "x" / "s", FIRST)
     (tmp_path / "x" / "s" / "run.json").write_text("{")
-    with pytest.raises(DamagedFileError, match=r"x/s/run\.json: the record cannot be read"):
+    with pytest.raises(DamagedFileError, match=r"x/s/run\.json: damaged"):
         compare_settings(tmp_path, ["s"], ["x"], tmp_path / "sweep.tsv")
