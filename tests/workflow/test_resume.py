@@ -174,6 +174,10 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     out = tmp_path / "out"
     wait_for_job(out, "embed", already=1)
     before = scored(out)
+    looked_at = read_status(out)
+    assert looked_at.state == "running"
+    assert looked_at.progress.chunks == 3
+    assert "predict" in looked_at.worker
     started.send_signal(number)
     assert started.wait(LIMIT) == 130
     assert processes(out) == [], "no job is left behind"

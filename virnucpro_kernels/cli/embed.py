@@ -43,8 +43,11 @@ def embed(
 
     Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model builtin-500 --nucleotide n.h5 --protein p.h5
     """
-    from virnucpro_kernels.embed.embed import EmbedOptions, embed
-    from virnucpro_kernels.weights.registry import find_model
+    from virnucpro_kernels.embed.stopping import unbroken
+
+    with unbroken():
+        from virnucpro_kernels.embed.embed import EmbedOptions, embed
+        from virnucpro_kernels.weights.registry import find_model
 
     embed(
         EmbedOptions(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from virnucpro_kernels.embed import gpu
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
-from virnucpro_kernels.embed.stopping import StopRequest
+from virnucpro_kernels.embed.stopping import StopRequest, unbroken
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.models.precisions import choose_device
@@ -83,7 +83,8 @@ def embed(options: EmbedOptions) -> None:
         progress = _Progress(job, chunk, options.model)
         units = _find_units(options.device)
         job.facts["device"] = "cpu" if units is None else "cuda"
-        frames = _read_frames(options, chunk, job)
+        with unbroken():
+            frames = _read_frames(options, chunk, job)
         if units is None:
             _embed(options, chunk, frames, "cpu", job, progress)
             return
@@ -128,19 +129,20 @@ def _embed(
     options: EmbedOptions, chunk: Chunk, frames: Frames, device_type: str, job: Job, progress: "_Progress"
 ) -> None:
     """Compute the vectors and write both files."""
-    from virnucpro_kernels.embed.encoders import loading, set_up
-    from virnucpro_kernels.embed.engine import Engine
-    from virnucpro_kernels.embed.resume import open_partial
+    with unbroken():
+        from virnucpro_kernels.embed.encoders import loading, set_up
+        from virnucpro_kernels.embed.engine import Engine
+        from virnucpro_kernels.embed.resume import open_partial
 
-    device = _start_torch(device_type, options.threads)
-    setup = set_up(
-        options.model,
-        device,
-        precision=options.precision,
-        attention=options.attention,
-        token_budget=options.token_budget,
-        embedding_dtype=options.embedding_dtype,
-    )
+        device = _start_torch(device_type, options.threads)
+        setup = set_up(
+            options.model,
+            device,
+            precision=options.precision,
+            attention=options.attention,
+            token_budget=options.token_budget,
+            embedding_dtype=options.embedding_dtype,
+        )
     attention = {alphabet: record.attention for alphabet, record in setup.records.items()}
     job.facts |= {"precision": setup.precision, "attention": attention, "threads": options.threads}
     log.info(

@@ -1,6 +1,8 @@
 """Requests to stop: a signal is noted, and the work ends at the next point where nothing is lost."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
@@ -41,3 +43,16 @@ class StopRequest:
     def stopped(self) -> bool:
         """Whether a signal has come."""
         return self.number != 0
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Have the signals that come within the block act at its end, for blocks that import modules.
+
+    An interrupt inside an import may be swallowed there and leave Python's global lock of imports held: the next thread
+    that imports anything, as the one that loads the weights does, then waits for ever.
+    """
+    with StopRequest() as stop:
+        yield
+    if stop.stopped():
+        signal.raise_signal(stop.number)

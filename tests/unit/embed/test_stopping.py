@@ -1,0 +1,23 @@
+"""Signals in blocks that must not be broken off."""
+
+import os
+import signal
+
+import pytest
+
+from virnucpro_kernels.embed.stopping import unbroken
+
+
+def test_a_signal_acts_at_the_end_of_an_unbroken_block() -> None:
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with unbroken():
+                os.kill(os.getpid(), signal.SIGINT)
+                done.append("the block")
+            done.append("what follows")
+        assert done == ["the block"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, earlier)
