@@ -145,7 +145,7 @@ def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chun
             write_scores(pool.scores / f"{name}.parquet", rows.tolist(), logits[rows].tolist(), model.model_id)
             manifest.append(Chunk(name, len(rows), 10, 10, 5, 9, "a" * 64, "b" * 64, "300-original"))
     write_manifest(directory / "chunks.tsv", manifest)
-    bases = np.random.default_rng(1).choice(list("ACGTacgtN"), 5000)
+    bases = np.random.default_rng(1).choice(list("ACGTacgtN"), 8000)
     for sample, members in samples.items():
         pool.inputs[sample] = directory / f"{sample}.fa"
         records = [f">{contig.name} {contig.description}\n{''.join(bases[: contig.length])}\n" for contig in members]

@@ -9,7 +9,7 @@ from virnucpro_kernels.cli.options import Model, ModelsDir, SchemaDefault, schem
 
 Inputs = Annotated[
     list[Path] | None,
-    typer.Option(help="The sample's sequence file, for viral.fna.gz; without it, that file is not written."),
+    typer.Option(help="The sample's sequence file; without it, no viral sequences are written."),
 ]
 OriginalFiles = Annotated[
     Literal["original", "broad", "none"],
@@ -58,6 +58,10 @@ AmbiguousBand = Annotated[
     tuple[float, float],
     schema_option("ambiguous_band", "A window is ambiguous from the first to below the second p_virus."),
 ]
+RegionThreshold = Annotated[
+    float,
+    schema_option("region_threshold", "p_virus from which on a window speaks for a virus where a contig is divided."),
+]
 TierMedium = Annotated[float, schema_option("tier_medium", "Least p_virus of a viral contig of tier medium or high.")]
 TierHigh = Annotated[float, schema_option("tier_high", "Least p_virus of a viral contig of tier high.")]
 
@@ -77,6 +81,7 @@ def collect(
     min_covered_fraction: MinCoveredFraction,
     viral_threshold: ViralThreshold,
     ambiguous_band: AmbiguousBand,
+    region_threshold: RegionThreshold,
     tier_medium: TierMedium,
     tier_high: TierHigh,
     inputs: Inputs = None,
@@ -103,6 +108,7 @@ def collect(
             min_covered_fraction=min_covered_fraction,
             viral_threshold=viral_threshold,
             ambiguous_band=ambiguous_band,
+            region_threshold=region_threshold,
             tier_medium=tier_medium,
             tier_high=tier_high,
         ),

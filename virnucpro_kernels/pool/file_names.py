@@ -29,13 +29,21 @@ SCORE_SUFFIX = ".parquet"
 CONTIG_TABLE = "contigs.tsv"
 WINDOW_TABLE = "windows.tsv"
 FRAME_TABLE = "frames.tsv.gz"
+REGION_TABLE = "regions.tsv"
+REGION_BED = "regions.bed"
+REGION_GFF = "regions.gff3"
+SCORE_TRACK = "p_virus.bedgraph.gz"
 VIRAL_FASTA = "viral.fna.gz"
+REGION_FASTA = "viral_regions.fna.gz"
 RUN_RECORD = "run.json"
 ORIGINAL_FRAMES = "prediction_results.txt"
 ORIGINAL_WINDOWS = "prediction_results_highestscore.csv"
 
 #: What `collect` always writes of a sample; the setting `original_files` adds the other two.
-RESULT_TABLES = (CONTIG_TABLE, WINDOW_TABLE, FRAME_TABLE, VIRAL_FASTA, RUN_RECORD)
+RESULT_TABLES = (
+    *(CONTIG_TABLE, WINDOW_TABLE, FRAME_TABLE, REGION_TABLE, REGION_BED, REGION_GFF, SCORE_TRACK),
+    *(VIRAL_FASTA, REGION_FASTA, RUN_RECORD),
+)
 ORIGINAL_FILES = (ORIGINAL_FRAMES, ORIGINAL_WINDOWS)
 
 

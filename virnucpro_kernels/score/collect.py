@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
@@ -21,18 +19,20 @@ from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
+from virnucpro_kernels.score.region_files import RegionFiles
+from virnucpro_kernels.score.regions import find_regions
 from virnucpro_kernels.score.run_record import describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
 from virnucpro_kernels.score.tables import Tables, words
 from virnucpro_kernels.score.thresholds import Thresholds
-from virnucpro_kernels.score.viral_fasta import write_viral
+from virnucpro_kernels.score.viral_fasta import Findings, write_viral
 from virnucpro_kernels.weights.registry import Model
 
 
 @dataclass
 class Summary:
-    """Counts of a sample, and five bytes of each contig, gathered batch by batch."""
+    """Counts of a sample, gathered batch by batch."""
 
     bases: int = 0
     windows: int = 0
@@ -41,8 +41,6 @@ class Summary:
     statuses: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
-    _p_virus: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    _tier: list[npt.NDArray[np.int8]] = field(default_factory=list)
 
     def add(self, batch: ContigBatch, contigs: ContigScores) -> None:
         """Add the counts of a batch."""
@@ -53,20 +51,11 @@ class Summary:
         calls, tiers = words(CALLS, contigs.call), words(TIERS, contigs.tier).drop_null()
         for texts, tally in ((batch.status, self.statuses), (calls, self.calls), (tiers, self.tiers)):
             tally.update({value["values"]: value["counts"] for value in pc.value_counts(texts).to_pylist()})
-        self._p_virus.append(contigs.p_virus.astype(np.float32))
-        self._tier.append(contigs.tier.astype(np.int8))
 
     @property
     def contigs(self) -> int:
         """Number of contigs."""
         return sum(self.statuses.values())
-
-    def viral(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int8]]:
-        """Return p_virus (n,) and tier (n,) of every contig; the tier is negative where the contig is not viral."""
-        return (
-            np.concatenate([np.empty(0, np.float32), *self._p_virus]),
-            np.concatenate([np.empty(0, np.int8), *self._tier]),
-        )
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as they stand in `run.json`."""
@@ -126,9 +115,9 @@ def collect(
         with _publishing(output_dir) as directory:
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
             progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
-            summary = _write_tables(batches, directory, sample, model, thresholds, original_files, progress)
+            summary, findings = _write_tables(batches, directory, sample, model, thresholds, original_files, progress)
             if sources.inputs:
-                write_viral(directory / file_names.VIRAL_FASTA, sources, sample, *summary.viral(), model_label(model))
+                write_viral(directory, sources, sample, findings, model_label(model))
             job.facts |= summary.counts()
             record = describe_run(
                 *(sample, model, sources, chunks),
@@ -158,24 +147,27 @@ def _write_tables(
     thresholds: Thresholds,
     original_files: OriginalFormat,
     progress: Callable[[int], object],
-) -> Summary:
-    summary = Summary()
+) -> tuple[Summary, Findings]:
+    summary, findings = Summary(), Findings()
     with ExitStack() as stack:
         label = model_label(model)
-        tables = Tables(directory, sample=sample, model=label, window_length=model.window_length)
-        stack.enter_context(tables)
+        tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=model.window_length))
+        region_files = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
         original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
         for batch in batches:
             windows = score_windows(batch)
             contigs = score_contigs(batch, windows, thresholds, model.window_length)
             tables.add(batch, windows, contigs)
+            regions = find_regions(batch, windows, contigs, thresholds.region_threshold, model.window_length)
+            region_files.add(batch, windows, contigs, regions)
             if original:
                 original.add(batch, windows)
             summary.add(batch, contigs)
+            findings.add(contigs, regions)
             progress(summary.frames)
         if original:
             original.finish()
-    return summary
+    return summary, findings
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Sources:
     Attributes:
         contigs, windows, manifest: Tables of its pool.
         scores: Folder of `{chunk}.parquet`.
-        inputs: Sequence files of the sample; without any, no `viral.fna.gz` is written.
+        inputs: Sequence files of the sample; without any, no viral sequences are written.
     """
 
     contigs: Path

@@ -16,6 +16,8 @@ class Thresholds:
         min_covered_fraction: Least fraction of such a contig's bases that lie in scored windows.
         viral_threshold: Least p_virus of a contig that is called viral.
         ambiguous_band: Limits of ambiguous windows: from the first to below the second; above it is viral, below host.
+        region_threshold: Value of p_virus from which on a window speaks for a virus where a contig is divided into
+            regions.
         tier_medium, tier_high: Least p_virus of a viral contig of this tier; otherwise its tier is low.
 
     Raises:
@@ -27,6 +29,7 @@ class Thresholds:
     min_covered_fraction: float
     viral_threshold: float
     ambiguous_band: Sequence[float]
+    region_threshold: float
     tier_medium: float
     tier_high: float
 

@@ -1,62 +1,99 @@
-"""`viral.fna.gz`: the contigs called viral, with their scores, read again from the input."""
+"""`viral.fna.gz` and `viral_regions.fna.gz`: what is viral, with its scores, read again from the input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.file_names import REGION_FASTA, VIRAL_FASTA
+from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import Sources, read_ids
-from virnucpro_kernels.score.scoring import TIERS
+from virnucpro_kernels.score.scoring import TIERS, ContigScores
 from virnucpro_kernels.score.tables import deterministic_gzip
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
 _LINE_BASES = 60
+_CONTIG = np.dtype([("p_virus", "f4"), ("tier", "i1")])
+_REGION = np.dtype([("contig", "i8"), ("start", "i8"), ("end", "i8"), ("position", "i1"), ("p_virus", "f4")])
 
 
-def write_viral(
-    path: Path,
-    sources: Sources,
-    sample: str,
-    p_virus: npt.NDArray[np.float32],
-    tiers: npt.NDArray[np.int8],
-    model: str,
-) -> None:
-    """Write the contigs of a sample that are called viral.
+class Findings:
+    """What is viral in a sample, gathered batch by batch: five bytes of each contig, and 29 of each region."""
+
+    def __init__(self) -> None:
+        self._contigs = [np.empty(0, _CONTIG)]
+        self._regions = [np.empty(0, _REGION)]
+        self._count = 0
+
+    def add(self, contigs: ContigScores, regions: Regions) -> None:
+        """Add a batch."""
+        places = (self._count + regions.contig, regions.start, regions.end, regions.position, regions.p_virus)
+        self._contigs.append(np.rec.fromarrays([contigs.p_virus, contigs.tier], _CONTIG))
+        self._regions.append(np.rec.fromarrays(places, _REGION))
+        self._count += len(contigs.tier)
+
+    def contigs(self) -> npt.NDArray[Any]:
+        """Return `p_virus` and `tier` of each contig, (n,); the tier is negative where it is not called viral."""
+        return np.concatenate(self._contigs)
+
+    def regions(self) -> npt.NDArray[Any]:
+        """Return number of the `contig`, `start`, `end`, `position` and `p_virus` of each viral region, (r,)."""
+        return np.concatenate(self._regions)
+
+
+def write_viral(directory: Path, sources: Sources, sample: str, findings: Findings, model: str) -> None:
+    """Write the contigs of a sample that are called viral, and the viral regions of all its contigs.
 
     Args:
-        path: Gzip-compressed FASTA file to write.
+        directory: Folder for the two gzip-compressed FASTA files.
         sources: Files of the sample.
         sample: Name of the sample.
-        p_virus: Probability of each contig, float32 (n,).
-        tiers: Index into `TIERS`, int8 (n,); negative where the contig is not called viral.
+        findings: What is viral.
         model: Name of the model in the headers.
 
     Raises:
         UsageError: the files no longer hold what was split.
     """
-    records = read_ids(sources, sample)
-    with deterministic_gzip(path) as file:
+    records, contigs, regions = read_ids(sources, sample), findings.contigs(), findings.regions()
+    with (
+        deterministic_gzip(directory / VIRAL_FASTA) as viral,
+        deterministic_gzip(directory / REGION_FASTA) as parts,
+    ):
         first = 0
         for source, batch in ((given, batch) for given in sources.inputs for batch in read_batches(given)):
             stop = first + len(batch)
-            if stop > len(tiers):
-                raise UsageError(_changed(source, f"has more than the {len(tiers):,} records"))
+            if stop > len(contigs):
+                raise UsageError(_changed(source, f"has more than the {len(contigs):,} records"))
             table = records.take(len(batch))
             names = table["contig"].to_pylist()
             _check_same(source, batch, names, table["length"].to_pylist())
-            pieces = []
-            for index in np.flatnonzero(tiers[first:stop] >= 0).tolist():
-                header = (
-                    f">{names[index]} p_virus={p_virus[first + index]:.6f} tier={TIERS[tiers[first + index]]}"
-                    f" model={model} {batch.descriptions[index]}"
-                )
-                pieces += [header.rstrip(" ").encode(), b"\n", _wrapped(batch.sequences[index])]
-            file.write(b"".join(pieces))
+            viral.writelines(_contigs(batch, names, contigs[first:stop], model))
+            of_batch = slice(*np.searchsorted(regions["contig"], [first, stop]).tolist())
+            parts.writelines(_regions(batch, names, regions[of_batch], first, model))
             first = stop
-        if first != len(tiers):
-            raise UsageError(_changed(sources.inputs[-1], f"has {first:,} instead of the {len(tiers):,} records"))
+        if first != len(contigs):
+            raise UsageError(_changed(sources.inputs[-1], f"has {first:,} instead of the {len(contigs):,} records"))
+
+
+def _contigs(batch: RecordBatch, names: Sequence[str], contigs: npt.NDArray[Any], model: str) -> Iterator[bytes]:
+    """Yield the contigs of a batch that are called viral, in FASTA."""
+    for index in np.flatnonzero(contigs["tier"] >= 0).tolist():
+        facts = f"p_virus={contigs['p_virus'][index]:.6f} tier={TIERS[contigs['tier'][index]]} model={model}"
+        yield _entry(f"{names[index]} {facts} {batch.descriptions[index]}", batch.sequences[index])
+
+
+def _regions(
+    batch: RecordBatch, names: Sequence[str], regions: npt.NDArray[Any], first: int, model: str
+) -> Iterator[bytes]:
+    """Yield the viral regions of a batch in FASTA; contig `first` of the sample is the first of the batch."""
+    for contig, start, end, position, p_virus in regions.tolist():
+        index = contig - first
+        facts = f"p_virus={p_virus:.6f} position={POSITIONS[position]} model={model}"
+        header = f"{names[index]}:{start + 1}-{end} {facts} {batch.descriptions[index]}"
+        yield _entry(header, batch.sequences[index][start:end])
 
 
 def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths: Sequence[int]) -> None:
@@ -68,9 +105,10 @@ def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths:
             raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
 
 
-def _wrapped(sequence: bytes) -> bytes:
+def _entry(header: str, sequence: bytes) -> bytes:
     starts = range(0, len(sequence), _LINE_BASES)
-    return b"".join(sequence[start : start + _LINE_BASES] + b"\n" for start in starts)
+    wrapped = b"".join(sequence[start : start + _LINE_BASES] + b"\n" for start in starts)
+    return f">{header.rstrip(' ')}\n".encode() + wrapped
 
 
 def _changed(path: Path, how: str) -> str:

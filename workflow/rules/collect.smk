@@ -22,7 +22,17 @@ rule collect:
             labels={"sample": SAMPLE, "table": "windows"},
         ),
         frames=sample_file(file_names.FRAME_TABLE),
+        regions=report(
+            sample_file(file_names.REGION_TABLE),
+            caption="../report/regions.rst",
+            category="Regions",
+            labels={"sample": SAMPLE, "table": "regions"},
+        ),
+        bed=sample_file(file_names.REGION_BED),
+        gff=sample_file(file_names.REGION_GFF),
+        track=sample_file(file_names.SCORE_TRACK),
         viral=sample_file(file_names.VIRAL_FASTA),
+        viral_regions=sample_file(file_names.REGION_FASTA),
         run=report(
             sample_file(file_names.RUN_RECORD),
             caption="../report/run.rst",

@@ -18,12 +18,13 @@ from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.score.sample_reader import read_contig_batches
 
 PAGE = Path(__file__).parents[3] / "docs" / "output.md"
-TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz")
+TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "regions.tsv")
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -221,12 +222,9 @@ def test_the_same_work_gives_the_same_bytes(pool: Pool, tmp_path: Path) -> None:
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == sorted(
         [
-            *TABLES,
-            "viral.fna.gz",
-            "run.json",
+            *RESULT_TABLES,
+            *ORIGINAL_FILES,
             "collect.json",
-            "prediction_results.txt",
-            "prediction_results_highestscore.csv",
         ]
     )
     for name in set(files) - {"run.json", "collect.json"}:
@@ -261,6 +259,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
         "min_covered_fraction": 0,
         "viral_threshold": 0.6,
         "ambiguous_band": [0.3, 0.7],
+        "region_threshold": 0.65,
         "tier_medium": 0.7,
         "tier_high": 0.9,
     }
@@ -284,7 +283,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     for name, file in record["files"].items():
         path = tmp_path / "out" / name
         assert (path.stat().st_size, sha256(path)) == (file["bytes"], file["sha256"])
-    assert len(record["files"]) == 6
+    assert len(record["files"]) == 11
 
 
 def test_a_model_for_work_is_not_marked(tmp_path: Path) -> None:
