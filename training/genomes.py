@@ -65,11 +65,12 @@ class Genomes:
         pieces, labels = [], []
         for length in np.asarray(lengths).tolist():
             for label in ("virus", "host"):
-                pieces.append(self._draw_one(label, length, chance))
+                pieces.append(self.draw_one(label, length, chance))
                 labels.append(label == "virus")
         return Pieces(SequenceArray.from_list(pieces), np.array(labels))
 
-    def _draw_one(self, label: str, length: int, chance: np.random.Generator) -> bytes:
+    def draw_one(self, label: str, length: int, chance: np.random.Generator) -> bytes:
+        """Draw a piece of a virus or of a host, as `draw` does."""
         categories = list(self._tree[label].values())
         while True:
             groups = list(categories[chance.integers(len(categories))].values())

@@ -45,6 +45,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "results/two/frames.tsv.gz": cut,
     "results/three/viral.fna.gz": empty,
     "results/two/run.json": flip,
+    "results/summary.tsv": not_utf8,
 }
 RECORDS = {
     "work/*/first/split.json": not_utf8,

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
+from virnucpro_kernels.run.summary_table import read_summary
 
 BROKEN = ">same\nACGTACGTACGT\n>same\nACGTACGTACGA\n"
 
@@ -33,10 +34,12 @@ def test_a_broken_sample_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "record 2 (line 3): 'same' is the ID of record 1" in (out / row[5]).read_text()
     assert not (out / "results" / "bad" / "contigs.tsv").exists()
     assert all((out / "results" / "good" / name).exists() for name in (*RESULT_TABLES, *ORIGINAL_FILES))
+    assert [row.sample for row in read_summary(out / "results" / "summary.tsv")] == ["good"]
 
     ended = virnucpro("predict", "--output-dir", out, "--set", "duplicate_ids=suffix")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert not (out / "results" / "failed.tsv").exists()
+    assert [row.sample for row in read_summary(out / "results" / "summary.tsv")] == ["good", "bad"]
 
 
 def test_a_failed_stage_gives_its_exit_code(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.runs import MODEL, ROOT, checksums, contigs, planned, snakemake, virnucpro, write_run
 from virnucpro_kernels.run.run import load_run
+from virnucpro_kernels.run.summary_table import read_summary
 
 INPUTS = {"one": contigs(0, 5), "two": contigs(5, 9)}
 #: Keys of each setting.
@@ -118,6 +119,9 @@ def test_the_comparison_says_what_the_tables_say(swept: tuple[Path, str]) -> Non
     assert any(compared["strict", sample]["agreement"] < 1 for sample in INPUTS)
     assert all(compared["short", sample]["max_difference"] > 0 for sample in INPUTS)
     assert all(compared["short", sample]["geometry"] == "300-original" for sample in INPUTS)
+    summary = read_summary(run / "results" / "summary.tsv")
+    assert [(row.setting, row.sample) for row in summary] == list(compared)
+    assert [row.viral for row in summary] == [row["viral"] for row in compared.values()]
     figure = (run / "results" / "sweep.svg").read_text()
     assert all(f">{setting}<" in figure for setting in SETTINGS)
 

@@ -7,6 +7,8 @@ WORK = Path("work")
 RESULTS = Path("results")
 #: Table of all that failed in a run, beside the folders of its samples.
 FAILED = RESULTS / "failed.tsv"
+#: A row for each sample of a run, beside the folders of its samples.
+SUMMARY_TABLE = "summary.tsv"
 #: In a sweep, beside the folders of its settings: their comparison.
 SWEEP_TABLE = "sweep.tsv"
 SWEEP_FIGURE = "sweep.svg"

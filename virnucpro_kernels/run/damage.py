@@ -16,6 +16,7 @@ from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.unusable import read_unusable
 from virnucpro_kernels.run.checksums import Checksums
 from virnucpro_kernels.run.pools import POOLS, read_pools
+from virnucpro_kernels.run.summary_table import read_summary
 
 MISSING = "the file is missing"
 _ALL_ROWS = 2**62
@@ -70,6 +71,8 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         yield from check.pool(folder)
     for record in file_names.in_results(directory, file_names.RUN_RECORD):
         yield from check.results(record)
+    for summary in sorted(directory.glob(f"{file_names.RESULTS}*/{file_names.SUMMARY_TABLE}")):
+        yield _checked(summary, read_summary)
     if depth:
         collected = file_names.in_results(directory, file_names.record_name("collect"))
         for record in sorted(chain(directory.glob("work/**/[!.]*.json"), collected)):

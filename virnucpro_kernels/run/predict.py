@@ -16,6 +16,7 @@ from virnucpro_kernels.run.mend import mend_files, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.session import Session, full_disk
 from virnucpro_kernels.run.start import Start, plan_start
+from virnucpro_kernels.run.summary_table import write_summary
 
 
 def predict(options: PredictOptions) -> int:
@@ -41,6 +42,7 @@ def predict(options: PredictOptions) -> int:
         code = _execute(start, lock)
         if code == 0 and not options.dry_run:
             remove_all_leftovers(start.run, options.directory)
+            write_summary(start.run, options.directory)
     if is_new and options.dry_run and code == 0:
         shutil.rmtree(options.directory)
     return code

@@ -20,7 +20,7 @@ from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
 from virnucpro_kernels.score.region_files import RegionFiles
-from virnucpro_kernels.score.regions import find_regions
+from virnucpro_kernels.score.regions import Regions, find_regions
 from virnucpro_kernels.score.run_record import describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
@@ -37,17 +37,23 @@ class Summary:
     bases: int = 0
     windows: int = 0
     scored_windows: int = 0
+    viral_bases: int = 0
+    regions: int = 0
+    region_bases: int = 0
     frames: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
 
-    def add(self, batch: ContigBatch, contigs: ContigScores) -> None:
+    def add(self, batch: ContigBatch, contigs: ContigScores, regions: Regions) -> None:
         """Add the counts of a batch."""
         self.bases += int(batch.length.sum())
         self.windows += len(batch.mask)
         self.scored_windows += int(contigs.scored_windows.sum())
         self.frames += len(batch.logit)
+        self.viral_bases += int(batch.length[contigs.tier >= 0].sum())
+        self.regions += len(regions)
+        self.region_bases += int((regions.end - regions.start).sum())
         calls, tiers = words(CALLS, contigs.call), words(TIERS, contigs.tier).drop_null()
         for texts, tally in ((batch.status, self.statuses), (calls, self.calls), (tiers, self.tiers)):
             tally.update({value["values"]: value["counts"] for value in pc.value_counts(texts).to_pylist()})
@@ -65,6 +71,9 @@ class Summary:
             "windows": self.windows,
             "scored_windows": self.scored_windows,
             "frames": self.frames,
+            "viral_bases": self.viral_bases,
+            "regions": self.regions,
+            "region_bases": self.region_bases,
             "status": dict(sorted(self.statuses.items())),
             "call": {call: self.calls[call] for call in CALLS},
             "tier": {tier: self.tiers[tier] for tier in TIERS},
@@ -162,7 +171,7 @@ def _write_tables(
             region_files.add(batch, windows, contigs, regions)
             if original:
                 original.add(batch, windows)
-            summary.add(batch, contigs)
+            summary.add(batch, contigs, regions)
             findings.add(contigs, regions)
             progress(summary.frames)
         if original:

@@ -63,7 +63,11 @@ def find_regions(
         threshold: Value of p_virus from which on a window speaks for a virus.
         window_length: Window length of the model in bp.
     """
-    viral = _viral_windows(batch, windows, contigs, threshold, window_length)
+    return regions_of(batch, windows, _viral_windows(batch, windows, contigs, threshold, window_length))
+
+
+def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools) -> Regions:
+    """Return the stretches of windows that are viral, bool (w,), each with a scored window."""
     first, last = _extents(batch, windows.scored, viral)
     left, right = tiles(batch)
     contig, start, end, count = batch.window_contig[first], left[first], right[last], last + 1 - first

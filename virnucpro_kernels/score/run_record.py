@@ -92,6 +92,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     """Return everything that decides a score, with checksums."""
     return {
         "name": model.name,
+        "label": model_label(model),
         "id": model.model_id,
         "purpose": model.purpose,
         **({"notice": _TRIAL_NOTICE} if model.purpose == "trial" else {}),

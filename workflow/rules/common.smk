@@ -26,6 +26,7 @@ from virnucpro_kernels.run.mend import mend_after_failures, mend_tables
 from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
 from virnucpro_kernels.run.signals import heed_in_thread
+from virnucpro_kernels.run.summary_table import write_summary
 from virnucpro_kernels.score.thresholds import Thresholds
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.

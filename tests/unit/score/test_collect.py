@@ -14,6 +14,7 @@ import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run, sources
 from tests.helpers.defaults import thresholds
+from tests.helpers.documented import PAGE, columns_on_the_page
 from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
 from virnucpro_kernels.errors import DamagedFileError
@@ -23,7 +24,6 @@ from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.score.sample_reader import read_contig_batches
 
-PAGE = Path(__file__).parents[3] / "docs" / "output.md"
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "regions.tsv")
 
 
@@ -79,13 +79,6 @@ def test_odd_names_survive_to_windows_and_frames(pool: Pool, tmp_path: Path) -> 
     assert frames["logit"].tolist() == [9, 1, 3, -2, -4, 0.25]
     assert frames["prediction"].tolist() == ["virus", "virus", "virus", "others", "others", "virus"]
     assert frames["p_virus"].tolist() == [round(1 / (1 + np.exp(-x)), 6) for x in frames["logit"]]
-
-
-def columns_on_the_page(table: str) -> list[str]:
-    section = PAGE.read_text().partition(f"### {table}\n")[2].partition("\n##")[0]
-    return [
-        name for cell in re.findall(r"^\| (`.*?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
-    ]
 
 
 def test_the_page_names_the_columns_in_their_order(pool: Pool, tmp_path: Path) -> None:
