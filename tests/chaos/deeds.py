@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 DAY = 86_400
+#: Time after which a start counts as one that never ends.
+LIMIT_SECONDS = 300
 #: Files that a run may find damaged.
 KINDS = (
     *("work/pools.tsv", "work/*/*/chunks.tsv", "work/*/*/unusable.tsv", "work/*/*/contigs.parquet"),
@@ -55,11 +57,10 @@ def end_all(out: Path) -> None:
 
 
 def interrupt(
-    choose: Random, kinds: list[tuple[str, str]], command: list[str | Path], out: Path, output: Path, limit: float
+    choose: Random, kinds: list[tuple[str, str]], command: list[str | Path], out: Path, output: Path, seconds: float
 ) -> str:
-    """Start a command in the folder of a run and interrupt it at some moment; return how."""
+    """Start a command in the folder of a run and interrupt it after so many seconds; return how."""
     name, victim = choose.choice(kinds)
-    seconds = choose.uniform(1, 14)
     with output.open("ab") as file:
         started = subprocess.Popen(
             command, cwd=out, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
@@ -79,9 +80,9 @@ def interrupt(
                 process.send_signal(signal.Signals[name])
         time.sleep(0.05)
     try:
-        started.wait(limit)
+        started.wait(LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
-        pytest.fail(f"no end {limit:.0f} s after {name} to {victim}")
+        pytest.fail(f"no end {LIMIT_SECONDS} s after {name} to {victim}")
     _, left = psutil.wait_procs(processes(out), timeout=60)  # orphans, which a start would refuse or wait for
     assert left == [], f"{left} go on after {name} to {victim}"
     return f"{name} to {victim} after {seconds:.0f} s"
