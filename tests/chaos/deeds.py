@@ -14,6 +14,8 @@ from typing import Self
 import psutil
 import pytest
 
+from tests.helpers.runs import heed_signals
+
 DAY = 86_400
 #: Time after which a start counts as one that never ends.
 LIMIT_SECONDS = 300
@@ -63,7 +65,13 @@ def interrupt(
     name, victim = choose.choice(kinds)
     with output.open("ab") as file:
         started = subprocess.Popen(
-            command, cwd=out, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            command,
+            cwd=out,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=heed_signals,
         )
     with suppress(subprocess.TimeoutExpired):
         started.wait(seconds)

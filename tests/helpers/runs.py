@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,15 @@ def virnucpro(
 def virnucpro_command(*arguments: str | Path) -> list[str | Path]:
     """Return a command line of this package that imports nothing from the current folder."""
     return [sys.executable, "-P", "-m", "virnucpro_kernels", *arguments]
+
+
+def heed_signals() -> None:
+    """Have a child heed these signals, as its `preexec_fn`.
+
+    Whoever starts the tests in the background of a shell, or by nohup, has them and their children ignore them.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Snakefile") -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.helpers.runs import ROOT, contigs, virnucpro_command
+from tests.helpers.runs import ROOT, contigs, heed_signals, virnucpro_command
 from tests.slurm.cluster import Cluster
 from virnucpro_kernels.pool.job_record import read_job
 
@@ -68,7 +68,7 @@ def running(command: list[str | Path], cluster: Cluster, directory: Path) -> Ite
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_signals,
         )
     try:
         yield process
@@ -80,11 +80,6 @@ def running(command: list[str | Path], cluster: Cluster, directory: Path) -> Ite
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _heed_interrupts() -> None:
-    """Whoever starts the tests in the background of a shell has them and their children ignore interrupts."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from tests.helpers.runs import MODEL, checksums, contigs, virnucpro, virnucpro_command
+from tests.helpers.runs import MODEL, checksums, contigs, heed_signals, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.run.status import read_status
 
@@ -65,12 +65,6 @@ def start(tmp_path: Path, signals: Callable[[], None]) -> Iterator[subprocess.Po
         left.kill()
     process.kill()
     process.wait()
-
-
-def heed_signals() -> None:
-    """Whoever starts the tests in the background of a shell, or by nohup, has them and their children ignore these."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def ignore_interrupts() -> None:
