@@ -19,6 +19,7 @@ from virnucpro_kernels.run.failures import SILENT, Failure, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
+from virnucpro_kernels.run.slurm_queue import SlurmQueue, describe_waiting
 from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
@@ -36,6 +37,7 @@ class Session:
         self._directory = start.options.directory
         self._shown = self._log_begin = self._log.stat().st_size if self._log.exists() else 0
         self._since = time.time()
+        self._queue, self._reasons = SlurmQueue(self._directory), set[str]()
 
     def execute(self) -> int:
         """Start Snakemake, show its progress, sum up the results; return the exit code."""
@@ -57,6 +59,7 @@ class Session:
                 left = time_left.words(state.tokens_done, state.tokens)
                 for display in displays:
                     display.show(state, left)
+                self._tell_waiting()
 
             try:
                 code = self._watch(tick)
@@ -72,6 +75,13 @@ class Session:
     def _watch(self, tick: Callable[[], None]) -> int:
         start = self._start
         return watch(start.command, environment=start.environment, log=self._log, lock=self._lock, tick=tick)
+
+    def _tell_waiting(self) -> None:
+        """Say that jobs wait in Slurm's queue, whenever it has a reason that it did not have before."""
+        waiting = self._queue.waiting()
+        if not waiting.keys() <= self._reasons:
+            self._reasons |= waiting.keys()
+            self._say(describe_waiting(waiting))
 
     def _how_to_go_on(self) -> str:
         anew = ", without --force," if self._options.force else ""

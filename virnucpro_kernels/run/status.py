@@ -1,11 +1,12 @@
 """State of a run for somebody who looks at its folder: read from its files, from any machine that sees them.
 
-Nothing is written, and no job is asked. A job tells how far it is by its record, which it renews every few seconds.
+Nothing is written, and no job is asked. A job tells how far it is by its record, which it renews every few seconds. Why
+a job waits in the queue of a cluster is in no file: where Slurm can be asked, it says that.
 """
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from virnucpro_kernels.run.locks import who_works_in
 from virnucpro_kernels.run.pools import POOLS
 from virnucpro_kernels.run.progress import ProgressReader, State
 from virnucpro_kernels.run.run import Run, load_run
+from virnucpro_kernels.run.slurm_queue import SlurmQueue, describe_waiting
 
 #: A running job renews its record every few seconds; one that has not for so long was killed.
 SILENT_AFTER_SECONDS = 120.0
@@ -68,6 +70,7 @@ class Status:
         running, failed: Jobs at work, and jobs whose last attempt failed.
         unusable: Reason why a sample was left out, by its name.
         waiting: Number of embedding jobs that are not yet done and do not run, as far as chunks are known.
+        queue: Number of jobs of every stage that Slurm lets wait, by its reason.
         tokens_per_second: Protein tokens that all running jobs embed a second; None where none has a rate.
         seconds_left: Time until all is embedded at that rate; None where it is not known.
     """
@@ -83,12 +86,13 @@ class Status:
     failed: tuple[JobStatus, ...]
     unusable: dict[str, str]
     waiting: int
+    queue: Mapping[str, int]
     tokens_per_second: float | None
     seconds_left: float | None
 
 
-def read_status(directory: Path) -> Status:
-    """Return the state of the run in `directory`.
+def read_status(directory: Path, queue: SlurmQueue | None = None) -> Status:
+    """Return the state of the run in `directory`, with the jobs in `queue` if it is given.
 
     Raises:
         UsageError: it is not the folder of a run, or its configuration or sample sheet cannot be used.
@@ -118,6 +122,7 @@ def read_status(directory: Path) -> Status:
             for name, reason in record.items()
         },
         waiting=max(progress.chunks - progress.embedded - sum(job.stage == "embed" for job in running), 0),
+        queue=queue.waiting() if queue else {},
         tokens_per_second=rate,
         seconds_left=(progress.tokens - progress.tokens_done) / rate if rate else None,
     )
@@ -188,6 +193,8 @@ def describe(status: Status, *, most: int = 20) -> Iterator[str]:
     more = f"; those of {counted(unsplit, 'pool')} are not known yet" if unsplit else ""
     yield f"chunks    {progress.chunks_done:,} of {progress.chunks:,} scored, {progress.embedded:,} embedded{more}"
     yield f"jobs      {len(status.running)} running, {status.waiting:,} to embed waiting, {len(status.failed):,} failed"
+    if status.queue:
+        yield f"queue     {describe_waiting(status.queue)}"
     yield from _lines(status.running, most)
     yield from _lines(status.failed, most)
     for name, reason in list(status.unusable.items())[:most]:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from virnucpro_kernels.run.slurm_queue import SlurmQueue
 from virnucpro_kernels.run.status import describe, read_status
 
 _EVERY_SECONDS = 2.0
@@ -15,7 +16,7 @@ _EVERY_SECONDS = 2.0
 
 def print_status(directory: Path, say: Callable[[str], object], *, as_json: bool) -> None:
     """Print the state of the run in `directory`; errors are those of `read_status`."""
-    status = read_status(directory)
+    status = read_status(directory, SlurmQueue(directory))
     if as_json:
         say(json.dumps(asdict(status), indent=1))
         return
@@ -31,7 +32,8 @@ def watch_status(directory: Path, say: Callable[[str], object]) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    status = read_status(directory)
+    queue = SlurmQueue(directory)
+    status = read_status(directory, queue)
     text = "\n".join(describe(status))
     with ExitStack() as exits:
         live = exits.enter_context(Live(Text(text), auto_refresh=False)) if sys.stdout.isatty() else None
@@ -39,7 +41,7 @@ def watch_status(directory: Path, say: Callable[[str], object]) -> None:
             say(text)
         while status.state == "running":
             time.sleep(_EVERY_SECONDS)
-            status, before = read_status(directory), text
+            status, before = read_status(directory, queue), text
             text = "\n".join(describe(status))
             if live is not None:
                 live.update(Text(text), refresh=True)
