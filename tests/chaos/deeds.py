@@ -91,7 +91,8 @@ def interrupt(
         started.wait(LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         pytest.fail(f"no end {LIMIT_SECONDS} s after {name} to {victim}")
-    _, left = psutil.wait_procs(processes(out), timeout=60)  # orphans, which a start would refuse or wait for
+    # Orphans, which a start would refuse or wait for: where only the command was killed, Snakemake finishes the run.
+    _, left = psutil.wait_procs(processes(out), timeout=LIMIT_SECONDS)
     assert left == [], f"{left} go on after {name} to {victim}"
     return f"{name} to {victim} after {seconds:.0f} s"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.helpers.runs import MODEL, checksums, snakemake, virnucpro
 from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.run.damage import Depth, check_run
 
 
 def flip(path: Path) -> None:
@@ -101,6 +103,13 @@ def test_each_kind_alone_is_noticed(out: Path, pattern: str) -> None:
     assert said == [], "once is enough"
 
 
+def test_vectors_under_the_name_of_others_are_noticed(out: Path) -> None:
+    (features,) = out.glob("work/*/second/*/00000.features.h5")
+    wrong = Path(shutil.copy(features, features.with_name("00000.protein.h5")))
+    problems = {checked.path: checked.problem for checked in check_run(out, Depth.ALL) if checked.problem}
+    assert problems == {wrong: "the vectors are not those of protein, but of nucleotide and protein"}
+
+
 def test_damaged_records_lose_times_and_nothing_else(out: Path) -> None:
     before = without_damaged(out)
     for pattern, damage in RECORDS.items():
@@ -149,15 +158,18 @@ def test_garbage_among_snakemakes_records_and_moved_clocks_stop_no_start(out: Pa
 
 
 def test_damage_that_a_job_meets_is_mended_by_the_next_snakemake(out: Path) -> None:
-    """Without `predict`, the failed start itself sets aside what its job refused."""
+    """Without `predict`, the failed start itself does all that can be done, then sets aside what its job refused."""
     before = without_damaged(out)
-    (windows,) = out.glob("work/*/second/windows.parquet")
+    (windows,) = out.glob("work/*/first/windows.parquet")
     flip(windows)
-    (out / "results" / "three" / "run.json").unlink()
-    ended = snakemake(out)
+    for path in out.glob("results/*/run.json"):
+        path.unlink()
+    ended = snakemake(out, "--cores", "1")
     assert ended.returncode == 1
     assert "it is now windows.parquet.damaged" in ended.stderr
-    assert "three\t\tcollect" in (out / "results" / "failed.tsv").read_text()
+    failed = (out / "results" / "failed.tsv").read_text().splitlines()
+    assert [line.split("\t")[:3] for line in failed[1:]] == [["one", "", "collect"], ["two", "", "collect"]]
+    assert (out / "results" / "three" / "run.json").exists()
     ended = snakemake(out)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert without_damaged(out) == before

@@ -13,8 +13,18 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from tests.helpers.runs import MODEL, checksums, contigs, heed_signals, virnucpro, virnucpro_command
+from tests.helpers.runs import (
+    MODEL,
+    checksums,
+    contigs,
+    heed_signals,
+    snakemake,
+    snakemake_command,
+    virnucpro,
+    virnucpro_command,
+)
 from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.status import read_status
 
 SAMPLES = ("first", "second")
@@ -201,6 +211,49 @@ def test_a_run_in_the_background_of_a_script_is_stopped_by_the_first_signal(
     assert processes(out) == [], "no job is left behind"
 
 
+def test_snakemake_and_all_of_its_jobs_end_by_sigterm_during_merge(uninterrupted: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(uninterrupted, tmp_path / "out", symlinks=True))
+    for pattern in ("work/*/*/*/*/00001.*", "work/*/*/*/*/gathered.sha256", "results/*/run.json"):
+        for path in out.glob(pattern):
+            path.unlink()
+    with (tmp_path / "output.txt").open("wb") as output:
+        started = subprocess.Popen(
+            snakemake_command(), cwd=out, stdout=output, stderr=output, preexec_fn=heed_signals, start_new_session=True
+        )
+    try:
+        merge = suspend_at_work(out, "merge", started)
+        for process in (merge, *processes(out)):
+            process.terminate()
+        merge.resume()
+        assert started.wait(LIMIT) == 1
+        assert psutil.wait_procs(processes(out), timeout=LIMIT)[1] == []
+    finally:
+        kill(processes(out))
+        started.wait()
+    said = (tmp_path / "output.txt").read_text()
+    assert list(out.glob("work/*/*/*/00001.nucleotide.h5")), said
+    assert not list(out.glob("work/*/*/*/00001.features.h5")), said
+    assert record_of(out / "work", "merge"), f"the job was not interrupted in its work; {said}"
+    ended = snakemake(out)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert checksums(out) == checksums(uninterrupted)
+    assert unfinished(out) == []
+
+
+def suspend_at_work(directory: Path, stage: str, run: subprocess.Popen[bytes]) -> psutil.Process:
+    """Suspend the process of a job of `stage` in the midst of its work, to which it goes in small steps."""
+    while not (jobs := processes(directory, stage, "virnucpro_kernels")):
+        assert run.poll() is None, (directory.parent / "output.txt").read_text()
+        time.sleep(0.01)
+    (job,) = jobs
+    job.suspend()
+    while not record_of(directory / "work", stage):
+        job.resume()
+        time.sleep(0.004)
+        job.suspend()
+    return job
+
+
 def ignores_interrupts(process: psutil.Process) -> bool:
     status = Path("/proc", str(process.pid), "status").read_text()
     (ignored,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")]
@@ -254,21 +307,23 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
 
 
 def test_a_damaged_chunk_is_split_again(uninterrupted: Path, tmp_path: Path) -> None:
-    """The embedding job finds the damage, exits 3 and removes the manifest; the next start mends it."""
+    """The embedding job finds the damage and exits 3; the others go on, and the next start splits the pool again."""
     out = Path(shutil.copytree(uninterrupted, tmp_path / "out", symlinks=True))
     (manifest,) = out.glob("work/*/*/chunks.tsv")
-    chunk = manifest.parent / "chunks" / "00001.faa"
+    first = max(read_manifest(manifest), key=lambda chunk: chunk.protein_tokens).chunk
+    chunk = manifest.parent / "chunks" / f"{first}.faa"
     text = chunk.read_bytes()
     chunk.write_bytes(text[:-2] + b"X\n")
-    for pattern in ("work/*/*/*/*/00001.parquet", "work/*/*/*/*/gathered.sha256", "results/*/run.json"):
+    for pattern in ("work/*/*/*/*/*.parquet", "work/*/*/*/*/gathered.sha256", "results/*/run.json"):
         for path in out.glob(pattern):
             path.unlink()
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert "embed (exit code 3)" in ended.stderr
-    assert not manifest.exists()
+    assert chunk.with_name(f"{first}.faa.damaged").exists()
+    assert len(scored(out)) == 2
     failed = (out / "results" / "failed.tsv").read_text().splitlines()
-    assert [line.split("\t")[:5] for line in failed[1:]] == [[s, "00001", "embed", "2", "3"] for s in SAMPLES]
+    assert [line.split("\t")[:5] for line in failed[1:]] == [[s, first, "embed", "2", "3"] for s in SAMPLES]
     assert all((out / line.split("\t")[5]).exists() for line in failed[1:])
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -70,8 +70,8 @@ def embed(options: EmbedOptions) -> None:
     """Write both embedding files of a chunk.
 
     Raises:
-        DamagedFileError: the chunk's files are not those that the manifest describes; the manifest is then removed, so
-            that the next start splits the pool again. Or the model is damaged, or for other windows.
+        DamagedFileError: the chunk's files are not those that the manifest describes, or there is none; or the model is
+            damaged, or for other windows.
         GpuMemoryError: a single sequence does not fit.
         StoppedError: SIGTERM or SIGINT came; finished vectors are kept, and the same call goes on from there.
         UsageError: the options cannot run here, or there is no such chunk.

@@ -120,15 +120,12 @@ def check_fasta(manifest: Path, chunk: Chunk) -> tuple[Path, Path]:
     """Return the nucleotide and the protein FASTA of a chunk, as `split` wrote them.
 
     Raises:
-        DamagedFileError: a file is missing, or its checksum is not that of the manifest. The manifest is then removed,
-            so that the next start splits the pool again.
+        DamagedFileError: a file is missing, or its checksum is not that of the manifest.
     """
     nucleotide, protein = (manifest.parent / CHUNKS / f"{chunk.chunk}{suffix}" for suffix in FASTA_SUFFIXES)
     for path, expected in ((nucleotide, chunk.nucleotide_sha256), (protein, chunk.protein_sha256)):
         problem = "missing" if not path.is_file() else "damaged" if sha256(path) != expected else ""
         if problem:
-            manifest.unlink(missing_ok=True)
-            raise DamagedFileError(
-                f"{path}: the file is {problem}; {manifest} was removed, and the next start splits this pool again"
-            )
+            # The manifest stays: other jobs of the run need it, and Snakemake stops where an input is gone.
+            raise DamagedFileError(f"{path}: the file is {problem}; in a run, the next start splits this pool again")
     return nucleotide, protein

@@ -20,6 +20,7 @@ from virnucpro_kernels.run.summary_table import read_summary
 
 MISSING = "the file is missing"
 _ALL_ROWS = 2**62
+_ENCODERS = ["nucleotide", "protein"]
 _CHANGED = "its content is not what was written (SHA-256)"
 
 
@@ -264,12 +265,16 @@ def _read_parquet(path: Path) -> None:
 
 
 def _read_vectors(path: Path, chunk: Chunk | None) -> None:
-    """Read all vectors of a file, which are those of the chunk that it is named after."""
+    """Read all vectors of a file, which are those of the chunk and of the encoders that it is named after."""
     from virnucpro_kernels.pool.embedding_file import verify
 
     provenance = verify(path)
     if chunk and provenance.protein_fasta_sha256 != chunk.protein_sha256:
         raise DamagedFileError("the vectors are of another chunk")
+    held = [content for content in _ENCODERS if getattr(provenance, content)]
+    content = path.name.split(".")[1]
+    if held != (_ENCODERS if content == "features" else [content]):
+        raise DamagedFileError(f"the vectors are not those of {content}, but of {' and '.join(held)}")
 
 
 def _read_scores(path: Path, chunk: Chunk | None) -> None:

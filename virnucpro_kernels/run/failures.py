@@ -168,7 +168,7 @@ def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
     run, directory, pool = split.run, split.directory, split.unit
     manifest = directory / run.split_dir(pool) / MANIFEST
     if not manifest.exists():
-        # A chunk whose FASTA is damaged removes the manifest, so that the next start splits the pool again.
+        # Where the FASTA of a chunk is damaged, the end of the start has removed the manifest (`mend_after_failures`).
         records = (directory / run.embedding_dir(pool)).glob(record_name("embed", "*"))
         chunks = sorted(path.name.split(".")[0] for path in records)
         damaged = [job for chunk in chunks if (job := replace(split, stage="embed", chunk=chunk)).stopped]

@@ -100,13 +100,11 @@ def collect(
     """Write all files of one sample, `run.json` last; files of an earlier run stay until the new ones are complete.
 
     Raises:
-        DamagedFileError: see `read_contig_batches`; or the windows are not of the model's length. The list of the
-            pool's scores is then removed, so that the next start of the workflow looks at each of them again.
+        DamagedFileError: see `read_contig_batches`; or the windows are not of the model's length.
         UsageError: the sample was left out when its pool was split, or its input has changed since.
     """
     clock = time.monotonic()
     with ExitStack() as exits:
-        exits.enter_context(_gathered_anew_after_damage(sources.scores))
         job = Job(output_dir / file_names.record_name("collect"), "collect")
         try:
             refuse_unusable(sources.manifest, sample, sources.inputs)  # which leaves no folder
@@ -137,15 +135,6 @@ def collect(
             )
             write_record(directory / file_names.RUN_RECORD, record)
     return summary
-
-
-@contextmanager
-def _gathered_anew_after_damage(scores: Path) -> Iterator[None]:
-    try:
-        yield
-    except DamagedFileError:
-        (scores / file_names.GATHERED).unlink(missing_ok=True)
-        raise
 
 
 def _write_tables(
