@@ -36,6 +36,7 @@ docs/usage
 docs/sweeps
 config/README
 docs/output
+docs/next-steps
 docs/models
 docs/switching
 docs/performance

@@ -22,7 +22,7 @@ from training.evaluate import load_encoders
 from training.genomes import Genomes
 from training.presets import score
 from virnucpro_kernels.run.config import complete_config
-from virnucpro_kernels.score.regions import Regions, find_regions, regions_of
+from virnucpro_kernels.score.regions import Regions, find_regions, regions_of, settled
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import WindowScores, score_contigs, score_windows
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -199,11 +199,11 @@ def report(
     contigs = score_contigs(batch, windows, thresholds, window_length)
     bound = float(np.log(thresholds.region_threshold / (1 - thresholds.region_threshold)))
     lengths = [len(sequence) for sequence in sequences]
-    in_use = find_regions(batch, windows, contigs, thresholds.region_threshold, window_length)
+    in_use = find_regions(batch, windows, contigs, thresholds, window_length)
     by_method = {"hidden Markov model": in_use}
     for name, method in others.items():
         viral = method(batch, windows, bound)
-        by_method[name] = regions_of(batch, windows, viral)
+        by_method[name] = regions_of(batch, windows, settled(batch, windows, contigs, viral), thresholds)
     for name, regions in by_method.items():
         print(f"| {name} | {Accuracy.of(regions, truth, lengths)} |", flush=True)  # noqa: T201
 

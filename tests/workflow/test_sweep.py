@@ -60,7 +60,8 @@ def test_shared_work_is_done_once(swept: tuple[Path, str]) -> None:
     jobs["split"] = said.count("checkpoint split:")
     expected = {"split": 2, "embed": 2, "merge": 2, "classify": 2, "gather": 2, "collect": 8, "sweep": 1}
     assert {rule: jobs[rule] for rule in expected} == expected
-    assert sorted(path.name for path in (run / "results").iterdir()) == sorted([*SETTINGS, "sweep.svg", "sweep.tsv"])
+    beside = ("summary.tsv", "sweep.svg", "sweep.tsv")
+    assert sorted(path.name for path in (run / "results").iterdir()) == sorted([*SETTINGS, *beside])
     assert (run / "logs" / "collect" / "strict" / "one.log").exists()
 
 
@@ -95,7 +96,7 @@ def test_a_setting_gives_the_bytes_of_a_run_by_itself(swept: tuple[Path, str], s
         if path.startswith(f"results/{setting}/")
     }
     assert in_sweep
-    assert in_sweep == checksums(alone)
+    assert in_sweep == checksums(alone, without=("run.json", "collect.json", "summary.tsv"))
 
 
 def test_the_comparison_says_what_the_tables_say(swept: tuple[Path, str]) -> None:
@@ -135,7 +136,7 @@ def test_changes_of_the_table_rerun_what_they_touch(copy_of_swept: Path) -> None
     assert ended.returncode == 0, ended.stdout + ended.stderr
     after = checksums(copy_of_swept)
     changed = {path.split("/")[1] for path in before if before[path] != after[path]}
-    assert changed == {"sure", "sweep.tsv", "sweep.svg"}
+    assert changed == {"sure", "sweep.tsv", "sweep.svg", "summary.tsv"}
 
     write_sweep(table, {name: SETTINGS[name] for name in ("short", "plain")})
     assert planned(copy_of_swept) == {"sweep": 1}, "another order, and fewer settings"

@@ -156,7 +156,7 @@ def _write_tables(
             windows = score_windows(batch)
             contigs = score_contigs(batch, windows, thresholds, model.window_length)
             tables.add(batch, windows, contigs)
-            regions = find_regions(batch, windows, contigs, thresholds.region_threshold, model.window_length)
+            regions = find_regions(batch, windows, contigs, thresholds, model.window_length)
             region_files.add(batch, windows, contigs, regions)
             if original:
                 original.add(batch, windows)

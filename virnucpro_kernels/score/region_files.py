@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 from virnucpro_kernels.pool.file_names import REGION_BED, REGION_GFF, REGION_TABLE, SCORE_TRACK
 from virnucpro_kernels.score.regions import POSITIONS, Regions, tiles
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.scoring import CALLS, ContigScores, WindowScores
+from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, WindowScores
 from virnucpro_kernels.score.tables import decimals, deterministic_gzip, integers, lines, quoted, words
+from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 
 _BED_BEST = 1000
 #: Term SO:0001041 of the Sequence Ontology.
@@ -84,6 +85,7 @@ REGION_COLUMNS: Mapping[str, Callable[[_Rows], pa.Array | str]] = {
     "windows": lambda rows: integers(rows.regions.windows),
     "scored_windows": lambda rows: integers(rows.regions.scored_windows),
     "p_virus": lambda rows: decimals(rows.regions.p_virus),
+    "tier": lambda rows: words(TIERS, rows.regions.tier),
     "contig_length": lambda rows: rows.contig_length,
     "contig_call": lambda rows: words(CALLS, rows.contigs.call[rows.regions.contig]),
     "model": lambda rows: rows.model,
@@ -113,7 +115,7 @@ class RegionFiles(ExitStack):
         rows = _Rows(batch, contigs, regions, self._sample, self._model)
         self._track.write(_track(batch, windows))
         self._table.write(lines([column(rows) for column in REGION_COLUMNS.values()]))
-        self._bed.write(_bed(rows))
+        self._bed.write(bed_lines(rows.contig, regions.start, regions.end, regions.p_virus))
         self._gff.write(_gff(rows))
 
 
@@ -125,11 +127,11 @@ def _track(batch: ContigBatch, windows: WindowScores) -> memoryview:
     return lines([contig, integers(start[scored]), integers(end[scored]), decimals(windows.p_virus[scored])])
 
 
-def _bed(rows: _Rows) -> memoryview:
-    """Return the lines of the regions in BED with six columns."""
-    name = _joined(rows.contig, rows.place, ":")
-    score = integers(np.rint(_BED_BEST * rows.regions.p_virus).astype(np.int64))
-    return lines([rows.contig, integers(rows.regions.start), rows.end, name, score, "."])
+def bed_lines(contig: pa.Array, start: Int64s, end: Int64s, p_virus: Float64s) -> memoryview:
+    """Return stretches of contigs in BED with six columns; the name counts bases from 1."""
+    name = _joined(contig, _joined(integers(start + 1), integers(end), "-"), ":")
+    score = integers(np.rint(_BED_BEST * p_virus).astype(np.int64))
+    return lines([contig, integers(start), integers(end), name, score, "."])
 
 
 def _gff(rows: _Rows) -> memoryview:

@@ -12,6 +12,7 @@ import numpy as np
 
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, ContigScores, WindowScores, sigmoid
+from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 
 #: Logit that a change has to be worth, and the most that one full window counts, so that a region takes several. Both
@@ -33,6 +34,7 @@ class Regions:
         position: Index into `POSITIONS`, int64 (r,).
         windows, scored_windows: Number of windows of the region, and of those that have a score, int64 (r,).
         p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (r,).
+        tier: Index into `TIERS`, int64 (r,), by p_virus as for a viral contig.
     """
 
     contig: Int64s
@@ -43,13 +45,14 @@ class Regions:
     windows: Int64s
     scored_windows: Int64s
     p_virus: Float64s
+    tier: Int64s
 
     def __len__(self) -> int:
         return len(self.contig)
 
 
 def find_regions(
-    batch: ContigBatch, windows: WindowScores, contigs: ContigScores, threshold: float, window_length: int
+    batch: ContigBatch, windows: WindowScores, contigs: ContigScores, thresholds: Thresholds, window_length: int
 ) -> Regions:
     """Find the viral regions of the contigs that have a call; one called viral has at least one.
 
@@ -60,13 +63,14 @@ def find_regions(
         batch: Contigs with their windows.
         windows: Scores of the windows.
         contigs: Scores of the contigs.
-        threshold: Value of p_virus from which on a window speaks for a virus.
+        thresholds: Values of p_virus from which on a window speaks for a virus, and of tiers.
         window_length: Window length of the model in bp.
     """
-    return regions_of(batch, windows, _viral_windows(batch, windows, contigs, threshold, window_length))
+    viral = _viral_windows(batch, windows, contigs, thresholds.region_threshold, window_length)
+    return regions_of(batch, windows, viral, thresholds)
 
 
-def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools) -> Regions:
+def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, thresholds: Thresholds) -> Regions:
     """Return the stretches of windows that are viral, bool (w,), each with a scored window."""
     first, last = _extents(batch, windows.scored, viral)
     left, right = tiles(batch)
@@ -77,7 +81,9 @@ def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools) -> Regio
     def total(values: Float64s | Int64s | Bools) -> Float64s:
         return np.bincount(region, values[inside], len(first)).astype(np.float64, copy=False)
 
-    weight = (batch.end - batch.start) * windows.scored
+    scored = windows.scored
+    weight = (batch.end - batch.start) * scored
+    p_virus = sigmoid(total(np.where(scored, windows.logit, 0.0) * weight) / total(weight))
     return Regions(
         contig=contig,
         number=np.arange(len(contig)) - np.searchsorted(contig, contig) + 1,
@@ -85,8 +91,9 @@ def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools) -> Regio
         end=end,
         position=2 * (start == 0) + (end == batch.length[contig]),
         windows=count,
-        scored_windows=total(windows.scored).astype(np.int64),
-        p_virus=sigmoid(total(np.where(windows.scored, windows.logit, 0.0) * weight) / total(weight)),
+        scored_windows=total(scored).astype(np.int64),
+        p_virus=p_virus,
+        tier=(p_virus >= thresholds.tier_medium).astype(np.int64) + (p_virus >= thresholds.tier_high),
     )
 
 
@@ -94,11 +101,15 @@ def _viral_windows(
     batch: ContigBatch, windows: WindowScores, contigs: ContigScores, threshold: float, window_length: int
 ) -> Bools:
     """Return which windows belong to a region, bool (w,), with unscored ones at its ends."""
-    owner = batch.window_contig
     bound = np.clip(threshold, 10.0**-DECIMALS, 1 - 10.0**-DECIMALS)
     evidence = np.where(windows.scored, windows.logit - np.log(bound / (1 - bound)), 0.0)
     evidence = np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE) * (batch.end - batch.start) / window_length
-    viral = viral_path(evidence, batch.windows, SWITCH_COST)
+    return settled(batch, windows, contigs, viral_path(evidence, batch.windows, SWITCH_COST))
+
+
+def settled(batch: ContigBatch, windows: WindowScores, contigs: ContigScores, viral: Bools) -> Bools:
+    """Return `viral`, bool (w,), where it divides a contig that has a call; all others follow their calls."""
+    owner = batch.window_contig
     counts = np.bincount(2 * owner + viral, windows.scored, 2 * len(batch)).reshape(-1, 2)
     divided = (counts > 0).all(axis=1) & (contigs.call != CALLS.index("none"))
     return np.where(divided[owner], viral, (contigs.call == CALLS.index("viral"))[owner])

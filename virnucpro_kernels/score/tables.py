@@ -33,6 +33,8 @@ _BOOLEANS = ("FALSE", "TRUE")
 _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> bit & 1) or None for mask in range(64)]
 # Level 6 would take longer than the rest of the work together.
 _GZIP_LEVEL = 4
+#: Level for sequences, which level 4 makes smaller by a tenth in twice the time.
+SEQUENCE_LEVEL = 1
 
 
 def integers(values: npt.NDArray[Any], present: Bools | None = None) -> pa.Array:
@@ -79,9 +81,9 @@ def lines(columns: Sequence[pa.Array | str]) -> memoryview:
 
 
 @contextmanager
-def deterministic_gzip(path: Path) -> Iterator[IO[bytes]]:
+def deterministic_gzip(path: Path, level: int = _GZIP_LEVEL) -> Iterator[IO[bytes]]:
     """Open a gzip file for writing that holds neither time nor name, so that the same content gives the same bytes."""
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", _GZIP_LEVEL, raw, mtime=0) as file:
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as file:
         yield cast(IO[bytes], file)
 
 

@@ -12,7 +12,7 @@ from virnucpro_kernels.pool.file_names import REGION_FASTA, VIRAL_FASTA
 from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import Sources, read_ids
 from virnucpro_kernels.score.scoring import TIERS, ContigScores
-from virnucpro_kernels.score.tables import deterministic_gzip
+from virnucpro_kernels.score.tables import SEQUENCE_LEVEL, deterministic_gzip
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
 _LINE_BASES = 60
@@ -59,8 +59,8 @@ def write_viral(directory: Path, sources: Sources, sample: str, findings: Findin
     """
     records, contigs, regions = read_ids(sources, sample), findings.contigs(), findings.regions()
     with (
-        deterministic_gzip(directory / VIRAL_FASTA) as viral,
-        deterministic_gzip(directory / REGION_FASTA) as parts,
+        deterministic_gzip(directory / VIRAL_FASTA, SEQUENCE_LEVEL) as viral,
+        deterministic_gzip(directory / REGION_FASTA, SEQUENCE_LEVEL) as parts,
     ):
         first = 0
         for source, batch in ((given, batch) for given in sources.inputs for batch in read_batches(given)):
@@ -82,7 +82,7 @@ def _contigs(batch: RecordBatch, names: Sequence[str], contigs: npt.NDArray[Any]
     """Yield the contigs of a batch that are called viral, in FASTA."""
     for index in np.flatnonzero(contigs["tier"] >= 0).tolist():
         facts = f"p_virus={contigs['p_virus'][index]:.6f} tier={TIERS[contigs['tier'][index]]} model={model}"
-        yield _entry(f"{names[index]} {facts} {batch.descriptions[index]}", batch.sequences[index])
+        yield fasta_entry(f"{names[index]} {facts} {batch.descriptions[index]}", batch.sequences[index])
 
 
 def _regions(
@@ -93,7 +93,7 @@ def _regions(
         index = contig - first
         facts = f"p_virus={p_virus:.6f} position={POSITIONS[position]} model={model}"
         header = f"{names[index]}:{start + 1}-{end} {facts} {batch.descriptions[index]}"
-        yield _entry(header, batch.sequences[index][start:end])
+        yield fasta_entry(header, batch.sequences[index][start:end])
 
 
 def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths: Sequence[int]) -> None:
@@ -105,7 +105,8 @@ def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths:
             raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
 
 
-def _entry(header: str, sequence: bytes) -> bytes:
+def fasta_entry(header: str, sequence: bytes) -> bytes:
+    """Return a record in FASTA, 60 bases a line."""
     starts = range(0, len(sequence), _LINE_BASES)
     wrapped = b"".join(sequence[start : start + _LINE_BASES] + b"\n" for start in starts)
     return f">{header.rstrip(' ')}\n".encode() + wrapped

@@ -4,6 +4,7 @@ import gzip
 from itertools import product
 from pathlib import Path
 
+import gffutils
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +29,7 @@ def regions_of(*contigs: tuple[int, list[Window]], **values: float) -> tuple[Reg
     batch, chosen = make_block(contigs), thresholds(**values)
     windows = score_windows(batch)
     scores = score_contigs(batch, windows, chosen, 300)
-    found = find_regions(batch, windows, scores, chosen.region_threshold, 300)
+    found = find_regions(batch, windows, scores, chosen, 300)
     return found, [CALLS[call] for call in scores.call]
 
 
@@ -97,7 +98,7 @@ def test_regions_and_windows_share_borders_where_windows_overlap() -> None:
     windows: list[Window] = [(250 * n, 250 * n + 300, {0: 4.0 if n < 6 else -4.0}) for n in range(12)]
     found, _ = regions_of((3050, windows))
     assert (found.start.tolist(), found.end.tolist()) == ([0], [(1500 + 1550) // 2])
-    assert found.p_virus.tolist() == [0.982014]
+    assert (found.p_virus.tolist(), found.tier.tolist()) == ([0.982014], [2])
 
 
 @pytest.fixture
@@ -147,6 +148,12 @@ def test_gff3_has_each_contig_and_its_regions_with_escaped_names(results: Path) 
         zip(table["start"], table["end"], strict=True)
     )
     assert {line[0] for line in features} >= {"chimera%3B%3D%25a", "%22quoted%22"}
+    found = gffutils.create_db(str(results / "regions.gff3"), ":memory:", keep_order=True)
+    assert [(f.seqid, f.start, f.end, f.featuretype, f.strand) for f in found.all_features(order_by="file_order")] == [
+        (line[0], int(line[3]), int(line[4]), "viral_sequence", ".") for line in features
+    ]
+    assert {f.attributes["position"][0] for f in found.all_features()} == set(table["position"])
+    assert found["chimera;=%a:1501-3000"].score == "0.952574"
     about = "##sequence-region chimera%3B%3D%25a 1 6900"
     assert lines.count(about) == 1
     assert lines[lines.index(about) + 1].split("\t")[8].startswith("ID=chimera%3B%3D%25a:1501-3000;position=inside;")

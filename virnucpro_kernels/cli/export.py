@@ -1,0 +1,29 @@
+"""`virnucpro export`: results of a finished run in the forms that other tools read."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, or of the results of a sample.")],
+    to: Annotated[
+        Literal["fasta", "anvio", "kraken", "biom"],
+        typer.Option(
+            metavar="<form>",
+            help="fasta: viral contigs under clean names and a table of the names, for CheckV, geNomad and others;"
+            " anvio: a contig-classification-txt for each sample; kraken: a report for each sample; biom: counts of all"
+            " samples.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],
+) -> None:
+    """Write the results of a finished run for another tool; nothing is computed again.
+
+    Example: virnucpro export out --to fasta --output for-checkv
+    """
+    from virnucpro_kernels.tools.export import export as export_results
+
+    for path in export_results(directory, to, output):
+        typer.echo(path)

@@ -1,0 +1,27 @@
+"""Where a command writes: a whole file, compressed if its name says so, or standard output."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.score.tables import deterministic_gzip
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[IO[bytes]]:
+    """Open `path` for writing, or standard output without one; who reads that may stop at any time."""
+    if path is None:
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            # Else what is left in the stream would fail once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    with ExitStack() as exits:
+        temporary = exits.enter_context(atomic_path(path))
+        yield exits.enter_context(deterministic_gzip(temporary) if path.suffix == ".gz" else temporary.open("wb"))
