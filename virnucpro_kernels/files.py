@@ -1,5 +1,6 @@
 """Whole files only: atomic writing, locks and checksums; and the files that come with the package."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -127,8 +128,10 @@ def is_locked(path: Path) -> bool:
     """Whether a process has locked a file with `take_lock`, as far as this user may know."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except (FileNotFoundError, PermissionError):
-        return False
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS):
+            return False
+        raise
     try:
         return not _try_lock(descriptor, path)
     finally:

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.runs import MODEL, virnucpro
+import pytest
+
+from tests.helpers.runs import MODEL, call, virnucpro, virnucpro_command
 from virnucpro_kernels.pool.file_names import SCORE_SUFFIX
 
 
@@ -67,3 +69,17 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     assert ended.returncode == 5
     assert "not the folder of a run" in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount a folder anew")
+def test_a_run_on_a_read_only_file_system_can_be_looked_at(finished: Path) -> None:
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    here = ("unshare", "--mount", "bash", "-c", script, "_", finished)
+    looked_at = call([*here, *virnucpro_command("status", finished)])
+    if "unshare" in looked_at.stderr or "mount:" in looked_at.stderr:
+        pytest.skip("this machine mounts nothing: " + looked_at.stderr)
+    assert f"{finished}: complete" in looked_at.stdout, looked_at.stderr
+    assert call([*here, *virnucpro_command("verify", finished)]).returncode == 0
+    refused = call([*here, *virnucpro_command("predict", "--output-dir", finished, "--dry-run")])
+    assert refused.returncode == 5
+    assert "a start has to write there, with --dry-run as well; `virnucpro status`" in refused.stderr

@@ -6,11 +6,13 @@ checksum of itself, so that a damaged one is taken for a missing one; and it hol
 wrote.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,9 +122,24 @@ class Job:
         if error is None:
             self._write("complete")
             remove_leftovers(self.path)  # only now: an attempt that waits for another one must not disturb its record
-        else:
-            code = error.exit_code if isinstance(error, VirnucproError) else 1
-            self._write("failed", exit_code=code, error=f"{type(error).__name__}: {error}")
+            return
+        told = self._full_disk(error)
+        shown = told or error
+        code = shown.exit_code if isinstance(shown, VirnucproError) else 1
+        try:
+            self._write("failed", exit_code=code, error=f"{type(shown).__name__}: {shown}")
+        finally:
+            if told:
+                raise told from error
+
+    def _full_disk(self, error: BaseException) -> VirnucproError | None:
+        """Return an error that says which disk is full, if that is why `error` came; libraries name no file."""
+        if os.strerror(errno.ENOSPC) not in str(error) or getattr(error, "filename", None):
+            return None
+        return VirnucproError(
+            f"no space is left on the disk of {self.path.parent.absolute()} or on that of temporary files,"
+            f" {tempfile.gettempdir()}: free some, then start again"
+        )
 
     def _write(self, state: str, **more: Any) -> None:
         self._written = time.monotonic()

@@ -32,7 +32,12 @@ def run_lock(directory: Path) -> Iterator[int]:
     try:
         descriptor = _take(directory, "virnucpro predict")
     except OSError as error:
-        raise UsageError(f"{directory}: cannot be created or locked ({error}); choose another folder") from error
+        advice = (
+            "a start has to write there, with --dry-run as well; `virnucpro status` and `virnucpro verify` only read"
+            if directory.is_dir()
+            else "choose another folder"
+        )
+        raise UsageError(f"{directory}: cannot be created or locked ({error}); {advice}") from error
     try:
         note_holder(descriptor, os.getpid())
         yield descriptor

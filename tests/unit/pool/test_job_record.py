@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clock import Clock
-from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.errors import DamagedFileError, VirnucproError
 from virnucpro_kernels.pool.job_record import (
     Job,
     TimeLeft,
@@ -100,3 +100,14 @@ def test_a_job_that_waited_counts_its_time_from_then_on(tmp_path: Path) -> None:
     record = read_job(tmp_path / "job.json")
     assert record["started"] > began
     assert record["waited_seconds"] >= 0.05
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """/dev/full is a disk on which there is never any space; the error of a write to it names no file."""
+    with (
+        pytest.raises(VirnucproError, match=f"no space is left on the disk of {tmp_path} or"),
+        Job(tmp_path / "00000.merge.json", "merge"),
+        Path("/dev/full").open("w") as file,
+    ):
+        file.write("x")
+    assert "no space is left" in str(read_job(tmp_path / "00000.merge.json")["error"])
