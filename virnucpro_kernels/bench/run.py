@@ -187,7 +187,10 @@ def _measure_budget(encoder: Encoder, precision: str, budget: int, plan: Plan, d
     turns = [Turns(encoder, workload, budget, device, sequences=plan.sequences) for workload in plan.workloads]
     ceilings = {each.rows: matrix_products(encoder, each.rows) for each in turns}
     ceiling_calls: dict[int, list[float]] = {rows: [] for rows in ceilings}
-    for _ in range(plan.rounds):
+    for number in range(plan.rounds):
+        log.info(
+            "%s %s, batches of %d tokens: round %d of %d", plan.encoder, precision, budget, number + 1, plan.rounds
+        )
         for each in turns:
             each.measure(plan.seconds)
         for rows, multiply in ceilings.items():
