@@ -22,7 +22,7 @@ from virnucpro_kernels.run.damage import Depth, check_run
 
 pytestmark = pytest.mark.chaos
 
-OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")
+OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress", "--no-report")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,10 @@ def contigs(start: int = 0, stop: int | None = None, *, longest: int = 3000) -> 
 def write_run(
     directory: Path, inputs: Mapping[str, str], config: str = "", pools: Mapping[str, str] | None = None
 ) -> None:
-    """Write sequence files, sheet and configuration of a run, as a user of Snakemake would."""
+    """Write sequence files, sheet and configuration of a run, as a user of Snakemake would.
+
+    The run makes no report, which takes seconds, unless `config` says so.
+    """
     (directory / "config").mkdir(parents=True)
     (directory / "data").mkdir()
     pools = pools or {}
@@ -34,6 +37,7 @@ def write_run(
         (directory / "data" / f"{name}.fa").write_text(text)
         rows.append(f"{name}\t../data/{name}.fa" + f"\t{pools.get(name, '')}" * bool(pools))
     (directory / "config" / "samples.tsv").write_text("\n".join(rows) + "\n")
+    config += "report: false\n" * ("report:" not in config)
     (directory / "config" / "config.yaml").write_text(f"samples: config/samples.tsv\nmodel: {MODEL}\n{config}")
 
 
@@ -98,7 +102,9 @@ def planned(directory: Path, *options: str | Path, snakefile: Path = ROOT / "Sna
     return jobs
 
 
-def checksums(directory: Path, *, without: Sequence[str] = ("run.json", "collect.json")) -> dict[str, str]:
+def checksums(
+    directory: Path, *, without: Sequence[str] = ("run.json", "collect.json", "report.html")
+) -> dict[str, str]:
     """Return the SHA-256 of every result file by its path, without the files that hold dates."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -54,7 +54,7 @@ def write_profile(directory: Path, **keys: Any) -> Path:
 def predict_command(out: Path, *arguments: str | Path) -> list[str | Path]:
     """Return a command of `virnucpro predict` with the settings of all runs."""
     settings = [word for key, value in CONFIG.items() for word in ("--set", f"{key}={value}")]
-    return virnucpro_command("predict", *arguments, "--output-dir", out, "--no-progress", *settings)
+    return virnucpro_command("predict", *arguments, "--output-dir", out, "--no-progress", "--no-report", *settings)
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def test_commands_on_a_page_have_the_options_that_it_gives_them(page: Path) -> N
         while isinstance(command, TyperGroup) and rest and rest[0] in command.commands:
             command, rest = command.commands[rest[0]], rest[1:]
         assert not isinstance(command, TyperGroup) or not rest or rest[0].startswith("-"), words
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
+        known = options_of(command) | {"--help", "-h"}
         own = rest[: rest.index("--")] if "--" in rest else rest  # what follows is Snakemake's
         given = {word.partition("=")[0] for word in own if re.match("--?[a-z]", word)}
         assert given <= known, words
@@ -118,7 +118,8 @@ def test_commands_on_a_page_have_the_options_that_it_gives_them(page: Path) -> N
 
 def options_of(command: Any) -> set[str]:
     below = command.commands.values() if isinstance(command, TyperGroup) else ()
-    return {option for parameter in command.params for option in parameter.opts}.union(*map(options_of, below))
+    own = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return own.union(*map(options_of, below))
 
 
 def test_an_option_in_a_table_is_ours_or_said_to_be_anothers() -> None:

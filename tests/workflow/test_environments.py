@@ -107,6 +107,7 @@ def arguments(finished: Path) -> dict[str, list[str]]:
             "merge": "out/n.h5 out/p.h5 --output out/00000.features.h5",
             "classify": f"{features} --model {MODEL} --output out/00000.parquet",
             "collect": f"{tables} --scores-dir {scores.parent} --sample one --inputs {inputs} {model} --output-dir out",
+            "report": f"{finished} one two --output out/report.html --figures out/figures",
             "sweep": f"{finished} one two --settings results --table out/sweep.tsv --figure out/sweep.svg",
         }.items()
     }
@@ -134,7 +135,7 @@ main()
 def test_environments_hold_all_that_the_stages_import(arguments: dict[str, list[str]], tmp_path: Path) -> None:
     """Each stage is run for real, and what this package has imported must come with the stage's environment."""
     (tmp_path / "report.py").write_text(REPORT)
-    for stage in ("split", *CHUNK_STAGES, "collect", "sweep"):
+    for stage in ("split", *CHUNK_STAGES, "collect", "sweep", "report"):
         ended = call([sys.executable, "-P", tmp_path / "report.py", stage, *arguments[stage]], tmp_path)
         assert ended.returncode == 0, ended.stderr
         imported = {name.lower().replace("_", "-") for name in (tmp_path / "owners").read_text().split()}

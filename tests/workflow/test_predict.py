@@ -96,13 +96,13 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
     assert re.search(r"about \d kbp: \d+ windows, \d+ frames, [\d,]+ protein tokens, in about 1 embedding job", said)
     assert re.search(r"embedding takes about \d+ s on \d+ CPU core", said)
     assert "GB of disk space at most at a time" in said
-    assert "jobs split 1, gather 1, collect 1; those of the chunks are known after the split" in said
+    assert "jobs split 1, gather 1, collect 1, report 1; those of the chunks are known after the split" in said
     assert max(map(len, ended.stderr.splitlines())) <= 80
     assert not (tmp_path / "out").exists()
     quiet = virnucpro(
         *("predict", tmp_path / "a.fa", "--output-dir", tmp_path / "out", "--model", MODEL, "--dry-run", "-q")
     )
-    assert quiet.stdout.startswith("jobs: split 1, gather 1, collect 1")
+    assert quiet.stdout.startswith("jobs: split 1, gather 1, collect 1, report 1")
     assert quiet.stderr == ""
 
 

@@ -1,16 +1,38 @@
-"""Snakemake's report of a finished run: the tables with their captions."""
+"""The report at the end of a run, and Snakemake's own."""
 
 from pathlib import Path
 
-from tests.helpers.runs import snakemake
+from tests.helpers.runs import MODEL, contigs, planned, snakemake, virnucpro
 
 
-def test_the_report_shows_the_tables_with_captions(finished: Path, tmp_path: Path) -> None:
-    ended = snakemake(finished, "--report", tmp_path / "report.html")
+def test_a_run_ends_with_its_report_and_snakemake_shows_it_with_captions(copy_of_finished: Path) -> None:
+    config = copy_of_finished / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("report: false\n", ""))
+    assert planned(copy_of_finished) == {"report": 1}, "it is there by default"
+    ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (copy_of_finished / "results" / "report.html").read_text(encoding="utf-8")
+    assert all(f'<th scope="row">{sample}</th>' in page for sample in ("one", "two", "three"))
+    assert planned(copy_of_finished) == {}
+
+    ended = snakemake(copy_of_finished, "--report", copy_of_finished / "snakemake.html")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    html = (copy_of_finished / "snakemake.html").read_text(encoding="utf-8")
     for sample in ("one", "two", "three"):
         for table in ("contigs.tsv", "windows.tsv", "regions.tsv", "run.json"):
             assert f"results/{sample}/{table}" in html
     for caption in ("Every contig of sample one", "Every window of sample two", "How the tables of sample three"):
         assert caption in html
+    for figure in ("calls", "scores", "cutoffs", "strips"):
+        assert f"results/figures/{figure}.svg" in html
+    for words in ("What became of the contigs of each sample", "All samples in one page", "two language models embed"):
+        assert words in html
+
+
+def test_a_run_without_a_report(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(contigs(0, 2))
+    out = tmp_path / "out"
+    ended = virnucpro("predict", tmp_path / "a.fa", "--output-dir", out, "--model", MODEL, "--no-report", "--dry-run")
+    assert ended.returncode == 0, ended.stderr
+    assert "split" in ended.stderr
+    assert "report" not in ended.stderr.partition("jobs")[2]

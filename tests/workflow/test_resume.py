@@ -30,7 +30,7 @@ from virnucpro_kernels.run.status import read_status
 SAMPLES = ("first", "second")
 #: Seconds after which a test gives up waiting for something, on a machine that may be busy.
 LIMIT = 600
-OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress")
+OPTIONS = ("--model", MODEL, "--set", "min_chunks=3", "--threads", "2", "--no-progress", "--no-report")
 
 
 def write_inputs(directory: Path) -> list[Path]:

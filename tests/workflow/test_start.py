@@ -32,7 +32,7 @@ def clone(tmp_path: Path) -> Path:
 
 def test_a_clone_runs_its_configuration(clone: Path) -> None:
     """`snakemake --cores 2` on the bundled sequences, with the code of the clone."""
-    assert planned(clone, snakefile=Path("Snakefile")) == {"split": 1, "gather": 1, "collect": 1}
+    assert planned(clone, snakefile=Path("Snakefile")) == {"split": 1, "gather": 1, "collect": 1, "report": 1}
     (clone / "virnucpro_kernels" / "__init__.py").write_text('__version__ = "0.0.clone"\n')
     ended = snakemake(clone, snakefile=Path("Snakefile"))
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -45,7 +45,12 @@ def test_a_clone_runs_its_configuration(clone: Path) -> None:
 
 def test_the_test_folder_is_a_run(clone: Path) -> None:
     """`.test/` holds a configuration of its own, for those who look whether the workflow works."""
-    assert planned(clone / ".test", snakefile=clone / "Snakefile") == {"split": 1, "gather": 1, "collect": 1}
+    assert planned(clone / ".test", snakefile=clone / "Snakefile") == {
+        "split": 1,
+        "gather": 1,
+        "collect": 1,
+        "report": 1,
+    }
 
 
 def test_the_slurm_profile_is_found_by_its_name() -> None:
@@ -224,7 +229,8 @@ def test_an_installed_wheel_runs_the_demonstration(installed: Path, tmp_path: Pa
         ended = in_wheel(installed, tmp_path, "virnucpro", "demo")
         assert ended.returncode == 0, ended.stdout + ended.stderr
         assert "demo: 104 contigs (71 scored, 33 no_open_frame), 47 called viral\n" in ended.stdout
-    assert (tmp_path / "demo" / "results" / "demo" / "contigs.tsv").exists()
+    page = (tmp_path / "demo" / "results" / "report.html").read_text(encoding="utf-8")
+    assert "47 of 104 contigs are called viral" in page
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
     ended = in_wheel(installed, tmp_path, "virnucpro", "demo", "-o", "other")

@@ -25,7 +25,8 @@ def predict(
     *inputs: Path, output: Path, profile: Path | None = None, directory: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `virnucpro predict` with the built-in model."""
-    options: list[str | Path] = ["--output-dir", output, "--model", MODEL, "--device", "cpu", "--threads", "2"]
+    options: list[str | Path] = ["--output-dir", output, "--model", MODEL, "--device", "cpu", "--no-report"]
+    options += ["--threads", "2"]
     options += ["--profile", profile] if profile else []
     return virnucpro("predict", *inputs, *options, directory=directory, **environment)
 

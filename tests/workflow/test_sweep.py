@@ -86,7 +86,7 @@ def test_damage_in_a_setting_is_found(copy_of_swept: Path) -> None:
 def test_a_setting_gives_the_bytes_of_a_run_by_itself(swept: tuple[Path, str], setting: str, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     write_run(alone, INPUTS)
-    keys = {"samples": "config/samples.tsv", "model": MODEL} | SETTINGS[setting]
+    keys = {"samples": "config/samples.tsv", "model": MODEL, "report": "false"} | SETTINGS[setting]
     (alone / "config" / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in keys.items()))
     ended = snakemake(alone)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -170,7 +170,7 @@ def test_predict_says_what_a_sweep_did_and_what_failed(tmp_path: Path) -> None:
     write_sweep(sweep, {"plain": {}, "strict": {"preset": "strict"}})
     options = ("--samples", sheet, "--sweep", sweep, "--output-dir", out, "--model", MODEL)
     planned = virnucpro("predict", *options, "--dry-run")
-    assert "jobs     split 2, gather 2, collect 4, sweep 1" in planned.stderr, planned.stdout + planned.stderr
+    assert "jobs     split 2, gather 2, collect 4, report 1, sweep 1" in planned.stderr, planned.stdout + planned.stderr
     assert not out.exists()
     ended = virnucpro("predict", *options, "--no-progress")
     assert ended.returncode == 2, ended.stdout + ended.stderr

@@ -39,7 +39,7 @@ def _global_options(version: Version = False) -> None:
 #: Commands by heading of the help, in the order in which a user meets them: each a function in the module of its name.
 _COMMANDS = {
     "Run and look": ("predict", "status", "demo", "check", "init", "verify", "compare", "import_", "doctor"),
-    "Use results": ("select", "export"),
+    "Use results": ("report", "plot", "select", "export"),
     "Models": ("weights",),
     "Single stages, as the workflow runs them": ("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
     "Measure": ("bench",),

@@ -53,6 +53,10 @@ Keep = Annotated[
     typer.Option(metavar="<embeddings|features>", help="Large intermediate files to keep; may be given several times."),
 ]
 Device = Annotated[str | None, typer.Option(metavar="<auto|cpu|cuda>", help="Device that computes the embeddings.")]
+Report = Annotated[
+    bool | None,
+    typer.Option("--report/--no-report", help="Make report.html at the end, or leave it out, for later starts too."),
+]
 Label = Annotated[
     str | None, typer.Option(help="Name of a second set of tables, which goes to OUTPUT_DIR/results-LABEL.")
 ]
@@ -84,6 +88,7 @@ def predict(
     precision: Precision = None,
     preset: Preset = None,
     label: Label = None,
+    report: Report = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
@@ -111,6 +116,7 @@ def predict(
         "precision": precision,
         "preset": preset,
         "label": label,
+        "report": report,
         "keep": keep,
         "sweep": sweep,
     }

@@ -13,6 +13,11 @@ SUMMARY_TABLE = "summary.tsv"
 SWEEP_TABLE = "sweep.tsv"
 SWEEP_FIGURE = "sweep.svg"
 
+#: Beside the folders of the samples: the report of a run, and the folder of its figures with their names.
+REPORT = "report.html"
+FIGURES = "figures"
+FIGURE_NAMES = ("calls", "scores", "cutoffs", "strips")
+
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"
 CONTIGS = "contigs.parquet"

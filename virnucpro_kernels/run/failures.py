@@ -9,34 +9,11 @@ from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.pool.file_names import FAILED, MANIFEST, SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
-from virnucpro_kernels.pool.tsv import write_rows
+from virnucpro_kernels.run.failed_table import Failure, write_failed
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
 
 #: Error of a job that left neither a record nor a line in its log: it was killed early, or could not be submitted.
 SILENT = "ended without a word"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Reason why a sample has no tables, or only those of an earlier run.
-
-    Attributes:
-        sample: Name of the sample, in a sweep after that of the setting, as in `strict/gut`.
-        chunk: Name of the chunk whose job failed; empty for split and collect.
-        stage: Stage of the job: `split`, `embed`, `merge`, `classify` or `collect`.
-        attempts: Number of times that the job was started; 0 if never.
-        exit_code: Exit code of the last attempt; `killed` where the process left none; empty if it was never started.
-        log: Log of the last attempt.
-        error: Message of the last attempt.
-    """
-
-    sample: str
-    chunk: str
-    stage: str
-    attempts: int
-    exit_code: str
-    log: str
-    error: str
 
 
 @dataclass(frozen=True)
@@ -160,7 +137,7 @@ def write_failures(run: Run, directory: Path = Path(), *, since: float = 0.0, un
     if not failures:
         path.unlink(missing_ok=True)
         return
-    write_rows(path, Failure, failures)
+    write_failed(path, failures)
 
 
 def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:

@@ -89,6 +89,12 @@ def for_sweep(tables: Sequence[str | Path]) -> Requirements:
     return _rounded(_PYTHON_MB + 400 + 30 * max(sizes, default=0) / _MB, 10 + sum(sizes) / 1e9, 1)
 
 
+def for_report(tables: Sequence[str | Path]) -> Requirements:
+    """Return what `report` needs, which reads tables block by block; one that is not there yet counts nothing."""
+    bases = sum(Path(path).stat().st_size for path in tables if Path(path).exists())
+    return _rounded(_PYTHON_MB + 1400, 10 + bases / 1e9, 100)
+
+
 def _vectors_mb(chunk: Chunk, model: Model, bytes_per_value: int) -> float:
     dimension = model.nucleotide.dimension + model.protein.dimension
     return chunk.rows * (8 + dimension * bytes_per_value) / _MB

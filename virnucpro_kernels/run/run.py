@@ -10,7 +10,10 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import expand_user
 from virnucpro_kernels.models.precisions import choose_device, choose_embedding_dtype, choose_precision
 from virnucpro_kernels.pool.file_names import (
+    FIGURE_NAMES,
+    FIGURES,
     ORIGINAL_FILES,
+    REPORT,
     RESULT_TABLES,
     RESULTS,
     SWEEP_FIGURE,
@@ -142,6 +145,20 @@ class Run:
         """Table and figure that compare the settings of a sweep; none outside of one."""
         names = (SWEEP_TABLE, SWEEP_FIGURE) if self.setting else ()
         return tuple(self.results_root / name for name in names)
+
+    @property
+    def report(self) -> dict[str, Path]:
+        """The report of all samples, named `page`, and its figures by name; empty where the configuration has none.
+
+        Distributions side by side need two samples.
+        """
+        if not self.config["report"]:
+            return {}
+        several = len(self.samples) * len(self.settings) > 1
+        figures = {
+            name: self.results_root / FIGURES / f"{name}.svg" for name in FIGURE_NAMES if several or name != "strips"
+        }
+        return {"page": self.results_root / REPORT, **figures}
 
     def result_name(self, sample: str) -> str:
         """Return the name of a sample's results: that of the sample, in a sweep after that of the setting."""

@@ -15,7 +15,8 @@ from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import EXIT_PARTIAL, InterruptedRunError, VirnucproError
 from virnucpro_kernels.pool.file_names import FAILED
 from virnucpro_kernels.pool.job_record import TimeLeft, counted, length_in_words
-from virnucpro_kernels.run.failures import SILENT, Failure, find_failures
+from virnucpro_kernels.run.failed_table import Failure
+from virnucpro_kernels.run.failures import SILENT, find_failures
 from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State

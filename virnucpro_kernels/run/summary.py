@@ -8,7 +8,7 @@ from typing import Any
 
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD, VIRAL_FASTA
 from virnucpro_kernels.pool.job_record import counted, read_job
-from virnucpro_kernels.run.failures import Failure
+from virnucpro_kernels.run.failed_table import Failure
 from virnucpro_kernels.run.folder import SHEET
 from virnucpro_kernels.run.jobs import list_jobs
 from virnucpro_kernels.run.run import CHUNK_STAGES, Run
@@ -52,6 +52,9 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     several = "SETTING/SAMPLE" if run.sweep else "SAMPLE"
     where = directory / run.results_root / (next(iter(finished)) if len(records) == 1 else several)
     yield f"results: {where}/{CONTIG_TABLE} (every contig), {VIRAL_FASTA} (those called viral)"
+    page = run.report.get("page")
+    if page and not failures and (directory / page).exists():
+        yield f"report: {directory / page}"
     comparison = [directory / path for path in run.comparison]
     if comparison and not failures and all(path.exists() for path in comparison):
         yield f"settings compared: {' and '.join(map(str, comparison))}"

@@ -109,7 +109,7 @@ def temporary_unless(kept, path):
 def result_files():
     """All that the workflow makes: the files of every sample, in a sweep for every setting, and the comparison."""
     files = [path for run in RUN.settings for sample in POOL_OF for path in run.result_paths(sample)]
-    return [str(path) for path in (*files, *RUN.comparison)]
+    return [str(path) for path in (*files, *RUN.comparison, *RUN.report.values())]
 
 
 def pool_sequences(wildcards):
@@ -136,6 +136,11 @@ def vector_file(content):
 def sample_file(name):
     """Where a result of a sample lies."""
     return f"{RUN.results_root}/{SAMPLE}/{name}"
+
+
+def all_samples(name):
+    """The file of this name of every sample, in a sweep for each setting."""
+    return [run.results / sample / name for run in RUN.settings for sample in POOL_OF]
 
 
 def of_pool(name):
@@ -236,6 +241,10 @@ def collect_needs(wildcards, input):
 
 def sweep_needs(wildcards, input):
     return requirements.for_sweep(input.contigs)
+
+
+def report_needs(wildcards, input):
+    return requirements.for_report([*input.contigs, *input.windows])
 
 
 def amount(resource, needs):

@@ -1,8 +1,8 @@
 rule sweep:
     """The settings of a sweep side by side: a row for each setting and sample, and a figure."""
     input:
-        contigs=[run.results / sample / file_names.CONTIG_TABLE for run in RUN.settings for sample in POOL_OF],
-        records=[run.results / sample / file_names.RUN_RECORD for run in RUN.settings for sample in POOL_OF],
+        contigs=all_samples(file_names.CONTIG_TABLE),
+        records=all_samples(file_names.RUN_RECORD),
     output:
         table=report(RUN.comparison[0], caption="../report/sweep.rst", category="Sweep", labels={"file": "table"}),
         figure=report(RUN.comparison[1], caption="../report/sweep.rst", category="Sweep", labels={"file": "figure"}),

@@ -79,7 +79,7 @@ def test_a_sheet_written_can_be_read_from_anywhere(folder: Path, monkeypatch: py
             "sample\tinput\tpool\nx\t../data/a.fa\t\ny\t../data/a.fa\tx\n",
             "pool 'x' has the name of a sample that is not in it; the sheet has to give the pool another name",
         ),
-        ("sample\tinput\nfailed.tsv\t../data/a.fa\n", "sample 'failed.tsv' has the name of a file that a run writes"),
+        ("sample\tinput\nfailed.tsv\t../data/a.fa\n", "sample 'failed.tsv' has a name that a run uses"),
         (f"sample\tinput\nx\t{'ACGT' * 100}\n", "cannot be read: File name too long"),
         ("sample\tinput\nx\t../data/a.fa/b\n", "a.fa/b does not exist"),
         ("sample\tinput\nx\t~nobody_of_that_name/a.fa\n", "~nobody_of_that_name/a.fa does not exist"),
@@ -141,7 +141,7 @@ def test_a_file_that_may_not_be_read_is_no_input_of_a_sample(folder: Path, monke
 
 def test_names_that_a_run_cannot_have(folder: Path) -> None:
     (folder / "failed.tsv").write_text(">x\nACGT\n")
-    with pytest.raises(UsageError, match=r"sample 'failed\.tsv' has the name of a file that a run writes"):
+    with pytest.raises(UsageError, match=r"sample 'failed\.tsv' has a name that a run uses"):
         name_samples([Path("failed.tsv")])
     odd = Path(os.fsdecode(b"caf\xe9.fa"))
     odd.write_text(">x\nACGT\n")
