@@ -70,7 +70,7 @@ def random_model(folder: Path, encoder: str, device: torch.device) -> Path:
     _write_tokenizer(tokenizer)
     write_model_directory(
         directory,
-        Description(directory.name, _WINDOW_LENGTH, "trial", origin.source, "MIT", "for benchmarks"),
+        Description(directory.name, _WINDOW_LENGTH, "original", "trial", origin.source, "MIT", "for benchmarks"),
         parts["dnabert-s"],
         tokenizer,
         origin,

@@ -100,10 +100,10 @@ def rate(bases: bytes) -> None:
         def place_and(
             work: Callable[..., object], sequences: SequenceArray = sequences, window: int = window
         ) -> Callable[[], object]:
-            return lambda: work(sequences, place_windows(sequences.lengths, window, "original"))
+            return lambda: work(sequences, place_windows(sequences.lengths, window, "original"), "original")
 
         windows = place_windows(sequences.lengths, window, "original")
-        frames = len(find_frames(sequences, windows))
+        frames = len(find_frames(sequences, windows, "original"))
         find, cut = (cpu_seconds(place_and(work)) for work in (find_frames, frame_sequences))
         count = len(windows)
         print_row(name, f"{window} bp", count, f"{frames / count:.2f}", int(count / find), int(count / cut))

@@ -36,7 +36,7 @@ class Frames:
 def find_frames(sequences: SequenceArray, window_length: int) -> Frames:
     """Cut sequences into windows of the original layout, and those into frames."""
     windows = place_windows(sequences.lengths, window_length, "original")
-    frames, nucleotides, proteins = frame_sequences(sequences, windows)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows, "original")
     return Frames(windows, frames.window, SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins))
 
 

@@ -81,6 +81,7 @@ def main() -> None:
                 Description(
                     name=f"builtin-{window_length}",
                     window_length=window_length,
+                    layout="original",
                     purpose="trial",
                     source="made by training/make_builtin.py of this project",
                     licence="MIT",

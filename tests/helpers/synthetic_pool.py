@@ -74,6 +74,7 @@ def make_model(directory: Path, *, name: str = "tiny-300", window_length: int = 
             name=name,
             directory=directory,
             window_length=window_length,
+            layout="original",
             purpose=purpose,
             source="made up",
             licence="MIT",

@@ -105,7 +105,7 @@ def write_model(
     origin = Origin("random weights of a test")
     return write_directory(
         directory,
-        Description(directory.name, window_length, "trial", "a test", "MIT", ""),
+        Description(directory.name, window_length, "original", "trial", "a test", "MIT", ""),
         NewEncoder(names[0], nucleotide.config, tensors_of(nucleotide, torch.float32), origin),
         tokenizer,
         origin,

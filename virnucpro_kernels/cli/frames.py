@@ -16,7 +16,7 @@ def frames(
     window_length: Annotated[int, typer.Option(min=1, max=10_000_000, help="Bases of a window.")],
     nucleotide: Annotated[Path, typer.Option(help="File to write: nucleotide sequences of the stop-free frames.")],
     protein: Annotated[Path, typer.Option(help="File to write: their proteins.")],
-    layout: Layout,
+    layout: Layout = "original",
     windows: Annotated[Path | None, typer.Option(help="File to write: windows.")] = None,
 ) -> None:
     """Write the windows and the stop-free frames of all contigs, byte for byte as the original tool does.

@@ -81,6 +81,10 @@ def schema_option(key: str, description: str, *, metavar: str | None = None) -> 
 
 
 Layout = Annotated[
-    Literal["original", "even"],
-    schema_option("layout", "Place windows as the original does, or spread them evenly, the last one at full length."),
+    Literal["original", "even", "segments"],
+    typer.Option(
+        help="Windows as the original places them, or spread evenly, the last one at full length; `segments`: so too,"
+        " with the longest stop-free parts of a window as its frames.",
+        metavar="<name>",
+    ),
 ]

@@ -29,11 +29,11 @@ def split(
     inputs: Inputs,
     window_length: Annotated[int, typer.Option(min=3, max=10_000_000, help="Bases of a window.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for tables, chunks and manifest.")],
-    layout: Layout,
     min_length: MinLength,
     duplicate_ids: DuplicateIds,
     chunk_tokens: ChunkTokens,
     min_chunks: MinChunks,
+    layout: Layout = "original",
     threads: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Make a pool without contigs, too, where no sample can be used.")

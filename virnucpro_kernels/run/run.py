@@ -94,9 +94,14 @@ class Run:
         )
 
     @property
+    def layout(self) -> str:
+        """Layout of the windows: that of the configuration, or else the one on which the model was trained."""
+        return self.config["layout"] or self.model.layout
+
+    @property
     def geometry(self) -> str:
         """Window length and layout, as in `500-original`."""
-        return f"{self.model.window_length}-{self.config['layout']}"
+        return f"{self.model.window_length}-{self.layout}"
 
     @property
     def encoders(self) -> str:

@@ -122,9 +122,12 @@ def collect(
         with _publishing(output_dir) as directory:
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
             progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
-            summary, findings = _write_tables(batches, directory, sample, model, thresholds, original_files, progress)
+            label = model_label(model, chunks[0].geometry if chunks else None)
+            summary, findings = _write_tables(
+                batches, directory, sample, model, label, thresholds, original_files, progress
+            )
             if sources.inputs:
-                write_viral(directory, sources, sample, findings, model_label(model))
+                write_viral(directory, sources, sample, findings, label)
             job.facts |= summary.counts()
             record = describe_run(
                 *(sample, model, sources, chunks),
@@ -142,18 +145,18 @@ def _write_tables(
     directory: Path,
     sample: str,
     model: Model,
+    label: str,
     thresholds: Thresholds,
     original_files: OriginalFormat,
     progress: Callable[[int], object],
 ) -> tuple[Summary, Findings]:
     summary, findings = Summary(), Findings()
     with ExitStack() as stack:
-        label = model_label(model)
         tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=model.window_length))
         region_files = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
         original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
         for batch in batches:
-            windows = score_windows(batch)
+            windows = score_windows(batch, add_frames=model.adds_frames)
             contigs = score_contigs(batch, windows, thresholds, model.window_length)
             tables.add(batch, windows, contigs)
             regions = find_regions(batch, windows, contigs, thresholds, model.window_length)

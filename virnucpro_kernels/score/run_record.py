@@ -56,6 +56,7 @@ def describe_run(
         results: Files that were written.
         seconds: Time that the tables took so far.
     """
+    geometry = chunks[0].geometry if chunks else None
     frames_of_pool = sum(chunk.rows for chunk in chunks)
     stages = job_records(sources.manifest, sources.scores, chunks)
     stages["collect"] = [{"host": socket.gethostname(), "seconds": seconds}]
@@ -63,10 +64,10 @@ def describe_run(
         "schema_version": SCHEMA_VERSION,
         "sample": sample,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": describe_model(model),
+        "model": describe_model(model, geometry),
         "software": describe_software(),
         "parameters": {
-            "geometry": chunks[0].geometry if chunks else None,
+            "geometry": geometry,
             "scores": describe_scores(sources.scores, chunks),
             **parameters,
         },
@@ -83,20 +84,25 @@ def describe_run(
     }
 
 
-def model_label(model: Model) -> str:
-    """Return the model's name as it stands in the results, marked where the model is for trying out only."""
-    return f"{model.name}(trial)" if model.purpose == "trial" else model.name
+def model_label(model: Model, geometry: str | None) -> str:
+    """Return the model's name as it stands in the results.
+
+    It is marked where the model is for trying out only, and where it was not trained on frames of this geometry.
+    """
+    foreign = geometry is not None and not model.knows_layout(geometry.partition("-")[2])
+    return model.name + "(trial)" * (model.purpose == "trial") + "(not-trained-on-this-layout)" * foreign
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
     """Return everything that decides a score, with checksums."""
     return {
         "name": model.name,
-        "label": model_label(model),
+        "label": model_label(model, geometry),
         "id": model.model_id,
         "purpose": model.purpose,
         **({"notice": _TRIAL_NOTICE} if model.purpose == "trial" else {}),
         "window_length": model.window_length,
+        "layout": model.layout,
         "source": model.source,
         "licence": model.licence,
         **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},

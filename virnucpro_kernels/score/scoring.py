@@ -24,10 +24,10 @@ class WindowScores:
 
     Attributes:
         scored: Whether the window has a frame, bool (w,).
-        logit: Mean of the highest and the lowest frame logit, float64 (w,); NaN where not scored.
+        logit: Mean of the highest and the lowest frame logit, or the sum of all, float64 (w,); NaN where not scored.
         p_virus: Sigmoid of the logit, float64 (w,).
         margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
-        is_virus: Decision of the original, bool (w,): margin >= 0.
+        is_virus: Decision, bool (w,): of the original, margin >= 0; where logits are added, logit >= 0.
         best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
         highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
@@ -79,13 +79,16 @@ def is_virus_frame(batch: ContigBatch) -> Bools:
     return virus
 
 
-def score_windows(batch: ContigBatch) -> WindowScores:
-    """Score the windows of a batch from its frames."""
+def score_windows(batch: ContigBatch, *, add_frames: bool = False) -> WindowScores:
+    """Score the windows of a batch from its frames, by the original's rule or as the sum of the frames' logits."""
     counts = batch.frame_counts
     scored = counts > 0
     first = (np.cumsum(counts) - counts)[scored]
     highest_logit = np.maximum.reduceat(batch.logit, first)
-    logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
+    if add_frames:
+        logit = np.add.reduceat(batch.logit.astype(np.float64), first)
+    else:
+        logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
     highest = np.maximum.reduceat(batch.scores, first)
 
     owner = np.repeat(np.arange(len(first)), counts[scored])
@@ -103,7 +106,7 @@ def score_windows(batch: ContigBatch) -> WindowScores:
         logit=spread(logit, np.nan),
         p_virus=spread(sigmoid(logit), np.nan),
         margin=spread(np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS), np.nan),
-        is_virus=spread(highest[:, 1] >= highest[:, 0], False),
+        is_virus=spread(logit >= 0 if add_frames else highest[:, 1] >= highest[:, 0], False),
         best_frame=spread(batch.frame[at_best[first_at_best]], -1),
         highest=spread(highest, np.nan),
     )

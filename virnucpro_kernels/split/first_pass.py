@@ -32,7 +32,7 @@ class FirstPass:
     Attributes:
         check: Problems of the block, and its IDs.
         windows: Windows, their contigs counted within the block.
-        masks: Frames of each window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` has no stop codon.
+        masks: Frames of each window, uint8 (w,): bit i is set where frame i of `FRAME_NAMES` is among them.
         counts: Number of frames by length.
     """
 
@@ -58,7 +58,7 @@ def count_frames(block: FileBlock, *, geometry: Geometry, min_length: int) -> Fi
     batch, check = check_block(block)
     sequences = batch.sequences.as_dna()
     windows = lay_windows(sequences, geometry, min_length)
-    found = find_frames(sequences, windows)
+    found = find_frames(sequences, windows, geometry.layout)
     residues, frames = np.unique(found.residues, return_counts=True)
     return FirstPass(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
 

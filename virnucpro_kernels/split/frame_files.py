@@ -58,7 +58,7 @@ def write_frame_files(
         for batch in batches:
             contigs = [contig.encode() for contig in batch.contigs]
             placed = place_windows(batch.sequences.lengths, geometry.window_length, geometry.layout)
-            frames, nucleotides, proteins = frame_sequences(batch.sequences, placed)
+            frames, nucleotides, proteins = frame_sequences(batch.sequences, placed, geometry.layout)
             headers = [b">%b\n" % name for name in frame_ids(contigs, placed, frames)]
             for file, sequences in ((nucleotide_file, nucleotides), (protein_file, proteins)):
                 file.writelines(chain.from_iterable(zip(headers, sequences, repeat(b"\n"))))

@@ -1,5 +1,8 @@
 """The stop-free frames of windows: which of the six there are, and their nucleotide and protein sequences.
 
+In the layouts `original` and `even`, a frame is the whole translation of a window in one of six ways, and there only if
+it has no stop codon. In the layout `segments` it is the longest stop-free part of such a translation.
+
 Everything works on the bases of many contigs laid end to end. Each base becomes a code of 0 to 3, or 4 where it is none
 of A, C, G, T; each position becomes the code, 0 to 124, of the codon that begins there; and the codons are sorted by
 the remainder of their positions modulo 3, so that the codons of a frame lie side by side. A frame is then one interval
@@ -26,12 +29,14 @@ import numpy as np
 
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
-from virnucpro_kernels.split.windows import Windows
+from virnucpro_kernels.split.windows import Layout, Windows
 
 _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
 _OTHER_BASE = 4
 _INVALID_CODON = 124
 _DROPPED = b"-"
+#: Shortest segment, in residues, and the largest number of segments of a window; see `find_frames`.
+MIN_SEGMENT, MAX_SEGMENTS = 30, 3
 _BLOCK_BASES = 1 << 20
 
 
@@ -72,17 +77,21 @@ class OpenFrames:
     """The stop-free frames of windows, in the order of windows and, within one, of `FRAME_NAMES`.
 
     Attributes:
-        masks: Frames of each window, uint8 (w,): bit i is set where frame i has no stop codon.
+        masks: Frames of each window, uint8 (w,): bit i is set where frame i is among them.
         readable: True where a window has a complete codon of A, C, G, T in any frame, bool (w,).
         window: Index of the window, int64 (f,).
         frame: Number of the frame, 0 to 5, int64 (f,).
-        residues: Length of the protein, int64 (f,).
+        first_codon: Number of the window's codons in this frame that come before the first translated one, int64 (f,).
+        codons: Number of codons that are translated, int64 (f,).
+        residues: Length of the protein, int64 (f,): `codons` less those that have no residue.
     """
 
     masks: Uint8s
     readable: Bools
     window: Int64s
     frame: Int64s
+    first_codon: Int64s
+    codons: Int64s
     residues: Int64s
 
     def __len__(self) -> int:
@@ -116,29 +125,51 @@ class _Translation:
         # The codon that ends a window begins at `end - 3`, which has the remainder of `end`.
         return np.concatenate([start + offsets, end - offsets]) % 3
 
-    def open_frames(self, start: Int64s, end: Int64s) -> OpenFrames:
-        """Find the frames whose whole translation has no stop and is not empty."""
-        low, high = self._intervals(start, end)
+    def frames(self, start: Int64s, end: Int64s, layout: Layout) -> OpenFrames:
+        """Find the frames of windows; see `find_frames`."""
         flags = _look_up(self._codons, _FLAGS)
+        low, high = self._intervals(start, end)
         # `reduceat` joins the flags from each index to the next one: every second result is that of an interval. Of an
         # empty interval it returns the flags at its start, which do not belong to it.
         seen = np.bitwise_or.reduceat(flags, np.stack([low, high], axis=2).ravel())[::2].reshape(3, -1)
         seen[low == high] = 0
+        readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
         remainders = self._remainders(start, end)
+        lows, highs = (np.take_along_axis(bound, remainders, axis=0) for bound in (low, high))
+        if layout == "segments":
+            return self._segments(flags, lows, highs, readable)
         of_frame = np.take_along_axis(seen, remainders, axis=0)
         wanted = np.array([_CODON | _STOP] * 3 + [_CODON | _REVERSE_STOP] * 3, np.uint8)
         is_open = ((of_frame & wanted[:, None]) == _CODON).T
         window, frame = np.nonzero(is_open)
-        remainder = remainders[frame, window]
-        first, last = low[remainder, window], high[remainder, window]
+        first, last = lows[frame, window], highs[frame, window]
         dropped = np.flatnonzero(flags == _NO_CODON)
         # Codons without a residue are dropped: count them between both ends of the interval.
-        residues = last - first - (np.searchsorted(dropped, last) - np.searchsorted(dropped, first))
-        masks = np.packbits(is_open, axis=1, bitorder="little").ravel()
-        readable = (np.bitwise_or.reduce(seen, axis=0) & _CODON).astype(np.bool_)
-        return OpenFrames(masks, readable, window, frame, residues)
+        codons = last - first
+        residues = codons - (np.searchsorted(dropped, last) - np.searchsorted(dropped, first))
+        return OpenFrames(_masks(is_open), readable, window, frame, np.zeros_like(window), codons, residues)
 
-    def sequences_of(self, start: Int64s, end: Int64s, frames: OpenFrames) -> tuple[list[bytes], list[bytes]]:
+    @staticmethod
+    def _segments(flags: Uint8s, lows: Int64s, highs: Int64s, readable: Bools) -> OpenFrames:
+        """Find the segments of windows, given the interval of each frame, (6, w)."""
+        first, length = np.empty_like(lows), np.empty_like(lows)
+        for strand, stop in ((slice(0, 3), _STOP), (slice(3, 6), _REVERSE_STOP)):
+            breaks = np.flatnonzero(flags & (stop | _NO_CODON))
+            runs = _longest_runs(lows[strand].ravel(), highs[strand].ravel(), breaks)
+            first[strand], length[strand] = (values.reshape(3, -1) for values in runs)
+        by_length = np.argsort(-length, axis=0, kind="stable")
+        kept = np.zeros(length.shape, np.bool_)
+        np.put_along_axis(kept, by_length[:MAX_SEGMENTS], True, axis=0)
+        kept &= length >= MIN_SEGMENT
+        window, frame = np.nonzero(kept.T)
+        begin, codons = first[frame, window], length[frame, window]
+        forward, backward = begin - lows[frame, window], highs[frame, window] - begin - codons
+        first_codon = np.where(frame < 3, forward, backward)
+        return OpenFrames(_masks(kept.T), readable, window, frame, first_codon, codons, codons)
+
+    def sequences_of(
+        self, start: Int64s, end: Int64s, frames: OpenFrames, layout: Layout
+    ) -> tuple[list[bytes], list[bytes]]:
         """Return the nucleotide and the protein sequence of each frame; see `frame_sequences`."""
         window, frame = frames.window, frames.frame
         reverse = frame >= 3
@@ -147,8 +178,9 @@ class _Translation:
         upper = np.frombuffer(self._bases.tobytes().upper(), np.uint8)
         strands = np.concatenate([upper, _look_up(upper, _COMPLEMENT)[::-1]]).tobytes()
         first = np.where(reverse, len(strands) - end[window] + frame - 3, start[window] + frame)
+        first += 3 * frames.first_codon
         stop = np.where(reverse, len(strands) - start[window], end[window])
-        last = np.minimum(first + 3 * frames.residues + 1, stop)
+        last = np.minimum(first + 3 * frames.residues + (layout != "segments"), stop)
         nucleotides = [strands[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
         # Likewise the residues of all codons, and those of their reverse complements in reverse order.
@@ -157,12 +189,38 @@ class _Translation:
         ).tobytes()
         remainder = self._remainders(start, end)[frame, window]
         low, high = (bound[remainder, window] for bound in self._intervals(start, end))
-        first = np.where(reverse, len(residues) - high, low)
-        last = first + (high - low)
+        first = np.where(reverse, len(residues) - high, low) + frames.first_codon
+        last = first + frames.codons
         proteins = [residues[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-        for index in np.flatnonzero(high - low != frames.residues).tolist():
+        for index in np.flatnonzero(frames.codons != frames.residues).tolist():
             proteins[index] = proteins[index].replace(_DROPPED, b"")
         return nucleotides, proteins
+
+
+def _masks(is_there: Bools) -> Uint8s:
+    """Return the mask of each window, uint8 (w,), from whether it has each frame, (w, 6)."""
+    return np.packbits(is_there, axis=1, bitorder="little").ravel()
+
+
+def _longest_runs(low: Int64s, high: Int64s, breaks: Int64s) -> tuple[Int64s, Int64s]:
+    """Return start and length of each interval's longest part without a break, int64 (n,), the first of equal ones.
+
+    Example: intervals from 0 to 10 and from 6 to 10, breaks at 3 and 8. Without them the first has 0 to 3, 4 to 8 and
+    9 to 10, the second 6 to 8 and 9 to 10: the results are 4 and 6, and 4 and 2.
+
+    Args:
+        low, high: First index of each interval, and its last plus 1.
+        breaks: Indices, ascending.
+    """
+    first, last = np.searchsorted(breaks, low), np.searchsorted(breaks, high)
+    parts = last - first + 1
+    offsets = np.cumsum(parts) - parts
+    owner = np.repeat(np.arange(len(low)), parts)
+    closing = np.arange(len(owner)) - offsets[owner] + first[owner]  # number of the break that ends the part
+    begin = np.maximum(np.append(-1, breaks)[closing] + 1, low[owner])
+    length = np.minimum(np.append(breaks, np.iinfo(np.int64).max)[closing], high[owner]) - begin
+    longest = np.lexsort((-length, owner))[offsets]
+    return begin[longest], length[longest]
 
 
 def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _Translation, Int64s, Int64s]]:
@@ -177,29 +235,36 @@ def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _
         first = last
 
 
-def find_frames(sequences: SequenceArray, windows: Windows) -> OpenFrames:
-    """Find the frames of `windows` on `sequences` whose whole translation has no stop and is not empty.
+def find_frames(sequences: SequenceArray, windows: Windows, layout: Layout) -> OpenFrames:
+    """Find the frames of `windows` on `sequences`.
 
-    A codon with a character other than A, C, G, T (in either case) has no residue: the protein is shorter by one, and
-    the codon is never a stop. The complement of such a character is the character itself.
+    In the layouts `original` and `even`: those whose whole translation has no stop and is not empty. A codon with a
+    character other than A, C, G, T (in either case) has no residue: the protein is shorter by one, and the codon is
+    never a stop. The complement of such a character is the character itself.
+
+    In the layout `segments`: of each of the six translations the longest part without a stop and without such a codon,
+    and of these parts the `MAX_SEGMENTS` longest with at least `MIN_SEGMENT` residues.
     """
-    return _join((first, block.open_frames(start, end)) for first, block, start, end in _blocks(sequences, windows))
+    return _join((first, block.frames(start, end, layout)) for first, block, start, end in _blocks(sequences, windows))
 
 
-def frame_sequences(sequences: SequenceArray, windows: Windows) -> tuple[OpenFrames, list[bytes], list[bytes]]:
+def frame_sequences(
+    sequences: SequenceArray, windows: Windows, layout: Layout
+) -> tuple[OpenFrames, list[bytes], list[bytes]]:
     """Find the frames as `find_frames` does, and return them, their nucleotides and their proteins, in upper case.
 
-    The nucleotides of a protein of P residues are the first 3P + 1 bases of the frame, or fewer where the window ends,
-    as the original tool writes them: one base more than is translated, and where codons were dropped not quite the
-    bases that are translated.
+    The nucleotides of a segment are its codons. Those of a whole frame with P residues are its first 3P + 1 bases, or
+    fewer where the window ends, as the original tool writes them: one base more than is translated, and where codons
+    were dropped not quite the bases that are translated.
     """
     found: list[tuple[int, OpenFrames]] = []
     nucleotides: list[bytes] = []
     proteins: list[bytes] = []
     for first, block, start, end in _blocks(sequences, windows):
-        frames = block.open_frames(start, end)
+        frames = block.frames(start, end, layout)
         found.append((first, frames))
-        for all_of_them, more in zip((nucleotides, proteins), block.sequences_of(start, end, frames), strict=True):
+        texts = block.sequences_of(start, end, frames, layout)
+        for all_of_them, more in zip((nucleotides, proteins), texts, strict=True):
             all_of_them += more
     return _join(found), nucleotides, proteins
 
@@ -207,8 +272,10 @@ def frame_sequences(sequences: SequenceArray, windows: Windows) -> tuple[OpenFra
 def _join(blocks: Iterable[tuple[int, OpenFrames]]) -> OpenFrames:
     """Join the frames of blocks; each comes with the index of its first window."""
     empty = np.zeros(0, np.int64)
-    parts = [(np.zeros(0, np.uint8), np.zeros(0, np.bool_), empty, empty, empty)]
-    parts += [(f.masks, f.readable, first + f.window, f.frame, f.residues) for first, f in blocks]
+    parts = [(np.zeros(0, np.uint8), np.zeros(0, np.bool_), *5 * [empty])]
+    parts += [
+        (f.masks, f.readable, first + f.window, f.frame, f.first_codon, f.codons, f.residues) for first, f in blocks
+    ]
     return OpenFrames(*map(np.concatenate, zip(*parts, strict=True)))
 
 

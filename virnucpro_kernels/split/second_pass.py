@@ -91,7 +91,7 @@ def extract_frames(
     batch = read_block(ranked.block)
     sequences = batch.sequences.as_dna()
     windows = lay_windows(sequences, geometry, min_length)
-    frames, nucleotides, proteins = frame_sequences(sequences, windows)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows, geometry.layout)
     lengths = batch.sequences.lengths
     contigs = [contig.encode() for contig in batch.contigs]
     lines = ContigLines(

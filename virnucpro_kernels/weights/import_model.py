@@ -124,6 +124,7 @@ def _describe(name: str, window_length: int, originals: Mapping[str, _Original])
     return Description(
         name=name,
         window_length=window_length,
+        layout="original",
         purpose="work",
         source="; ".join(f"{part}: {original.origin.source}" for part, original in originals.items()),
         licence="; ".join(f"{part}: {original.licence}" for part, original in originals.items()),

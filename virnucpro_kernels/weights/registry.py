@@ -18,6 +18,7 @@ from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 SCHEMA = 1
 PURPOSES = ("work", "trial")
+SEGMENTS = "segments"
 RELEASED = ("virnucpro-500", "virnucpro-300")
 BUILTIN_DIRECTORY = DATA / "models"
 
@@ -66,6 +67,7 @@ class Description:
     Attributes:
         name: Name by which the user chooses it.
         window_length: Length in bp of the windows that the classifier was trained on.
+        layout: Layout of these windows: `original`, or `segments`, in which the logits of a window's frames add up.
         purpose: `work`, or `trial` for a model that is for trying out; every output says so.
         source: Origin of the weights, for people.
         licence: Licence of the weights.
@@ -74,6 +76,7 @@ class Description:
 
     name: str
     window_length: int
+    layout: str
     purpose: str
     source: str
     licence: str
@@ -93,6 +96,15 @@ class Model(Description):
     tokenizer: FileInfo
     protein: EncoderInfo
     classifier: ClassifierInfo
+
+    @property
+    def adds_frames(self) -> bool:
+        """Whether the logit of a window is the sum of those of its frames; else it follows the original's rule."""
+        return self.layout == SEGMENTS
+
+    def knows_layout(self, layout: str) -> bool:
+        """Whether the classifier was trained on frames as `layout` makes them: stop-free parts, or whole ones."""
+        return (layout == SEGMENTS) == self.adds_frames
 
     @property
     def files(self) -> tuple[FileInfo, ...]:
@@ -230,7 +242,8 @@ def read_model(directory: Path) -> Model:
     if table.get("schema") != SCHEMA:
         raise DamagedFileError(f"{path}: schema {table.get('schema')!r}, this version reads {SCHEMA}; import it again")
     try:
-        scalars = _read_fields(_SCALARS, table)
+        # Directories of versions that knew no other layout do not name theirs.
+        scalars = _read_fields(_SCALARS, {"layout": "original"} | table)
         if scalars["purpose"] not in PURPOSES:
             raise ValueError(f"purpose {scalars['purpose']!r} is none of {', '.join(PURPOSES)}")
         parts = {name: _read_section(kind, table[name]) for name, kind in _SECTIONS.items()}

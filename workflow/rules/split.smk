@@ -24,7 +24,7 @@ checkpoint split:
         virnucpro=virnucpro,
         samples=pool_samples,
         window_length=of_run(lambda run: run.model.window_length),
-        layout=of_run(lambda run: run.config["layout"]),
+        layout=of_run(lambda run: run.layout),
         min_length=RUN.config["min_length"],
         duplicate_ids=RUN.config["duplicate_ids"],
         chunk_tokens=RUN.config["chunk_tokens"],

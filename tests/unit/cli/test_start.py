@@ -27,7 +27,7 @@ def test_help_of_predict_says_that_settings_stay() -> None:
 @pytest.mark.parametrize(
     ("command", "keys"),
     [
-        ("split", ["layout", "min_length", "duplicate_ids", "chunk_tokens", "min_chunks"]),
+        ("split", ["min_length", "duplicate_ids", "chunk_tokens", "min_chunks"]),
         ("collect", ["original_files", "preset", "min_scored_windows", "viral_threshold", "tier_medium", "tier_high"]),
         ("embed", ["device", "precision", "embedding_dtype"]),
     ],

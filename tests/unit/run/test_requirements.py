@@ -21,6 +21,7 @@ def encoder(name: str, size: int, hidden: int) -> EncoderInfo:
 RELEASED = Model(
     "virnucpro-500",
     500,
+    "original",
     "work",
     "",
     "",

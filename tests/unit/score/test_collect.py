@@ -22,7 +22,9 @@ from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.score.run_record import model_label
 from virnucpro_kernels.score.sample_reader import read_contig_batches
+from virnucpro_kernels.weights.registry import find_model
 
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "regions.tsv")
 
@@ -315,3 +317,14 @@ def test_renamed_duplicates_keep_their_new_names(tmp_path: Path) -> None:
     run(pool, "s", tmp_path / "out")
     viral = gzip.decompress((tmp_path / "out" / "viral.fna.gz").read_bytes()).decode()
     assert [line.split()[0] for line in viral.split("\n") if line.startswith(">")] == [">x", ">x_2"]
+
+
+def test_a_model_that_was_not_trained_on_the_layout_is_marked() -> None:
+    model = find_model("builtin-500")
+    assert [model_label(model, geometry) for geometry in (None, "500-original", "500-even")] == [
+        "builtin-500(trial)"
+    ] * 3
+    assert model_label(model, "500-segments") == "builtin-500(trial)(not-trained-on-this-layout)"
+    segments = replace(model, layout="segments", purpose="work")
+    assert model_label(segments, "500-segments") == "builtin-500"
+    assert model_label(segments, "500-even") == "builtin-500(not-trained-on-this-layout)"

@@ -103,6 +103,15 @@ def test_a_tie_is_a_virus_as_in_the_original() -> None:
     assert windows.best_frame.tolist() == [0, 2]
 
 
+def test_logits_of_frames_are_added_where_the_model_says_so() -> None:
+    batch = make_block([(300, [(0, 300, {0: 4.0, 1: -1.0, 4: -2.5}), (0, 300, {2: -2.0, 3: 1.5})])])
+    windows = score_windows(batch, add_frames=True)
+    assert windows.logit.tolist() == [0.5, -0.5]
+    assert windows.p_virus == pytest.approx([1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(0.5))], abs=1e-6)
+    assert windows.is_virus.tolist() == [True, False]
+    assert windows.best_frame.tolist() == [0, 3]
+
+
 def test_a_tie_by_saturation_is_decided_as_in_the_original_but_scored_by_logits() -> None:
     windows = score_windows(make_block([(300, [(0, 300, {0: 25.0, 1: -40.0})])]))
     assert windows.is_virus.tolist() == [True]

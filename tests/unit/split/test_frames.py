@@ -24,7 +24,7 @@ LOWER = st.text("acgcg", max_size=120)
 def test_all_sequences_and_window_lengths(contigs: list[str], window_length: int) -> None:
     sequences = SequenceArray.from_list([contig.encode() for contig in contigs])
     windows = place_windows(sequences.lengths, window_length, "original")
-    found, nucleotides, proteins = frame_sequences(sequences, windows)
+    found, nucleotides, proteins = frame_sequences(sequences, windows, "original")
 
     pieces = [c[start:end] for c in contigs for start, end in reference_windows(len(c), window_length)]
     expected = [
@@ -49,7 +49,7 @@ def test_all_sequences_and_window_lengths(contigs: list[str], window_length: int
 def test_one_base_more_than_is_translated(length: int, lengths: list[tuple[int, int]]) -> None:
     sequences = SequenceArray.from_list([b"GC" * (length // 2) + b"G" * (length % 2)])
     windows = place_windows(sequences.lengths, 500, "original")
-    _, nucleotides, proteins = frame_sequences(sequences, windows)
+    _, nucleotides, proteins = frame_sequences(sequences, windows, "original")
     pairs = zip(nucleotides, proteins, strict=True)
     assert [(len(nucleotide), len(protein)) for nucleotide, protein in pairs] == lengths * 2
 
@@ -57,7 +57,7 @@ def test_one_base_more_than_is_translated(length: int, lengths: list[tuple[int, 
 def test_no_sequences() -> None:
     sequences = SequenceArray.from_list([])
     windows = place_windows(sequences.lengths, 500, "original")
-    found, nucleotides, proteins = frame_sequences(sequences, windows)
+    found, nucleotides, proteins = frame_sequences(sequences, windows, "original")
     assert len(found) == len(found.masks) == len(found.readable) == len(nucleotides) == len(proteins) == 0
 
 
@@ -65,7 +65,7 @@ def test_a_contig_of_several_blocks() -> None:
     bases = np.random.default_rng(0).choice(np.frombuffer(b"ACGT", np.uint8), 3_000_001).tobytes()
     sequences = SequenceArray.from_list([b"ACG", bases, b"ACG"])
     windows = place_windows(sequences.lengths, 61, "original")
-    found, nucleotides, proteins = frame_sequences(sequences, windows)
+    found, nucleotides, proteins = frame_sequences(sequences, windows, "original")
     of_window: list[list[tuple[str, str, str]]] = [[] for _ in range(len(windows))]
     for window, *frame in zip(found.window.tolist(), found.frame.tolist(), nucleotides, proteins, strict=True):
         of_window[window].append((FRAME_NAMES[frame[0]], frame[1].decode(), frame[2].decode()))
@@ -74,4 +74,4 @@ def test_a_contig_of_several_blocks() -> None:
         contig, start, end = windows.contig[window], windows.start[window], windows.end[window]
         expected = reference_frames(sequences[contig][start:end].decode())
         assert of_window[window] == [(name, *texts) for name, texts in expected.items()]
-    assert np.array_equal(find_frames(sequences, windows).masks, found.masks)
+    assert np.array_equal(find_frames(sequences, windows, "original").masks, found.masks)

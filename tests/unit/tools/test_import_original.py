@@ -56,7 +56,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     esm2 = {"name": "esm2-3b", "architecture": "esm2", "hidden": 2560} | sizes
     write_model(
         Model(
-            "wide-500", 500, "trial", "a test", "MIT", "", directory,
+            "wide-500", 500, "original", "trial", "a test", "MIT", "", directory,
             nucleotide=facts(EncoderInfo, "n.safetensors", **dnabert),
             tokenizer=facts(FileInfo, "tokenizer.json"),
             protein=facts(EncoderInfo, "p.safetensors", **esm2),

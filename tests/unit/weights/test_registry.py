@@ -42,6 +42,7 @@ def make_model(directory: Path, name: str = "virnucpro-500", window_length: int 
         name=name,
         directory=directory,
         window_length=window_length,
+        layout="original",
         purpose="work",
         source=ODD_TEXT,
         licence="MIT",
@@ -154,3 +155,13 @@ def test_the_registry_needs_the_standard_library_only(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_directory_that_names_no_layout_is_of_the_original_one(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "mine")
+    path = model.directory / "model.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('layout = "original"\n', ""), encoding="utf-8")
+    assert read_model(model.directory) == model
+    path.write_text(text.replace('layout = "original"', 'layout = "segments"'), encoding="utf-8")
+    assert read_model(model.directory).adds_frames

@@ -202,7 +202,7 @@ def large_model(directory: Path) -> Model:
     write_dnabert(folder, DnabertConfig(1, 48, 12, 64, 60))
     return write_model_directory(
         directory,
-        Description("large", 300, "trial", "made in a test", "none", ""),
+        Description("large", 300, "original", "trial", "made in a test", "none", ""),
         NewEncoder("builtin-nucleotide", nucleotide.config, tensors_of(nucleotide, torch.float16), Origin("seed 0")),
         folder / "tokenizer.json",
         Origin("here"),
