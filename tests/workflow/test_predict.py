@@ -347,7 +347,11 @@ def test_paired_reads_in_a_sheet_become_one_sample(tmp_path: Path) -> None:
         zip(ids, sequences, strict=True)
     ).items()
     assert viral
-    assert len(json.loads((results / "run.json").read_text())["inputs"]) == 2
+    record = json.loads((results / "run.json").read_text())
+    assert len(record["inputs"]) == 2
+    assert record["counts"]["reads"]["pairs"] == 3
+    mates = [gzip.decompress((results / f"viral_R{mate}.fastq.gz").read_bytes()).decode() for mate in "12"]
+    assert mates[0].count("\n+\n") == mates[1].count("\n+\n") == record["counts"]["reads"]["viral"] / 2 > 0
 
     (tmp_path / "reads_2.fq.gz").write_bytes(b"no sequences")
     ended = virnucpro("predict", *options, "--no-progress")

@@ -19,6 +19,12 @@ OriginalFiles = Annotated[
         metavar="<name>",
     ),
 ]
+Reads = Annotated[
+    Literal["none", "viral", "both"],
+    schema_option(
+        "reads", "Reads of FASTQ or BAM to write with their qualities: `viral`, `both`, or `none`.", metavar="<name>"
+    ),
+]
 
 
 def _use_preset(context: typer.Context, name: str) -> str:
@@ -75,6 +81,7 @@ def collect(
     model: Model,
     output_dir: Annotated[Path, typer.Option(help="Folder for the results of the sample.")],
     original_files: OriginalFiles,
+    reads: Reads,
     preset: Preset,
     min_window_fraction: MinWindowFraction,
     min_scored_windows: MinScoredWindows,
@@ -113,5 +120,6 @@ def collect(
             tier_high=tier_high,
         ),
         original_files=original_files,
+        reads=reads,
     )
     typer.echo(f"{sample}: {summary.describe()}\nresults in {output_dir}")

@@ -46,6 +46,9 @@ RUN_RECORD = "run.json"
 ORIGINAL_FRAMES = "prediction_results.txt"
 ORIGINAL_WINDOWS = "prediction_results_highestscore.csv"
 
+#: Reads of a sample in FASTQ or BAM, if the setting `reads` names the kind: of a single file, and of each of two.
+READ_FILES = {kind: (f"{kind}.fastq.gz", f"{kind}_R1.fastq.gz", f"{kind}_R2.fastq.gz") for kind in ("viral", "host")}
+
 #: What `collect` always writes of a sample; the setting `original_files` adds the other two.
 RESULT_TABLES = (
     *(CONTIG_TABLE, WINDOW_TABLE, FRAME_TABLE, REGION_TABLE, REGION_BED, REGION_GFF, SCORE_TRACK),

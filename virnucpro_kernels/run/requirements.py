@@ -75,12 +75,12 @@ def for_classify(chunk: Chunk, model: Model, bytes_per_value: int) -> Requiremen
 
 
 def for_collect(chunks: Sequence[Chunk]) -> Requirements:
-    """Return what `collect` needs, which streams: at most 32 bytes a record beyond a constant.
+    """Return what `collect` needs, which streams: at most 70 bytes a record beyond a constant.
 
     Unlike other jobs it has only one attempt, so it requests three times the time that they would.
     """
     rows = sum(chunk.rows for chunk in chunks)
-    return _rounded(_PYTHON_MB + 1400 + 40 * rows / _MB, 30 + rows / 150_000, 500 * rows / _MB)
+    return _rounded(_PYTHON_MB + 1400 + 80 * rows / _MB, 30 + rows / 150_000, 500 * rows / _MB)
 
 
 def for_sweep(tables: Sequence[str | Path]) -> Requirements:

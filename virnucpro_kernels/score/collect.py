@@ -4,10 +4,9 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_co
 from virnucpro_kernels.score.tables import Tables, words
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.score.viral_fasta import Findings, write_viral
+from virnucpro_kernels.score.viral_reads import ReadFiles, wants_reads, write_reads
 from virnucpro_kernels.weights.registry import Model
 
 
@@ -96,6 +96,7 @@ def collect(
     output_dir: Path,
     thresholds: Thresholds,
     original_files: OriginalFormat,
+    reads: ReadFiles = "none",
 ) -> Summary:
     """Write all files of one sample, `run.json` last; files of an earlier run stay until the new ones are complete.
 
@@ -121,18 +122,24 @@ def collect(
             model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
         with _publishing(output_dir) as directory:
             batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
-            progress = partial(job.progress, total=sum(chunk.rows for chunk in chunks))
             label = model_label(model, chunks[0].geometry if chunks else None)
-            summary, findings = _write_tables(
-                batches, directory, sample, model, label, thresholds, original_files, progress
-            )
+            summary = Summary()
+            findings = Findings(with_evidence=wants_reads(sources, reads))
+            for part in _write_tables(batches, directory, sample, model, label, thresholds, original_files):
+                summary.add(*part)
+                findings.add(*part[1:])
+                job.progress(summary.frames, total=sum(chunk.rows for chunk in chunks))
             if sources.inputs:
                 write_viral(directory, sources, sample, findings, label)
-            job.facts |= summary.counts()
+            counts = summary.counts()
+            if (evidence := findings.evidence()) is not None:
+                options = thresholds, model.window_length
+                counts["reads"] = write_reads(directory, sources, sample, evidence, reads, *options)
+            job.facts |= counts
             record = describe_run(
                 *(sample, model, sources, chunks),
-                parameters={"thresholds": asdict(thresholds), "original_files": original_files},
-                counts=summary.counts(),
+                parameters={"thresholds": asdict(thresholds), "original_files": original_files, "reads": reads},
+                counts=counts,
                 results=sorted(directory.iterdir()),
                 seconds=time.monotonic() - clock,
             )
@@ -148,9 +155,8 @@ def _write_tables(
     label: str,
     thresholds: Thresholds,
     original_files: OriginalFormat,
-    progress: Callable[[int], object],
-) -> tuple[Summary, Findings]:
-    summary, findings = Summary(), Findings()
+) -> Iterator[tuple[ContigBatch, ContigScores, Regions]]:
+    """Write the tables of a sample; yield each batch that has been written, with its scores and regions."""
     with ExitStack() as stack:
         tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=model.window_length))
         region_files = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
@@ -163,12 +169,9 @@ def _write_tables(
             region_files.add(batch, windows, contigs, regions)
             if original:
                 original.add(batch, windows)
-            summary.add(batch, contigs, regions)
-            findings.add(contigs, regions)
-            progress(summary.frames)
+            yield batch, contigs, regions
         if original:
             original.finish()
-    return summary, findings
 
 
 @contextmanager
@@ -185,7 +188,8 @@ def _publishing(output_dir: Path) -> Iterator[Path]:
         for path in directory.iterdir():
             with path.open("rb") as written:
                 os.fsync(written.fileno())
-        for name in (file_names.RUN_RECORD, *file_names.RESULT_TABLES, *file_names.ORIGINAL_FILES):
+        read_files = (name for names in file_names.READ_FILES.values() for name in names)
+        for name in (file_names.RUN_RECORD, *file_names.RESULT_TABLES, *file_names.ORIGINAL_FILES, *read_files):
             (output_dir / name).unlink(missing_ok=True)
         for path in sorted(directory.iterdir(), key=lambda path: path.name == file_names.RUN_RECORD):
             path.replace(output_dir / path.name)

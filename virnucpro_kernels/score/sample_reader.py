@@ -299,6 +299,15 @@ def read_ids(sources: Sources, sample: str) -> ForwardReader:
     return ForwardReader(sources.contigs, batches)
 
 
+def read_id_batches(sources: Sources, sample: str, skip: int = 0) -> Iterator[pa.Array]:
+    """Yield the IDs of a sample's contigs in input order, string (n,), without the first `skip`."""
+    for _, batch in _contigs(sources.contigs, sample, ["contig"]):
+        left = batch["contig"].cast(pa.string())[skip:]
+        skip = max(0, skip - batch.num_rows)
+        if len(left):
+            yield left
+
+
 def _groups_from(path: Path, contig: int) -> list[int]:
     """Return the row groups of the window table that may hold windows of `contig` or a later one."""
     with _open(path) as file:

@@ -1,7 +1,8 @@
 """From frames to windows, from windows to contigs: the scores, the original's decision, the tier and the call."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +43,75 @@ class WindowScores:
 
 
 @dataclass(frozen=True, eq=False)
+class Evidence:
+    """What decides the calls of m contigs, or of m pairs of reads: sums over their windows.
+
+    Attributes:
+        windows, scored_windows: Number of windows, and of those with a score, int64 (m,).
+        length: Number of bases, int64 (m,).
+        bases: Number of bases in scored windows, int64 (m,); those of two windows count once.
+        weight: Sum of the lengths of the scored windows, float64 (m,).
+        logit: Sum of their logits, each times its length, float64 (m,).
+    """
+
+    windows: Int64s
+    scored_windows: Int64s
+    length: Int64s
+    bases: Int64s
+    weight: Float64s
+    logit: Float64s
+
+    def __add__(self, other: Self) -> Self:
+        """Return the evidence of pairs."""
+        return type(self)(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    def __getitem__(self, which: slice | Int64s) -> Self:
+        """Return some of the contigs."""
+        return type(self)(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the evidence of several batches."""
+        nothing = [np.empty(0, np.int64)]
+        return cls(
+            *(np.concatenate([getattr(part, name) for part in parts] or nothing) for name in cls.__dataclass_fields__)
+        )
+
+    def compact(self) -> Self:
+        """Return the same in 32 bytes a contig."""
+        types = (np.int32, np.int32, np.int32, np.int32, np.float64, np.float64)
+        values = (getattr(self, name) for name in self.__dataclass_fields__)
+        return type(self)(*(value.astype(kind) for value, kind in zip(values, types, strict=True)))
+
+    @property
+    def covered_fraction(self) -> Float64s:
+        """Fraction of the bases that are in scored windows, float64 (m,); NaN without bases."""
+        with np.errstate(invalid="ignore"):
+            return np.round(self.bases / self.length, DECIMALS)
+
+    @property
+    def p_virus(self) -> Float64s:
+        """Sigmoid of the mean logit, float64 (m,); NaN without a scored window."""
+        with np.errstate(invalid="ignore"):
+            return sigmoid(self.logit / self.weight)
+
+    def call(self, thresholds: Thresholds, window_length: int) -> Int64s:
+        """Return an index into `CALLS` for each contig, int64 (m,). Windows have at most `window_length` bases."""
+        enough = (
+            (self.scored_windows >= np.maximum(1, np.minimum(thresholds.min_scored_windows, self.windows)))
+            & (self.bases >= thresholds.min_window_fraction * window_length)
+            & (self.covered_fraction >= thresholds.min_covered_fraction)
+        )
+        viral = enough & (self.p_virus >= thresholds.viral_threshold)
+        return np.where(viral, CALLS.index("viral"), np.where(enough, CALLS.index("host"), CALLS.index("none")))
+
+
+@dataclass(frozen=True, eq=False)
 class ContigScores:
     """Scores of m contigs.
 
     Attributes:
+        evidence: What decides their calls.
         scored_windows: Number of scored windows, int64 (m,).
         covered_fraction: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig. Bases
             of two windows count once.
@@ -57,6 +123,7 @@ class ContigScores:
         best_window: Number, from 1, of the first window of the highest p_virus, int64 (m,); 0 where there is none.
     """
 
+    evidence: Evidence
     scored_windows: Int64s
     covered_fraction: Float64s
     window_calls: Int64s
@@ -127,19 +194,19 @@ def score_contigs(
 
     # Windows are sorted by start and end, so a window overlaps no counted bases but those of the one before.
     before = np.where(np.diff(contig, prepend=-1) == 0, np.roll(end, 1), 0)
-    bases = total(end - np.maximum(start, before))
-    with np.errstate(invalid="ignore"):
-        covered_fraction = np.round(bases / batch.length, DECIMALS)
-        p_virus = sigmoid(total(logit * (end - start)) / total(end - start))
+    evidence = Evidence(
+        windows=batch.windows,
+        scored_windows=count,
+        length=batch.length,
+        bases=total(end - np.maximum(start, before)).astype(np.int64),
+        weight=total(end - start),
+        logit=total(logit * (end - start)),
+    )
+    p_virus, call = evidence.p_virus, evidence.call(thresholds, window_length)
 
     low, high = thresholds.ambiguous_band
     window_call = (p >= low).astype(np.int64) + (p >= high)  # 0 host, 1 ambiguous, 2 viral
-    enough = (
-        (count >= np.maximum(1, np.minimum(thresholds.min_scored_windows, batch.windows)))
-        & (bases >= thresholds.min_window_fraction * window_length)
-        & (covered_fraction >= thresholds.min_covered_fraction)
-    )
-    viral = enough & (p_virus >= thresholds.viral_threshold)
+    viral = call == CALLS.index("viral")
     best = np.full(m, -1.0)
     np.maximum.at(best, contig, p)
     at_best = np.flatnonzero(p == best[contig])
@@ -147,11 +214,12 @@ def score_contigs(
     best_window = np.zeros(m, np.int64)
     best_window[owners] = batch.window_number[scored][at_best[first_at_best]]
     return ContigScores(
+        evidence=evidence,
         scored_windows=count,
-        covered_fraction=covered_fraction,
+        covered_fraction=evidence.covered_fraction,
         window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
-        call=np.where(viral, CALLS.index("viral"), np.where(enough, CALLS.index("host"), CALLS.index("none"))),
+        call=call,
         tier=np.where(
             viral, (p_virus >= thresholds.tier_medium).astype(np.int64) + (p_virus >= thresholds.tier_high), -1
         ),

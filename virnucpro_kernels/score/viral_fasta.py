@@ -11,7 +11,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import REGION_FASTA, VIRAL_FASTA
 from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import Sources, read_ids
-from virnucpro_kernels.score.scoring import TIERS, ContigScores
+from virnucpro_kernels.score.scoring import TIERS, ContigScores, Evidence
 from virnucpro_kernels.score.tables import SEQUENCE_LEVEL, deterministic_gzip
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
@@ -21,9 +21,14 @@ _REGION = np.dtype([("contig", "i8"), ("start", "i8"), ("end", "i8"), ("position
 
 
 class Findings:
-    """What is viral in a sample, gathered batch by batch: five bytes of each contig, and 29 of each region."""
+    """What is viral in a sample, gathered batch by batch: five bytes of each contig, and 29 of each region.
 
-    def __init__(self) -> None:
+    Args:
+        with_evidence: Whether to keep the evidence as well, 32 bytes of each contig; those of reads decide about pairs.
+    """
+
+    def __init__(self, *, with_evidence: bool = False) -> None:
+        self._evidence: list[Evidence] | None = [] if with_evidence else None
         self._contigs = [np.empty(0, _CONTIG)]
         self._regions = [np.empty(0, _REGION)]
         self._count = 0
@@ -34,10 +39,16 @@ class Findings:
         self._contigs.append(np.rec.fromarrays([contigs.p_virus, contigs.tier], _CONTIG))
         self._regions.append(np.rec.fromarrays(places, _REGION))
         self._count += len(contigs.tier)
+        if self._evidence is not None:
+            self._evidence.append(contigs.evidence.compact())
 
     def contigs(self) -> npt.NDArray[Any]:
         """Return `p_virus` and `tier` of each contig, (n,); the tier is negative where it is not called viral."""
         return np.concatenate(self._contigs)
+
+    def evidence(self) -> Evidence | None:
+        """Return the evidence of each contig, (n,); None where it was not to be kept."""
+        return None if self._evidence is None else Evidence.joined(self._evidence)
 
     def regions(self) -> npt.NDArray[Any]:
         """Return number of the `contig`, `start`, `end`, `position` and `p_virus` of each viral region, (r,)."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -291,7 +292,17 @@ def _genbank_entry(text: str, line: int) -> Entry:
 
 
 def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
-    """Yield primary records in the orientation of the read; the IDs of paired reads get /1 and /2."""
+    for name, read, position in bam_reads(path):
+        sequence = read.get_forward_sequence() if read.flag & _REVERSE else read.query_sequence
+        yield (name, sequence or ""), position
+
+
+def bam_reads(path: Path) -> Iterator[tuple[str, Any, int]]:
+    """Yield ID, `pysam.AlignedSegment` and position in the file of primary records; paired reads get /1 and /2.
+
+    Raises:
+        DamagedInputError: the file is truncated or damaged. All whole records before that have been yielded.
+    """
     import pysam
 
     earlier = pysam.set_verbosity(0)  # htslib would write to standard error
@@ -304,8 +315,7 @@ def _bam(path: Path) -> Iterator[tuple[Entry, int]]:
                 name = read.query_name or ""
                 if flag & _PAIRED and flag & (_FIRST | _SECOND) in (_FIRST, _SECOND):
                     name = name.removesuffix(mate := "/1" if flag & _FIRST else "/2") + mate
-                sequence = read.get_forward_sequence() if flag & _REVERSE else read.query_sequence
-                yield (name, sequence or ""), file.tell() >> 16  # the lower 16 bits are the offset in a bgzip block
+                yield name, read, file.tell() >> 16  # the lower 16 bits are the offset in a bgzip block
     except (OSError, ValueError) as error:
         raise DamagedInputError(f"damaged or truncated BAM data ({error})") from error
     finally:

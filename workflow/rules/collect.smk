@@ -61,10 +61,12 @@ rule collect:
         model=model_path,
         scores=subpath(input.gathered, parent=True),
         original_files=RUN.config["original_files"],
+        reads=RUN.config["reads"],
         thresholds=threshold_options,
         directory=subpath(output.contigs, parent=True),
     shell:
         "{params.virnucpro} collect --sample {wildcards.sample} {params.inputs:q}"
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
-        " {params.thresholds} --original-files {params.original_files} --output-dir {params.directory:q} > {log:q} 2>&1"
+        " {params.thresholds} --original-files {params.original_files} --reads {params.reads}"
+        " --output-dir {params.directory:q} > {log:q} 2>&1"

@@ -12,7 +12,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.run.config import complete_config, read_config, schema, write_config
 from virnucpro_kernels.run.folder import read_settings
 from virnucpro_kernels.run.installation import workflow_root
-from virnucpro_kernels.score import original_tables
+from virnucpro_kernels.score import original_tables, viral_reads
 from virnucpro_kernels.sequences import sample_input
 from virnucpro_kernels.split import windows
 
@@ -68,6 +68,7 @@ def test_refuses_what_the_schema_does_not_know(config: dict[str, object], messag
         ("duplicate_ids", [sample_input.DuplicateIds, get_args(split.DuplicateIds)[0]]),
         ("preset", [get_args(collect.Preset)[0]]),
         ("original_files", [original_tables.OriginalFormat, get_args(collect.OriginalFiles)[0]]),
+        ("reads", [viral_reads.ReadFiles, get_args(collect.Reads)[0]]),
     ],
 )
 def test_types_in_the_code_name_the_values_of_the_schema(key: str, types: list[object]) -> None:
