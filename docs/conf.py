@@ -32,6 +32,7 @@ _CONTENTS = """
 :hidden:
 :caption: Use
 
+docs/tutorial
 docs/usage
 docs/sweeps
 config/README

@@ -1,5 +1,6 @@
 """Ways to start the workflow: in a clone, elsewhere, as a module of another workflow, from a wheel."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -224,11 +225,23 @@ def test_an_installed_wheel_runs_predict_in_an_empty_directory(installed: Path, 
     assert "`viral_threshold`" in Path(page).read_text()
 
 
-def test_an_installed_wheel_runs_the_demonstration(installed: Path, tmp_path: Path) -> None:
-    for _ in range(2):  # the second start goes on
-        ended = in_wheel(installed, tmp_path, "virnucpro", "demo")
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        assert "demo: 104 contigs (71 scored, 33 no_open_frame), 47 called viral\n" in ended.stdout
+def test_an_installed_wheel_runs_the_tutorial(installed: Path, tmp_path: Path) -> None:
+    """Its commands as they stand there, and what it says that they print."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").partition("## Your own data")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    commands = [block for kind, block in blocks if not kind]
+    printed = [line for kind, block in blocks if kind == "text" for line in block.splitlines()]
+    assert commands[0] == "virnucpro demo\n"
+    only_wheel = {"PATH": f"{installed}/bin:/usr/bin:/bin", "PYTHONPATH": ""}
+    ended = call(["bash", "-euo", "pipefail", "-c", "".join(commands)], tmp_path, **only_wheel)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert set(printed) <= set(ended.stdout.splitlines())
+    assert (tmp_path / "pictures" / "cutoffs.svg").exists()
+    assert "1 sample were cut into windows" in (tmp_path / "one-sample.html").read_text(encoding="utf-8")
+
+    again = in_wheel(installed, tmp_path, "virnucpro", "demo")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "jobs     none" in in_wheel(installed, tmp_path, "virnucpro", "predict", "-o", "demo", "--dry-run").stderr
     page = (tmp_path / "demo" / "results" / "report.html").read_text(encoding="utf-8")
     assert "47 of 104 contigs are called viral" in page
     (tmp_path / "other").mkdir()
