@@ -3,7 +3,7 @@
 import re
 
 #: A line that begins an error: of Snakemake, a plugin or Python, or the message of a job that could not be submitted.
-_ERROR = re.compile(r"(?:snakemake: )?error\b|[\w.]*(?:Error|Exception)\b|\s*message: ", re.IGNORECASE)
+_ERROR = re.compile(r"(?:snakemake: )?error\b|[\w.]*(?:Error|Exception)\b|\s*message: (?!None$)", re.IGNORECASE)
 #: Lines that say nothing of the reason.
 _OTHER = re.compile(
     r"\s*$|Error in rule |Using |Building DAG|Shutting down|Exiting because|Complete log|Elapsed time|Removing output"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from tests.helpers.reports import PROPHAGE, SAMPLES, write_results
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.pool.job_record import read_record, write_record
 from virnucpro_kernels.report.methods import describe_methods
 from virnucpro_kernels.report.report import write_report
 from virnucpro_kernels.report.samples import find_samples
@@ -126,3 +128,15 @@ def test_methods_say_what_was_done_with_its_figures(results: Path) -> None:
     assert "at least 150 scored bases were called viral from p_virus 0.5 on" in text
     assert "So 16 contigs (37.2 %) were called viral, 20 (46.5 %) host, and 7 (16.3 %) had no call" in text
     assert "its scores are no evidence" in text
+
+
+def test_a_model_for_real_work_has_no_notice(results: Path, html: str, tmp_path: Path) -> None:
+    assert "for trying out" in html
+    copy = shutil.copytree(results, tmp_path / "results")
+    for record in copy.glob("*/run.json"):
+        content = read_record(record)
+        del content["model"]["notice"]
+        content["model"]["purpose"] = "work"
+        write_record(record, content)
+    written = write_report(copy, [], None, None)
+    assert "for trying out" not in written.read_text(encoding="utf-8")
