@@ -48,6 +48,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "results/three/viral.fna.gz": empty,
     "results/two/run.json": flip,
     "results/summary.tsv": not_utf8,
+    "results/columns.json": cut,
 }
 RECORDS = {
     "work/*/first/split.json": not_utf8,

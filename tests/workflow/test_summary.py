@@ -1,5 +1,6 @@
 """`results/summary.tsv`: the samples of a run side by side."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -25,3 +26,19 @@ def test_the_summary_says_what_the_tables_of_each_sample_say(finished: Path) -> 
         assert row["viral_bases"] == contigs["length"][contigs["call"] == "viral"].sum()
         assert (row["regions"], row["region_bases"]) == (len(regions), regions["length"].sum())
         assert abs(row["none_fraction"] - (contigs["call"] == "none").mean()) < 1e-6
+
+
+def test_the_dictionary_describes_every_column_of_every_table(finished: Path) -> None:
+    dictionary = json.loads((finished / "results" / "columns.json").read_text())
+    paths = {name: finished / "results" / ("" if name == "summary.tsv" else "one") / name for name in dictionary}
+    tables = {path.name for folder in ("", "one") for path in (finished / "results" / folder).glob("*.tsv*")}
+    assert set(dictionary) == tables
+    checks = {"integer": r"-?\d+", "number": r"-?\d+(\.\d+)?(e-?\d+)?", "boolean": "TRUE|FALSE", "string": r"[^\t]*"}
+    for name, schema in dictionary.items():
+        table = pd.read_csv(paths[name], sep="\t", dtype=str, keep_default_na=False)
+        assert [field["name"] for field in schema["fields"]] == list(table) == columns_on_the_page(name)
+        for field in schema["fields"]:
+            values = table[field["name"]]
+            missing = values.isin(schema["missingValues"])
+            assert values[~missing].str.fullmatch(checks[field["type"]]).all(), (name, field)
+            assert field["description"].endswith(".")

@@ -60,7 +60,7 @@ def test_shared_work_is_done_once(swept: tuple[Path, str]) -> None:
     jobs["split"] = said.count("checkpoint split:")
     expected = {"split": 2, "embed": 2, "merge": 2, "classify": 2, "gather": 2, "collect": 8, "sweep": 1}
     assert {rule: jobs[rule] for rule in expected} == expected
-    beside = ("summary.tsv", "sweep.svg", "sweep.tsv")
+    beside = ("columns.json", "summary.tsv", "sweep.svg", "sweep.tsv")
     assert sorted(path.name for path in (run / "results").iterdir()) == sorted([*SETTINGS, *beside])
     assert (run / "logs" / "collect" / "strict" / "one.log").exists()
 
@@ -96,7 +96,7 @@ def test_a_setting_gives_the_bytes_of_a_run_by_itself(swept: tuple[Path, str], s
         if path.startswith(f"results/{setting}/")
     }
     assert in_sweep
-    assert in_sweep == checksums(alone, without=("run.json", "collect.json", "summary.tsv"))
+    assert in_sweep == checksums(alone, without=("run.json", "collect.json", "summary.tsv", "columns.json"))
 
 
 def test_the_comparison_says_what_the_tables_say(swept: tuple[Path, str]) -> None:

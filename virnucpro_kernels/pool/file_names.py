@@ -9,6 +9,8 @@ RESULTS = Path("results")
 FAILED = RESULTS / "failed.tsv"
 #: A row for each sample of a run, beside the folders of its samples.
 SUMMARY_TABLE = "summary.tsv"
+#: Beside it, the dictionary of all tables.
+COLUMNS = "columns.json"
 #: In a sweep, beside the folders of its settings: their comparison.
 SWEEP_TABLE = "sweep.tsv"
 SWEEP_FIGURE = "sweep.svg"
@@ -34,6 +36,7 @@ SCORE_SUFFIX = ".parquet"
 
 # In the folder of a sample, results/{sample}/.
 CONTIG_TABLE = "contigs.tsv"
+CONTIG_PARQUET = "contigs.parquet"
 WINDOW_TABLE = "windows.tsv"
 FRAME_TABLE = "frames.tsv.gz"
 REGION_TABLE = "regions.tsv"
@@ -51,7 +54,7 @@ READ_FILES = {kind: (f"{kind}.fastq.gz", f"{kind}_R1.fastq.gz", f"{kind}_R2.fast
 
 #: What `collect` always writes of a sample; the setting `original_files` adds the other two.
 RESULT_TABLES = (
-    *(CONTIG_TABLE, WINDOW_TABLE, FRAME_TABLE, REGION_TABLE, REGION_BED, REGION_GFF, SCORE_TRACK),
+    *(CONTIG_TABLE, CONTIG_PARQUET, WINDOW_TABLE, FRAME_TABLE, REGION_TABLE, REGION_BED, REGION_GFF, SCORE_TRACK),
     *(VIRAL_FASTA, REGION_FASTA, RUN_RECORD),
 )
 ORIGINAL_FILES = (ORIGINAL_FRAMES, ORIGINAL_WINDOWS)

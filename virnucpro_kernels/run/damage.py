@@ -1,5 +1,6 @@
 """Every file of a run checked, at a choice of depths, and what has to go so that a damaged one is made again."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def check_run(directory: Path, depth: Depth, checksums: Checksums | None = None)
         yield from check.results(record)
     for summary in sorted(directory.glob(f"{file_names.RESULTS}*/{file_names.SUMMARY_TABLE}")):
         yield _checked(summary, read_summary)
+    for columns in sorted(directory.glob(f"{file_names.RESULTS}*/{file_names.COLUMNS}")):
+        yield _checked(columns, _read_json)
     if depth:
         collected = file_names.in_results(directory, file_names.record_name("collect"))
         for record in sorted(chain(directory.glob("work/**/[!.]*.json"), collected)):
@@ -238,6 +241,10 @@ def _checked(path: Path, check: Callable[[Path], object], remedy: tuple[Path, ..
     else:
         problem = ""
     return Checked(path, problem, remedy or (path,))
+
+
+def _read_json(path: Path) -> None:
+    json.loads(path.read_text(encoding="utf-8"))
 
 
 def _not_empty(path: Path) -> None:

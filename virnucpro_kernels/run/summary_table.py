@@ -6,12 +6,11 @@ from typing import Any, Self
 
 from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.file_names import RUN_RECORD, SUMMARY_TABLE
+from virnucpro_kernels.pool.columns import NOT_AVAILABLE, write_columns
+from virnucpro_kernels.pool.file_names import COLUMNS, RUN_RECORD, SUMMARY_TABLE
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.run.run import Run
-
-_NOT_AVAILABLE = "NA"
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class Row:
         none = counts["call"]["none"]
         return cls(
             sample=record["sample"],
-            setting=setting or _NOT_AVAILABLE,
-            none_fraction=f"{none / counts['contigs']:.6f}" if counts["contigs"] else _NOT_AVAILABLE,
+            setting=setting or NOT_AVAILABLE,
+            none_fraction=f"{none / counts['contigs']:.6f}" if counts["contigs"] else NOT_AVAILABLE,
             model=record["model"]["label"],
             viral_threshold=record["parameters"]["thresholds"]["viral_threshold"],
             **{name: flat.get(name, 0) for name in wanted},
@@ -72,7 +71,10 @@ class Row:
 
 
 def write_summary(run: Run, directory: Path = Path()) -> None:
-    """Write the rows of the samples that have results, once a run has ended; where none has, remove the table."""
+    """Write the rows of the samples that have results, once a run has ended; where none has, remove the table.
+
+    The dictionary of all tables lies beside it.
+    """
     path = directory / run.results_root / SUMMARY_TABLE
     remove_leftovers(path)
     rows = [
@@ -85,6 +87,8 @@ def write_summary(run: Run, directory: Path = Path()) -> None:
         path.unlink(missing_ok=True)
         return
     write_rows(path, Row, rows)
+    remove_leftovers(path.with_name(COLUMNS))
+    write_columns(path.with_name(COLUMNS))
 
 
 def read_summary(path: Path) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.pool.file_names import FAILED, FIGURES, REPORT, SUMMARY_TABLE, SWEEP_FIGURE, SWEEP_TABLE
+from virnucpro_kernels.pool.file_names import COLUMNS, FAILED, FIGURES, REPORT, SUMMARY_TABLE, SWEEP_FIGURE, SWEEP_TABLE
 from virnucpro_kernels.run.config import Config, complete_config, hint, read_yaml, schema
 from virnucpro_kernels.run.sheet import read_lines
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -19,7 +19,7 @@ KEYS = ("model", "layout", "precision", "preset", *Thresholds.__dataclass_fields
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: Names in the folder of the results that no setting can have.
-_TAKEN = {FAILED.name, SUMMARY_TABLE, SWEEP_TABLE, SWEEP_FIGURE, REPORT, FIGURES}
+_TAKEN = {FAILED.name, SUMMARY_TABLE, COLUMNS, SWEEP_TABLE, SWEEP_FIGURE, REPORT, FIGURES}
 
 
 @dataclass(frozen=True)

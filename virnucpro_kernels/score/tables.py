@@ -1,4 +1,4 @@
-"""The result tables as text: `contigs.tsv`, `windows.tsv` and `frames.tsv.gz`, a batch of contigs at a time.
+"""The result tables: `contigs.tsv` (and in Parquet), `windows.tsv`, `frames.tsv.gz`, a batch of contigs at a time.
 
 Fields are separated by tabs below one header line; `NA` stands for what does not exist. A field is quoted as in CSV
 only where it holds a quote. Arrow builds and joins the columns, which takes a fraction of the time of a loop over rows.
@@ -18,18 +18,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
+from virnucpro_kernels.pool.columns import BOOLEANS, NOT_AVAILABLE
+from virnucpro_kernels.pool.file_names import CONTIG_PARQUET, CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
 from virnucpro_kernels.pool.labels import FRAME_NAMES
+from virnucpro_kernels.score.parquet_table import ParquetTable
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
 from virnucpro_kernels.sequences.arrays import Bools
 
-NOT_AVAILABLE = "NA"
 PREDICTIONS = ("others", "virus")
 
 _STRANDS = ("+", "-")
-#: As pandas and R read them.
-_BOOLEANS = ("FALSE", "TRUE")
 _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> bit & 1) or None for mask in range(64)]
 # Level 6 would take longer than the rest of the work together.
 _GZIP_LEVEL = 4
@@ -151,13 +150,13 @@ WINDOW_COLUMNS: Columns = {
     "start": lambda rows: integers(rows.batch.start),
     "end": lambda rows: integers(rows.batch.end),
     "status": lambda rows: rows.window_status,
-    "short": lambda rows: words(_BOOLEANS, 2 * (rows.batch.end - rows.batch.start) < rows.window_length),
+    "short": lambda rows: words(BOOLEANS, 2 * (rows.batch.end - rows.batch.start) < rows.window_length),
     "frames": lambda rows: words(_MASK_NAMES, rows.batch.mask),
     "best_frame": lambda rows: words(FRAME_NAMES, rows.windows.best_frame),
     "strand": lambda rows: words(_STRANDS, np.where(rows.windows.scored, rows.windows.best_frame // 3, -1)),
     "p_virus": lambda rows: decimals(rows.windows.p_virus),
     "margin": lambda rows: decimals(rows.windows.margin),
-    "is_virus": lambda rows: words(_BOOLEANS, np.where(rows.windows.scored, rows.windows.is_virus, -1)),
+    "is_virus": lambda rows: words(BOOLEANS, np.where(rows.windows.scored, rows.windows.is_virus, -1)),
     "model": lambda rows: rows.model,
 }
 FRAME_COLUMNS: Columns = {
@@ -186,16 +185,21 @@ class Tables(ExitStack):
     def __init__(self, directory: Path, *, sample: str, model: str, window_length: int) -> None:
         super().__init__()
         self._sample, self._model, self._window_length = sample, model, window_length
+        self._contigs = self.enter_context((directory / CONTIG_TABLE).open("wb"))
         self._files = (
-            (self.enter_context((directory / CONTIG_TABLE).open("wb")), CONTIG_COLUMNS),
             (self.enter_context((directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
             (self.enter_context(deterministic_gzip(directory / FRAME_TABLE)), FRAME_COLUMNS),
         )
-        for file, columns in self._files:
+        self._parquet = self.enter_context(ParquetTable(directory / CONTIG_PARQUET, CONTIG_TABLE))
+        for file, columns in ((self._contigs, CONTIG_COLUMNS), *self._files):
             file.write(("\t".join(columns) + "\n").encode())
 
     def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
         """Append the rows of a batch."""
         rows = _Rows(batch, windows, contigs, self._sample, self._model, self._window_length)
+        texts = {name: column(rows) for name, column in CONTIG_COLUMNS.items()}
+        self._contigs.write(lines(list(texts.values())))
+        unquoted = {"contig": batch.contig, "description": one_line(batch.description)}
+        self._parquet.add(texts | unquoted, len(batch))
         for file, columns in self._files:
             file.write(lines([column(rows) for column in columns.values()]))

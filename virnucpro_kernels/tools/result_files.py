@@ -11,8 +11,8 @@ from typing import Literal
 import pandas as pd
 
 from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.pool.columns import NOT_AVAILABLE
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, ORIGINAL_FRAMES, ORIGINAL_WINDOWS, WINDOW_TABLE
-from virnucpro_kernels.score.tables import NOT_AVAILABLE
 
 #: What the rows of a table stand for, and the files that hold them, ours first: it says more than the original's.
 LEVELS = {

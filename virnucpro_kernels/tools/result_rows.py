@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from virnucpro_kernels.errors import REMEDY, DamagedFileError, UsageError
+from virnucpro_kernels.pool.columns import NOT_AVAILABLE
 from virnucpro_kernels.pool.file_names import RESULTS, RUN_RECORD, in_results
-from virnucpro_kernels.score.tables import NOT_AVAILABLE
 from virnucpro_kernels.sequences.arrays import Float64s
 
 _BLOCK_BYTES = 1 << 22

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from virnucpro_kernels.pool.columns import NOT_AVAILABLE
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
 from virnucpro_kernels.pool.job_record import read_record
 from virnucpro_kernels.pool.tsv import write_rows
-from virnucpro_kernels.score.tables import NOT_AVAILABLE
 from virnucpro_kernels.tools.result_files import read_results
 
 CALLS = ("viral", "host", "none")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.score.tables import NOT_AVAILABLE
+from virnucpro_kernels.pool.columns import NOT_AVAILABLE
 from virnucpro_kernels.tools.sweep import CALLS, TIMED, Row
 
 #: Colours that people with any colour vision tell apart (Okabe and Ito); grey is for contigs without a call.

@@ -15,6 +15,7 @@ rule collect:
             category="Contigs",
             labels={"sample": SAMPLE, "table": "contigs"},
         ),
+        parquet=sample_file(file_names.CONTIG_PARQUET),
         windows=report(
             sample_file(file_names.WINDOW_TABLE),
             caption="../report/windows.rst",

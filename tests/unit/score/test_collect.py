@@ -101,6 +101,21 @@ def read_as_the_page_says(path: Path) -> pd.DataFrame:
     return table
 
 
+def test_the_table_in_parquet_has_the_same_rows_with_types(pool: Pool, tmp_path: Path) -> None:
+    for sample in ("first", "odd", "empty"):
+        run(pool, sample, tmp_path / sample)
+        found = pd.read_parquet(tmp_path / sample / "contigs.parquet", dtype_backend="pyarrow")
+        text = pd.read_csv(tmp_path / sample / "contigs.tsv", sep="\t", dtype=str, keep_default_na=False)
+        kinds = {name: str(kind) for name, kind in found.dtypes.items()}
+        assert {kinds[name] for name in ("length", "windows", "best_window")} == {"int64[pyarrow]"}
+        assert {kinds[name] for name in ("p_virus", "covered_fraction")} == {"double[pyarrow]"}
+        assert list(found) == list(text)
+        for name in text:
+            values = ["NA" if pd.isna(value) else value for value in found[name]]
+            printed = [f"{value:.6f}" if isinstance(value, float) else str(value) for value in values]
+            assert printed == text[name].tolist(), name
+
+
 def test_tables_are_read_as_the_page_promises(pool: Pool, tmp_path: Path) -> None:
     """Integers and masks where values are missing, and names as they are."""
     run(pool, "odd", tmp_path / "out")
@@ -278,7 +293,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
     for name, file in record["files"].items():
         path = tmp_path / "out" / name
         assert (path.stat().st_size, sha256(path)) == (file["bytes"], file["sha256"])
-    assert len(record["files"]) == 11
+    assert len(record["files"]) == 12
 
 
 def test_a_model_for_work_is_not_marked(tmp_path: Path) -> None:
