@@ -15,6 +15,9 @@ def report(
         Path | None, typer.Option("--output", "-o", help="HTML file; report.html beside the samples by default.")
     ] = None,
     figures: Annotated[Path | None, typer.Option(help="Folder for the figures as SVG; none by default.")] = None,
+    multiqc: Annotated[
+        Path | None, typer.Option(help="Folder for tables that any MultiQC shows; none by default.")
+    ] = None,
 ) -> None:
     """Write a report: calls, scores, contigs with their tracks, methods and provenance, in one HTML file.
 
@@ -22,4 +25,4 @@ def report(
     """
     from virnucpro_kernels.report.report import write_report
 
-    typer.echo(f"report: {write_report(directory, samples or [], output, figures)}")
+    typer.echo(f"report: {write_report(directory, samples or [], output, figures, multiqc)}")

@@ -19,6 +19,10 @@ SWEEP_FIGURE = "sweep.svg"
 REPORT = "report.html"
 FIGURES = "figures"
 FIGURE_NAMES = ("calls", "scores", "cutoffs", "strips")
+#: Beside the report: tables of calls and of scores that any MultiQC shows.
+MULTIQC_TABLES = ("virnucpro_calls_mqc.tsv", "virnucpro_scores_mqc.tsv")
+#: Of all of these, the names: no sample and no setting can have one.
+TAKEN = frozenset((FAILED.name, SUMMARY_TABLE, COLUMNS, SWEEP_TABLE, SWEEP_FIGURE, REPORT, FIGURES, *MULTIQC_TABLES))
 
 # In the folder of a pool, work/{geometry}/{pool}/.
 MANIFEST = "chunks.tsv"

@@ -14,7 +14,7 @@ from multiqc import config
 from multiqc.base_module import BaseMultiqcModule, ModuleNoSamplesFound
 from multiqc.plots import bargraph, linegraph, table
 
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, REGION_TABLE, RUN_RECORD
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, MULTIQC_TABLES, REGION_TABLE, RUN_RECORD
 from virnucpro_kernels.report.palette import LIGHT
 from virnucpro_kernels.report.regions import RegionSummary, summarise_regions
 from virnucpro_kernels.report.tables import GROUPS, P_BINS, ContigSummary, summarise_contigs
@@ -39,8 +39,9 @@ _CATEGORIES = {
 
 
 def add_search_pattern() -> None:
-    """Have MultiQC look for the records of our samples."""
+    """Have MultiQC look for the records of our samples, and leave out the tables that show the same without us."""
     config.sp[_NAME] = {"fn": RUN_RECORD, "contents": '"window_length"', "num_lines": 20}
+    config.sp["custom_content"]["exclude_fn"] = list(MULTIQC_TABLES)
 
 
 class MultiqcModule(BaseMultiqcModule):

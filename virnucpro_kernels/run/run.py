@@ -12,6 +12,7 @@ from virnucpro_kernels.models.precisions import choose_device, choose_embedding_
 from virnucpro_kernels.pool.file_names import (
     FIGURE_NAMES,
     FIGURES,
+    MULTIQC_TABLES,
     ORIGINAL_FILES,
     REPORT,
     RESULT_TABLES,
@@ -153,7 +154,7 @@ class Run:
 
     @property
     def report(self) -> dict[str, Path]:
-        """The report of all samples, named `page`, and its figures by name; empty where the configuration has none.
+        """The report, named `page`, its figures and tables by name; empty where the configuration leaves it out.
 
         Distributions side by side need two samples.
         """
@@ -163,7 +164,8 @@ class Run:
         figures = {
             name: self.results_root / FIGURES / f"{name}.svg" for name in FIGURE_NAMES if several or name != "strips"
         }
-        return {"page": self.results_root / REPORT, **figures}
+        tables = {Path(name).stem: self.results_root / name for name in MULTIQC_TABLES}
+        return {"page": self.results_root / REPORT, **figures, **tables}
 
     def result_name(self, sample: str) -> str:
         """Return the name of a sample's results: that of the sample, in a sweep after that of the setting."""

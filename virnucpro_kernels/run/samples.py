@@ -10,7 +10,7 @@ from typing import Self
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import expand_user
-from virnucpro_kernels.pool.file_names import COLUMNS, FAILED, FIGURES, REPORT, SUMMARY_TABLE
+from virnucpro_kernels.pool.file_names import TAKEN
 from virnucpro_kernels.pool.tsv import write_table
 from virnucpro_kernels.run.config import hint, problems_with, schema
 from virnucpro_kernels.run.sheet import read_lines
@@ -119,7 +119,7 @@ def problems_among(samples: Sequence[Sample]) -> list[str]:
         f"sample {name!r} has a name that a run uses beside the folders of its samples; a sample sheet"
         " can give it another name"
         for name in times
-        if name in (FAILED.name, SUMMARY_TABLE, COLUMNS, REPORT, FIGURES)
+        if name in TAKEN
     ]
     problems += [
         f"sample {sample.name!r}: {name_of(path)} {problem}"

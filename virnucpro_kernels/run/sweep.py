@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.pool.file_names import COLUMNS, FAILED, FIGURES, REPORT, SUMMARY_TABLE, SWEEP_FIGURE, SWEEP_TABLE
+from virnucpro_kernels.pool.file_names import TAKEN
 from virnucpro_kernels.run.config import Config, complete_config, hint, read_yaml, schema
 from virnucpro_kernels.run.sheet import read_lines
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -18,8 +18,6 @@ from virnucpro_kernels.score.thresholds import Thresholds
 KEYS = ("model", "layout", "precision", "preset", *Thresholds.__dataclass_fields__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-#: Names in the folder of the results that no setting can have.
-_TAKEN = {FAILED.name, SUMMARY_TABLE, COLUMNS, SWEEP_TABLE, SWEEP_FIGURE, REPORT, FIGURES}
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _name_problems(name: str, earlier: Sequence[str]) -> list[str]:
     """Return what is wrong with the name of a setting."""
     if not _NAME.fullmatch(name):
         return [f"setting: {name!r} is not a name of letters, digits, dot, underscore and hyphen"]
-    if name in _TAKEN:
+    if name in TAKEN:
         return [f"setting: {name!r} is the name of a file beside the folders of the settings; choose another"]
     return [f"setting: {name!r} occurs twice"] if name in earlier else []
 

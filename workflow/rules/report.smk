@@ -9,8 +9,9 @@ rule report:
         **{
             name: report(path, caption=f"../report/{name}.rst", category="Figures", labels={"figure": name})
             for name, path in RUN.report.items()
-            if name != "page"
+            if name in file_names.FIGURE_NAMES
         },
+        multiqc=[path for path in RUN.report.values() if path.name in file_names.MULTIQC_TABLES],
         page=report(RUN.report["page"], caption="../report/page.rst", category="Report", labels={"file": "page"}),
     log:
         "logs/report.log",
@@ -27,4 +28,4 @@ rule report:
         figures=subpath(output.calls, parent=True),
     shell:
         "{params.virnucpro} report {params.results:q} {params.samples}"
-        " --output {output.page:q} --figures {params.figures:q} > {log:q} 2>&1"
+        " --output {output.page:q} --figures {params.figures:q} --multiqc {params.results:q} > {log:q} 2>&1"
