@@ -3,8 +3,7 @@
     python -m training.evaluate GENOMES --model builtin-500 [--split val]
 
 Half of the windows, and half of the contigs, are viral; categories of a class and groups of a category are as likely as
-each other. A window's logit is the mean of its highest and its lowest frame logit. Three rules for a contig are
-compared.
+each other. A window's logit follows the rule of the model. Three rules for a contig are compared.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import torch
 from sklearn.metrics import roc_auc_score
 
-from training.features import Encoders, find_frames
+from training.features import Encoders, find_frames, geometry_of
 from training.genomes import Genomes, Pieces
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.score.classify import logits
@@ -44,13 +43,16 @@ def load_encoders(model: Model) -> Encoders:
 
 
 def score_windows(
-    pieces: Pieces, window_length: int, encoders: Encoders, classifier: Classifier
+    pieces: Pieces, model: Model, encoders: Encoders, classifier: Classifier
 ) -> tuple[Int64s, Int64s, Float64s]:
     """Contig (index of the piece), length and logit of each scored window."""
-    frames = find_frames(pieces.sequences, window_length)
+    frames = find_frames(pieces.sequences, geometry_of(model))
     frame_logits = logits(classifier, encoders.features(frames).numpy()).astype(np.float64)
     scored, first = np.unique(frames.window, return_index=True)
-    window_logits = (np.maximum.reduceat(frame_logits, first) + np.minimum.reduceat(frame_logits, first)) / 2
+    if model.adds_frames:
+        window_logits = np.add.reduceat(frame_logits, first)
+    else:
+        window_logits = (np.maximum.reduceat(frame_logits, first) + np.minimum.reduceat(frame_logits, first)) / 2
     return frames.windows.contig[scored], (frames.windows.end - frames.windows.start)[scored], window_logits
 
 
@@ -107,12 +109,12 @@ def report(folder: Path, split: str, model: Model) -> None:
     }
     for seed, (what, lengths) in enumerate(window_sets.items()):
         pieces = genomes.draw(lengths, seed)
-        contig, _, logit = score_windows(pieces, model.window_length, encoders, classifier)
+        contig, _, logit = score_windows(pieces, model, encoders, classifier)
         _report(what, pieces.is_virus[contig], _sigmoid(logit), len(pieces))
 
     lengths = np.exp(chance.uniform(np.log(_SHORTEST), np.log(_LONGEST), _CONTIGS)).astype(np.int64)
     pieces = genomes.draw(lengths, seed=2)
-    windows = score_windows(pieces, model.window_length, encoders, classifier)
+    windows = score_windows(pieces, model, encoders, classifier)
     some = np.unique(windows[0])
     by_rule = {rule: score(*windows)[some] for rule, score in RULES.items()}
     for rule, p_virus in by_rule.items():

@@ -1,6 +1,7 @@
 """From pieces of genomes to the features of their frames, by the code that a run uses."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import TokenArray, pack, plan_batches
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.frames import frame_sequences
-from virnucpro_kernels.split.windows import Windows, place_windows
+from virnucpro_kernels.split.windows import Geometry, Layout, Windows, place_windows
+from virnucpro_kernels.weights.registry import Model
 
 _TOKEN_BUDGET = 8192
 
@@ -33,11 +35,16 @@ class Frames:
     proteins: SequenceArray
 
 
-def find_frames(sequences: SequenceArray, window_length: int) -> Frames:
-    """Cut sequences into windows of the original layout, and those into frames."""
-    windows = place_windows(sequences.lengths, window_length, "original")
-    frames, nucleotides, proteins = frame_sequences(sequences, windows, "original")
+def find_frames(sequences: SequenceArray, geometry: Geometry) -> Frames:
+    """Cut sequences into windows, and those into frames."""
+    windows = place_windows(sequences.lengths, geometry.window_length, geometry.layout)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows, geometry.layout)
     return Frames(windows, frames.window, SequenceArray.from_list(nucleotides), SequenceArray.from_list(proteins))
+
+
+def geometry_of(model: Model) -> Geometry:
+    """Return window length and layout on which a model was trained."""
+    return Geometry(model.window_length, cast("Layout", model.layout))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from training.genomes import Genomes
 from training.head import train_classifier
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
@@ -48,7 +49,7 @@ def draw_frames(
     lengths = np.full(windows, window_length)
     lengths[: int(_SHORT_SHARE * windows)] = chance.integers(150, window_length, int(_SHORT_SHARE * windows))
     pieces = genomes.draw(lengths, seed)
-    frames = find_frames(pieces.sequences, window_length)
+    frames = find_frames(pieces.sequences, Geometry(window_length, "original"))
     labels = pieces.is_virus[frames.windows.contig[frames.window]]
     weights = 1 / np.bincount(frames.window)[frames.window]
     print(f"  {len(labels):,} frames of {2 * windows:,} windows", flush=True)  # noqa: T201

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from training.evaluate import load_encoders
-from training.features import Encoders, find_frames
+from training.features import Encoders, find_frames, geometry_of
 from training.genomes import Genomes
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.run.config import complete_config, schema
@@ -23,14 +23,14 @@ from virnucpro_kernels.score.scoring import CALLS, score_contigs, score_windows
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.weights.load import load_classifier
-from virnucpro_kernels.weights.registry import find_model
+from virnucpro_kernels.weights.registry import Model, find_model
 
 _PAIRS, _SHORTEST, _LONGEST = 1000, 300, 10_000
 
 
-def score(sequences: SequenceArray, window_length: int, encoders: Encoders, classifier: Classifier) -> ContigBatch:
+def score(sequences: SequenceArray, model: Model, encoders: Encoders, classifier: Classifier) -> ContigBatch:
     """Contigs with the scores of their frames, as `collect` reads them; a mask has only the number of frames right."""
-    frames = find_frames(sequences, window_length)
+    frames = find_frames(sequences, geometry_of(model))
     found = logits(classifier, encoders.features(frames).numpy())
     windows, n = frames.windows, len(sequences.lengths)
     of_window = np.bincount(frames.window, minlength=len(windows))
@@ -60,8 +60,8 @@ def main() -> None:
     model = find_model(options.model)
     lengths = np.exp(np.random.default_rng(0).uniform(np.log(_SHORTEST), np.log(_LONGEST), _PAIRS)).astype(np.int64)
     pieces = Genomes(options.genomes, options.split).draw(lengths, seed=3)
-    batch = score(pieces.sequences, model.window_length, load_encoders(model), load_classifier(model))
-    windows = score_windows(batch)
+    batch = score(pieces.sequences, model, load_encoders(model), load_classifier(model))
+    windows = score_windows(batch, add_frames=model.adds_frames)
     print(f"{model.name}, split {options.split}\n\n| preset | viral | precision | recall |\n|---|---|---|---|")  # noqa: T201
     for name in schema("config")["presets"]:
         config = complete_config({"preset": name})

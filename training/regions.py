@@ -194,8 +194,8 @@ def report(
     thresholds = Thresholds(**{key: config[key] for key in Thresholds.__dataclass_fields__})
     window_length = model.window_length
     joined = SequenceArray.from_list(list(sequences))
-    batch = score(joined, window_length, load_encoders(model), load_classifier(model))
-    windows = score_windows(batch)
+    batch = score(joined, model, load_encoders(model), load_classifier(model))
+    windows = score_windows(batch, add_frames=model.adds_frames)
     contigs = score_contigs(batch, windows, thresholds, window_length)
     bound = float(np.log(thresholds.region_threshold / (1 - thresholds.region_threshold)))
     lengths = [len(sequence) for sequence in sequences]

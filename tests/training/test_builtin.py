@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from tests.helpers.defaults import thresholds
 from training import presets
 from training.evaluate import load_encoders, score_windows
-from training.features import find_frames
+from training.features import find_frames, geometry_of
 from training.genomes import Genomes, Pieces
 from training.head import train_classifier
 from training.make_builtin import SEED
@@ -65,7 +65,7 @@ def test_scores_depend_on_the_frame_alone(model: Model) -> None:
     encoders, classifier = load_encoders(model), load_classifier(model)
 
     def scores(sequences: list[bytes]) -> np.ndarray:
-        frames = find_frames(SequenceArray.from_list(sequences), model.window_length)
+        frames = find_frames(SequenceArray.from_list(sequences), geometry_of(model))
         return logits(classifier, encoders.features(frames).numpy())
 
     together = scores(contigs)
@@ -77,7 +77,7 @@ def test_scores_depend_on_the_frame_alone(model: Model) -> None:
 
 def test_they_beat_chance_on_other_genomes(genomes: Path, model: Model) -> None:
     pieces = Genomes(genomes, "val").draw(np.full(150, model.window_length), seed=7)
-    contig, _, logit = score_windows(pieces, model.window_length, load_encoders(model), load_classifier(model))
+    contig, _, logit = score_windows(pieces, model, load_encoders(model), load_classifier(model))
     assert len(logit) > 100
     assert roc_auc_score(pieces.is_virus[contig], logit) > 0.65
 
@@ -121,11 +121,11 @@ def test_training_learns_and_repeats() -> None:
 def test_presets_are_measured_with_the_scores_of_contigs(model: Model) -> None:
     sequences = SequenceArray.from_list([record.sequence for record in read_records(DEMO)][:8])
     encoders, classifier = load_encoders(model), load_classifier(model)
-    batch = presets.score(sequences, model.window_length, encoders, classifier)
+    batch = presets.score(sequences, model, encoders, classifier)
     windows = score_batch_windows(batch)
     found = score_contigs(batch, windows, thresholds(), model.window_length)
     pieces = Pieces(sequences, np.zeros(len(sequences.lengths), np.bool_))
-    contig, length, logit = score_windows(pieces, model.window_length, encoders, classifier)
+    contig, length, logit = score_windows(pieces, model, encoders, classifier)
     for index in np.unique(contig):
         mean = np.average(logit[contig == index], weights=length[contig == index])
         assert found.p_virus[index] == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-5)

@@ -1,0 +1,221 @@
+"""Trains the compact model, encoders and classifier together, on segments of windows of the train split.
+
+    python -m training.compact GENOMES --output DIR
+
+The network learns to tell viral windows from windows of hosts, and beside it each encoder alone does, and the category
+is learned too. The weights are the running average over the steps. The learning rate stays as it is: on val, the loss
+rose again where the rate fell, because the network then learned the genomes by heart.
+
+DIR/state.pt is written now and then; the same command goes on from it and ends with the same weights. The model
+directory appears at the end. An H100 takes about 22 steps a second.
+"""
+
+import argparse
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from training.augment import Augmentation
+from training.codons import write_codon_tokenizer
+from training.network import CLASSIFIER, NUCLEOTIDE, PROTEIN, CompactNetwork
+from training.windows import CATEGORIES, EDGES, Genomes, Runs, fill_buckets, find_segments, join
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.weights.directory import NewClassifier, NewEncoder, Origin, tensors_of, write_model_directory
+from virnucpro_kernels.weights.registry import Description
+
+WINDOW_LENGTH = 500
+_SAVED_EVERY, _TOLD_EVERY = 1000, 100
+_DRAWS_TO_SIZE = 12
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the model is trained.
+
+    Attributes:
+        steps, seed: Number of steps; seed of weights, windows and changes.
+        windows: Windows of a step.
+        lengths: Share of the windows of each length in bp; what is left has two lengths from 150 to 490, drawn anew.
+        learning_rate, warm_up, weight_decay: Values of AdamW; steps in which the rate rises.
+        average: Weight of the past in the running average of the weights.
+        help_of_categories, help_of_encoders: Weights of the losses beside that of the classifier.
+    """
+
+    steps: int = 10_000
+    seed: int = 0
+    windows: int = 512
+    lengths: tuple[tuple[int, float], ...] = ((500, 0.45), (300, 0.25))
+    learning_rate: float = 1e-3
+    warm_up: int = 200
+    weight_decay: float = 0.1
+    average: float = 0.999
+    help_of_categories: float = 0.3
+    help_of_encoders: float = 0.3
+
+
+class Training:
+    """A network on its way, with all that decides the next step."""
+
+    def __init__(self, genomes: Path, recipe: Recipe, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device, self.step = recipe, device, 0
+        self._genomes = Genomes(genomes, "train", device, balance_groups=False)
+        self._augment = Augmentation(device)
+        self.network = CompactNetwork(len(CATEGORIES)).to(device)
+        self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        matrices = [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
+        vectors = [parameter for parameter in self.network.parameters() if parameter.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+        self._compiled = torch.compile(self.network, dynamic=False) if device.type == "cuda" else self.network
+        self._chance = torch.Generator(device).manual_seed(recipe.seed)
+        self._lengths = np.random.default_rng(recipe.seed)
+        self._sizes = self._find_sizes()
+
+    def _draw(self) -> tuple[Runs, torch.Tensor]:
+        """Return the segments of the windows of a step, and the categories of the windows."""
+        rest = (1 - sum(share for _, share in self.recipe.lengths)) / 2
+        draws = [*self.recipe.lengths, *((int(length) * 10, rest) for length in self._lengths.integers(15, 50, 2))]
+        parts, categories = [], []
+        for length, share in draws:
+            codes, category = self._genomes.draw(int(self.recipe.windows * share), length, self._chance)
+            parts.append((find_segments(codes), len(codes)))
+            categories.append(category)
+        return join(parts), torch.cat(categories)
+
+    def _find_sizes(self) -> list[int]:
+        """Return sizes of the buckets that nearly always hold all segments of a step."""
+        draws = [self._draw()[0].length for _ in range(_DRAWS_TO_SIZE)]
+        limits = torch.tensor([0, *EDGES], device=self.device)
+        counts = torch.stack([torch.bincount(torch.bucketize(d, limits), minlength=len(limits)) for d in draws])
+        counts = counts[:, 1:].float()
+        return [math.ceil(most / 16) * 16 for most in (counts.mean(0) + 1.5 * counts.std(0)).tolist()]
+
+    def advance(self) -> float:
+        """Take a step; return the loss of the classifier."""
+        recipe = self.recipe
+        runs, categories = self._draw()
+        segments = self._augment(fill_buckets(runs, len(categories), self._sizes, self._chance), self._chance)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            found: torch.Tensor = self._compiled(segments)
+        loss, total = self._losses(found, categories)
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * min(1.0, (self.step + 1) / recipe.warm_up)
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        weight = 1 - min(recipe.average, 1 - 1 / (self.step + 1))
+        for name, value in self.network.state_dict().items():
+            self.average[name].lerp_(value, weight)
+        return float(loss.detach())
+
+    def _losses(self, found: torch.Tensor, categories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of the classifier, and the sum of all."""
+        is_virus = (categories < 2).float()  # the first two are viruses
+        losses = [functional.binary_cross_entropy_with_logits(found[:, column], is_virus) for column in range(3)]
+        of_categories = functional.cross_entropy(found[:, 3:], categories)
+        helping = self.recipe.help_of_categories * of_categories
+        helping = helping + self.recipe.help_of_encoders * (losses[1] + losses[2])
+        return losses[0], losses[0] + helping
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides what follows."""
+        return {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizer": self._optimizer.state_dict(),
+            "chance": self._chance.get_state(),
+            "lengths": self._lengths.bit_generator.state,
+            "dropout": torch.cuda.get_rng_state() if self.device.type == "cuda" else torch.get_rng_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from `state`, whose recipe must be the same but for the number of steps."""
+        if {**state["recipe"], "steps": 0} != {**asdict(self.recipe), "steps": 0}:
+            raise SystemExit("the state is of another recipe; choose another --output")
+        self.step, self.average = state["step"], {k: v.to(self.device) for k, v in state["average"].items()}
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._chance.set_state(state["chance"])
+        self._lengths.bit_generator.state = state["lengths"]
+        set_state = torch.cuda.set_rng_state if self.device.type == "cuda" else torch.set_rng_state
+        set_state(state["dropout"])
+
+
+def train(genomes: Path, output: Path, recipe: Recipe, device: torch.device) -> CompactNetwork:
+    """Train, or go on from `output`/state.pt; return the network with its averaged weights."""
+    training, path = Training(genomes, recipe, device), output / "state.pt"
+    output.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        training.load_state(torch.load(path, map_location="cpu", weights_only=True))
+    started, first, losses = time.monotonic(), training.step, []
+    while training.step < recipe.steps:
+        losses.append(training.advance())
+        if training.step % _SAVED_EVERY == 0 or training.step == recipe.steps:
+            with atomic_path(path) as temporary:
+                torch.save(training.state(), temporary)
+        if training.step % _TOLD_EVERY == 0:
+            rate = (training.step - first) / (time.monotonic() - started)
+            left = (recipe.steps - training.step) / rate / 60
+            loss = float(np.mean(losses[-_TOLD_EVERY:]))
+            print(f"step {training.step:,} of {recipe.steps:,}, loss {loss:.4f}, {left:.0f} min left", flush=True)  # noqa: T201
+    training.network.load_state_dict(training.average)
+    return training.network.eval()
+
+
+def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> None:
+    """Write the model directory of a trained network, in fp16."""
+    modules = network.modules_of_the_package()
+    origin = Origin(f"training/compact.py, {recipe.steps:,} steps, seed {recipe.seed}")
+    with TemporaryDirectory() as scratch:
+        tokenizer = Path(scratch) / "tokenizer.json"
+        write_codon_tokenizer(tokenizer)
+        nucleotide, protein, classifier = (tensors_of(module, torch.float16) for module in modules)
+        write_model_directory(
+            directory,
+            Description(
+                name=directory.name,
+                window_length=WINDOW_LENGTH,
+                layout="segments",
+                purpose="work",
+                source="made by training/compact.py of this project",
+                licence="MIT",
+                notes="A small model for laptops, trained on the train split of real genomes; see docs/models.md.",
+            ),
+            nucleotide=NewEncoder("compact-nucleotide", NUCLEOTIDE, nucleotide, origin),
+            tokenizer=tokenizer,
+            tokenizer_origin=Origin("one token a codon"),
+            protein=NewEncoder("compact-protein", PROTEIN, protein, origin),
+            classifier=NewClassifier(CLASSIFIER, classifier, origin),
+        )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
+    parser.add_argument("--output", type=Path, required=True, help="folder for state.pt and the model directory")
+    parser.add_argument("--name", default="compact-500", help="name of the model")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--windows", type=int, default=Recipe.windows, help="of a step")
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    recipe = Recipe(steps=options.steps, windows=options.windows, seed=options.seed)
+    network = train(options.genomes, options.output, recipe, torch.device(options.device))
+    write_model(network, options.output / options.name, recipe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Windows of genomes, drawn and cut into segments on the device that trains, so that a GPU never waits for them."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.categories import HOSTS, VIRUSES, category_of
+from training.codons import STOPS
+from training.network import Segments
+from virnucpro_kernels.sequences.records import read_records
+from virnucpro_kernels.split.frames import MAX_SEGMENTS, MIN_SEGMENT
+
+CATEGORIES = (*VIRUSES, *HOSTS)
+_OTHER = 4
+_CODES = np.full(256, _OTHER, np.uint8)
+for _code, _base in enumerate("ACGT"):
+    _CODES[[ord(_base), ord(_base.lower())]] = _code
+_NO_CODON = 64
+#: Longest segment of each bucket, in codons. Windows of up to 500 bp have none longer than the last.
+EDGES = (38, 54, 78, 118, 166)
+
+
+class Genomes:
+    """The records of one split on a device, from which windows are drawn.
+
+    Half of the windows are viral. Within a class, categories have their share; within a category, a group of relatives
+    is drawn with the square root of its size (in bases where a window may begin), or all groups alike.
+    """
+
+    def __init__(self, folder: Path, split: str, device: torch.device, *, balance_groups: bool) -> None:
+        """Read `genomes.tsv` and the `<category>.fna.gz` of `folder`; keep the records of `split`."""
+        with (folder / "genomes.tsv").open(newline="") as table:
+            rows = {row["seq_id"]: row for row in csv.DictReader(table, delimiter="\t") if row["split"] == split}
+        if not rows:
+            raise SystemExit(f"{folder / 'genomes.tsv'}: no record of split {split!r}")
+        records = [
+            (record, rows[record.contig])
+            for category in sorted({row["category"] for row in rows.values()})
+            for record in read_records(folder / f"{category}.fna.gz")
+            if record.contig in rows
+        ]
+        codes = [_CODES[np.frombuffer(record.sequence, np.uint8)] for record, _ in records]
+        self._power = 0.0 if balance_groups else 0.5
+        self._lengths = np.array([len(code) for code in codes])
+        self._categories = np.array([CATEGORIES.index(category_of(row)) for _, row in records])
+        self._groups = np.unique([row["group"] for _, row in records], return_inverse=True)[1]
+        self._device = device
+        self._codes = torch.from_numpy(np.concatenate(codes)).to(device)
+        self._starts = torch.from_numpy(np.cumsum(self._lengths) - self._lengths).to(device)
+        self._category = torch.from_numpy(self._categories).to(device)
+        self._tables: dict[int, torch.Tensor] = {}
+
+    def _table(self, length: int) -> torch.Tensor:
+        """Return the cumulated probability of each record to give a window of `length` bases."""
+        if length not in self._tables:
+            places = np.maximum(self._lengths - length + 1, 0).astype(np.float64)
+            probability = np.zeros(len(places))
+            for side in (dict.fromkeys(VIRUSES, 0.5), HOSTS):
+                there = {c: s for c, s in side.items() if places[self._categories == CATEGORIES.index(c)].any()}
+                for category, share in there.items():
+                    own = self._categories == CATEGORIES.index(category)
+                    _, group = np.unique(self._groups[own], return_inverse=True)
+                    size = np.bincount(group, places[own])
+                    of_group = np.where(size > 0, size, 1) ** self._power * (size > 0)
+                    of_record = places[own] / np.maximum(size[group], 1)
+                    weight = share if self._power else 1.0
+                    total = sum(there.values()) if self._power else len(there)
+                    probability[own] = 0.5 * weight / total * of_group[group] / of_group.sum() * of_record
+            self._tables[length] = torch.from_numpy(np.cumsum(probability)).to(self._device)
+        return self._tables[length]
+
+    def draw(self, number: int, length: int, chance: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return windows without unknown bases, as codes 0 to 3, uint8 (number, length), and their categories."""
+        table = self._table(length)
+        tries = number + number // 2 + 64  # some have unknown bases
+
+        def random() -> torch.Tensor:
+            return torch.rand(tries, dtype=torch.float64, device=self._device, generator=chance)
+
+        record = torch.searchsorted(table, random() * table[-1], right=True).clamp(max=len(table) - 1)
+        lengths = torch.from_numpy(self._lengths).to(self._device)[record]
+        start = self._starts[record] + (random() * (lengths - length + 1)).long()
+        codes = self._codes[start[:, None] + torch.arange(length, device=self._device)]
+        known = (codes < _OTHER).all(1).nonzero()[:number, 0]
+        return codes[known], self._category[record[known]]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Segments of windows: the window, the first place in `codons` and the number of codons of each, int64 (s,)."""
+
+    codons: torch.Tensor
+    window: torch.Tensor
+    start: torch.Tensor
+    length: torch.Tensor
+
+    def pick(self, which: torch.Tensor) -> "Runs":
+        """Return the segments that `which` names."""
+        return Runs(self.codons, self.window[which], self.start[which], self.length[which])
+
+
+def find_segments(codes: torch.Tensor) -> Runs:
+    """Find the segments of windows, as the layout `segments` defines them, from their codes (w, length)."""
+    windows, length = codes.shape
+    columns = length // 3 + 1
+    strands = torch.stack([codes, 3 - codes.flip(1)], 1).long()
+    frames = []
+    for offset in range(3):
+        count = (length - offset) // 3
+        bases = strands[:, :, offset : offset + 3 * count].reshape(windows, 2, count, 3)
+        codons = bases[..., 0] * 16 + bases[..., 1] * 4 + bases[..., 2]
+        frames.append(torch.nn.functional.pad(codons, (0, columns - count), value=_NO_CODON))
+    codons = torch.stack(frames, 2).flatten()  # windows, strands, frames, columns; each row ends without a codon
+    ends = torch.tensor([*STOPS, True], device=codes.device)[codons].nonzero()[:, 0]
+    starts = torch.cat([ends.new_zeros(1), ends[:-1] + 1])
+    lengths = ends - starts
+    frame = starts // columns
+    longest = _first_of_each(frame, lengths, 1)
+    longest = longest[lengths[longest] >= MIN_SEGMENT]
+    runs = Runs(codons, frame[longest] // 6, starts[longest], lengths[longest])
+    return runs.pick(_first_of_each(runs.window, runs.length, MAX_SEGMENTS))
+
+
+def _first_of_each(owner: torch.Tensor, length: torch.Tensor, number: int) -> torch.Tensor:
+    """Return the indices of the `number` longest of each owner, in the order of owners and lengths."""
+    order = torch.argsort(owner * 1024 - length, stable=True)
+    owners = owner[order]
+    rank = torch.arange(len(order), device=order.device) - torch.searchsorted(owners, owners)
+    return order[rank < number]
+
+
+def join(parts: Sequence[tuple[Runs, int]]) -> Runs:
+    """Join the segments of several draws, each with the number of its windows."""
+    codons = windows = 0
+    found: list[tuple[torch.Tensor, ...]] = []
+    for runs, number in parts:
+        found.append((runs.codons, runs.window + windows, runs.start + codons, runs.length))
+        codons, windows = codons + len(runs.codons), windows + number
+    return Runs(*(torch.cat(column) for column in zip(*found, strict=True)))
+
+
+def fill_buckets(runs: Runs, windows: int, sizes: Sequence[int] | None, chance: torch.Generator) -> Segments:
+    """Lay segments into buckets by length; with `sizes`, into buckets of these numbers of segments.
+
+    Segments beyond the size of a bucket are left out at random, and a bucket with too few is filled up.
+    """
+    device, low = runs.start.device, 0
+    shapes, codons, lengths, owners = [], [], [], []
+    for number, edge in enumerate(EDGES):
+        which = ((runs.length > low) & (runs.length <= edge)).nonzero()[:, 0]
+        low = edge
+        size = len(which) if sizes is None else sizes[number]
+        if len(which) > size:
+            which = which[torch.randperm(len(which), device=device, generator=chance)[:size]]
+        part, spare = runs.pick(which), size - len(which)
+        start = torch.cat([part.start, part.start.new_zeros(spare)])
+        place = start[:, None] + torch.arange(-1, edge + 1, device=device)
+        codons.append(runs.codons[place.clamp(0, len(runs.codons) - 1)].clamp(max=_NO_CODON - 1).flatten())
+        lengths.append(torch.cat([part.length, part.length.new_ones(spare)]))
+        owners.append(torch.cat([part.window, part.window.new_full((spare,), windows)]))
+        if size:
+            shapes.append((size, edge + 2))
+    joined = torch.cat(codons)
+    masked = torch.zeros_like(joined, dtype=torch.bool)
+    return Segments(tuple(shapes), joined, masked, torch.cat(lengths), torch.cat(owners), windows)
