@@ -20,7 +20,7 @@ from virnucpro_kernels.pool.file_names import REGION_BED, REGION_GFF, REGION_TAB
 from virnucpro_kernels.score.regions import POSITIONS, Regions, tiles
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, WindowScores
-from virnucpro_kernels.score.tables import decimals, deterministic_gzip, integers, lines, quoted, words
+from virnucpro_kernels.score.tables import FAST_LEVEL, decimals, deterministic_gzip, integers, lines, quoted, words
 from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 
 _BED_BEST = 1000
@@ -106,7 +106,7 @@ class RegionFiles(ExitStack):
         self._sample, self._model = sample, model
         names = (REGION_TABLE, REGION_BED, REGION_GFF)
         self._table, self._bed, self._gff = (self.enter_context((directory / name).open("wb")) for name in names)
-        self._track = self.enter_context(deterministic_gzip(directory / SCORE_TRACK))
+        self._track = self.enter_context(deterministic_gzip(directory / SCORE_TRACK, FAST_LEVEL))
         self._table.write(("\t".join(REGION_COLUMNS) + "\n").encode())
         self._gff.write(b"##gff-version 3\n")
 

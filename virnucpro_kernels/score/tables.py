@@ -32,8 +32,8 @@ _STRANDS = ("+", "-")
 _MASK_NAMES = [",".join(name for bit, name in enumerate(FRAME_NAMES) if mask >> bit & 1) or None for mask in range(64)]
 # Level 6 would take longer than the rest of the work together.
 _GZIP_LEVEL = 4
-#: Level for sequences, which level 4 makes smaller by a tenth in twice the time.
-SEQUENCE_LEVEL = 1
+#: Level for sequences and the track of scores, which level 4 makes smaller by a tenth in twice the time.
+FAST_LEVEL = 1
 
 
 def integers(values: npt.NDArray[Any], present: Bools | None = None) -> pa.Array:

@@ -12,7 +12,7 @@ from virnucpro_kernels.pool.file_names import REGION_FASTA, VIRAL_FASTA
 from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import Sources, read_ids
 from virnucpro_kernels.score.scoring import TIERS, ContigScores, Evidence
-from virnucpro_kernels.score.tables import SEQUENCE_LEVEL, deterministic_gzip
+from virnucpro_kernels.score.tables import FAST_LEVEL, deterministic_gzip
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
 _LINE_BASES = 60
@@ -70,8 +70,8 @@ def write_viral(directory: Path, sources: Sources, sample: str, findings: Findin
     """
     records, contigs, regions = read_ids(sources, sample), findings.contigs(), findings.regions()
     with (
-        deterministic_gzip(directory / VIRAL_FASTA, SEQUENCE_LEVEL) as viral,
-        deterministic_gzip(directory / REGION_FASTA, SEQUENCE_LEVEL) as parts,
+        deterministic_gzip(directory / VIRAL_FASTA, FAST_LEVEL) as viral,
+        deterministic_gzip(directory / REGION_FASTA, FAST_LEVEL) as parts,
     ):
         first = 0
         for source, batch in ((given, batch) for given in sources.inputs for batch in read_batches(given)):

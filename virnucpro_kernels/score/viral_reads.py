@@ -17,7 +17,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import READ_FILES
 from virnucpro_kernels.score.sample_reader import Sources, read_id_batches
 from virnucpro_kernels.score.scoring import CALLS, Evidence
-from virnucpro_kernels.score.tables import SEQUENCE_LEVEL, deterministic_gzip
+from virnucpro_kernels.score.tables import FAST_LEVEL, deterministic_gzip
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Int64s
 from virnucpro_kernels.sequences.reads import holds_reads, read_fastq
@@ -74,9 +74,7 @@ def _sort_out(path: Path, viral: Bools, directory: Path, kinds: Sequence[str], n
     count = 0
     with ExitStack() as exits:
         files = {
-            kind == "viral": exits.enter_context(
-                deterministic_gzip(directory / READ_FILES[kind][number], SEQUENCE_LEVEL)
-            )
+            kind == "viral": exits.enter_context(deterministic_gzip(directory / READ_FILES[kind][number], FAST_LEVEL))
             for kind in kinds
         }
         for record in read_fastq(path):
