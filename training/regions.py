@@ -176,7 +176,8 @@ def _spread(batch: ContigBatch, windows: WindowScores, viral: Bools) -> Bools:
     return spread
 
 
-_OTHERS: dict[str, Method] = {
+#: Methods that are compared with the one in use.
+OTHERS: dict[str, Method] = {
     "each window alone": _each_alone,
     f"hysteresis, running mean of {_RUNNING_MEAN} windows": _running_mean,
     "change points (PELT, BIC)": _change_points,
@@ -221,7 +222,7 @@ def main() -> None:
     columns = ("", "regions", "precision", "recall", "F1", "right number", "border error, bases")
     head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
     print(f"{model.name}, {options.contigs} contigs of split {options.split}\n\n{head}", flush=True)  # noqa: T201
-    report(*chimeras(Genomes(options.genomes, options.split), options.contigs), model, _OTHERS)
+    report(*chimeras(Genomes(options.genomes, options.split), options.contigs), model, OTHERS)
     for path in sorted((options.genomes / "annotated").glob("*.gb*.gz")):
         sequences, truth = prophages(path)
         if any(truth):

@@ -2,6 +2,6 @@
 
 Other rooms use `arrays` (types of arrays, many sequences in one array), `records` (all records of a file),
 `sample_input` (a sample's file in two passes), `checks` (reports of all problems), `problems` (their classes) and
-`streams` (copies of what can be read only once, names of files in messages). `formats`, `sniff` and
-`duplicates` serve these.
+`streams` (copies of what can be read only once, names of files in messages), and `reads` (reads with their qualities).
+`formats`, `sniff` and `duplicates` serve these.
 """

@@ -1,5 +1,6 @@
-"""Commands beside the workflow: check of input, verification and comparison of results, import, diagnosis.
+"""Commands beside the workflow: check of input, verification, comparison and use of results, import, diagnosis.
 
-Each command has a module: `check`, `verify`, `compare`, `import_original`, `doctor`. `result_files`, `vector_files` and
-`original_embeddings` read the files that they compare or import.
+Each command has a module: `check`, `verify`, `compare`, `select`, `export`, `import_original`, `doctor`.
+`result_files`, `result_rows`, `vector_files` and `original_embeddings` read the files that they compare, select from or
+import.
 """
