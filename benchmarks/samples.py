@@ -77,7 +77,7 @@ def run_sample(
     began, started = time.time(), time.perf_counter()
     run_command(
         *("predict", sample, "--output-dir", output, "--model", model, "--precision", precision),
-        *("--set", f"min_chunks={chunks}", "--device", device.type, "--no-progress"),
+        *("--set", f"min_chunks={chunks}", "--device", device.type, "--no-progress", "--no-report"),
         # A list, which all get two jobs each; the comma makes one of a single number too.
         *(("--gpus", ",".join(map(str, range(gpus))) + ",") if gpus else ()),
     )

@@ -48,7 +48,7 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 
 def test_bad_samples_of_a_pool_are_named_and_the_others_are_finished(tmp_path: Path, inputs: dict[str, Path]) -> None:
     """In one start; told again, with nothing made again, until they are repaired."""
-    out, options = tmp_path / "out", ("--model", MODEL, "--no-progress")
+    out, options = tmp_path / "out", ("--model", MODEL, "--no-progress", "--no-report")
     good = [inputs[name] for name in GOOD]
     alone = virnucpro("predict", *good, "--output-dir", tmp_path / "alone", *options)
     assert alone.returncode == 0, alone.stdout + alone.stderr
@@ -123,7 +123,7 @@ def test_a_bad_line_appended_to_a_finished_run_is_its_only_failure(copy_of_finis
 
 def test_a_pool_of_bad_samples_fails_and_each_is_told_its_own_fault(tmp_path: Path, inputs: dict[str, Path]) -> None:
     bad, out = [inputs[name] for name in FAULTS], tmp_path / "out"
-    ended = virnucpro("predict", *bad, "--output-dir", out, "--model", MODEL, "--no-progress")
+    ended = virnucpro("predict", *bad, "--output-dir", out, "--model", MODEL, "--no-progress", "--no-report")
     assert ended.returncode == 5, ended.stdout + ended.stderr
     failed = rows(out)
     assert [row[:5] for row in failed] == [[name, "", "split", "1", "5"] for name in FAULTS]
@@ -136,7 +136,10 @@ def test_a_pool_of_bad_samples_fails_and_each_is_told_its_own_fault(tmp_path: Pa
 def test_a_sample_that_once_had_tables_is_told_like_one_that_never_had(tmp_path: Path) -> None:
     path, out = tmp_path / "x.fa", tmp_path / "out"
     path.write_text(contigs(0, 1))
-    assert virnucpro("predict", path, "--output-dir", out, "--model", MODEL, "--no-progress").returncode == 0
+    assert (
+        virnucpro("predict", path, "--output-dir", out, "--model", MODEL, "--no-progress", "--no-report").returncode
+        == 0
+    )
     path.write_text("hello\n")
     for _ in range(2):
         ended = virnucpro("predict", "--output-dir", out, "--no-progress")
