@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from biom import load_table
+from openpyxl import load_workbook
 
+from tests.helpers.collect_runs import run
 from tests.helpers.runs import virnucpro
+from tests.helpers.synthetic_pool import Contig, write_pool
 
 SAMPLES = ("one", "three", "two")
 
@@ -73,6 +77,28 @@ def test_a_table_of_all_samples_that_biom_reads(finished: Path, tmp_path: Path) 
         assert table.get_value_by_ids("virus_medium", sample) == (expected["tier"] == "medium").sum()
         assert table.data(sample, dense=True).sum() == len(expected)
     assert json.loads(path.read_text())["columns"][0]["metadata"] == {"model": "builtin-500(trial)"}
+
+
+def test_a_workbook_has_typed_cells(finished: Path, tmp_path: Path) -> None:
+    (path,) = export(finished, "xlsx", tmp_path)
+    for sheet, name in (("contigs", "contigs.tsv"), ("regions", "regions.tsv")):
+        found = pd.read_excel(path, sheet_name=sheet, dtype_backend="pyarrow")
+        tables = [finished / "results" / sample / name for sample in SAMPLES]
+        expected = pd.concat([pd.read_csv(table, sep="\t", keep_default_na=False, dtype=str) for table in tables])
+        assert list(found) == list(expected)
+        assert found["contig"].tolist() == expected["contig"].tolist()
+        for column in ("length", "p_virus"):
+            numbers = pd.to_numeric(expected[column], errors="coerce")
+            assert np.allclose(found[column].astype(float), numbers, equal_nan=True)
+
+
+def test_a_workbook_keeps_names_as_text(tmp_path: Path) -> None:
+    names = ["=1+1", "1E5", "3-1", "NA", "TRUE", "+x", "'q"]
+    pool = write_pool(tmp_path / "pool", {"s": [Contig(name, 300, [(0, 300, {0: 1.0})]) for name in names]})
+    run(pool, "s", tmp_path / "results" / "s")
+    (path,) = export(tmp_path, "xlsx", tmp_path / "sheets")
+    cells = [cell for (cell,) in load_workbook(path)["contigs"].iter_rows(2, min_col=2, max_col=2)]
+    assert [(cell.value, cell.data_type) for cell in cells] == [(name, "s") for name in names]
 
 
 def test_a_folder_without_results_is_told(tmp_path: Path) -> None:

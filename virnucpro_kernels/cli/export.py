@@ -9,12 +9,12 @@ import typer
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, or of the results of a sample.")],
     to: Annotated[
-        Literal["fasta", "anvio", "kraken", "biom"],
+        Literal["fasta", "anvio", "kraken", "biom", "xlsx"],
         typer.Option(
             metavar="<form>",
             help="fasta: viral contigs under clean names and a table of the names, for CheckV, geNomad and others;"
             " anvio: a contig-classification-txt for each sample; kraken: a report for each sample; biom: counts of all"
-            " samples.",
+            " samples; xlsx: contigs and regions for spreadsheets.",
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the files.", file_okay=False)],

@@ -116,6 +116,15 @@ def _biom(folders: Mapping[str, Path], output: Path) -> Iterator[Path]:
     yield path
 
 
+def _xlsx(folders: Mapping[str, Path], output: Path) -> Iterator[Path]:
+    """Write a workbook with the contigs and the regions of all samples."""
+    from virnucpro_kernels.tools.spreadsheet import write_workbook
+
+    path = output / "results.xlsx"
+    write_workbook(list(folders.values()), path)
+    yield path
+
+
 def _observed(counts: dict[str, Any]) -> list[int]:
     """Return the number of contigs of each of `OBSERVATIONS`."""
     tiers, calls = counts["tier"], counts["call"]
@@ -131,4 +140,5 @@ FORMS: dict[str, Callable[[Mapping[str, Path], Path], Iterator[Path]]] = {
     "anvio": _anvio,
     "kraken": _kraken,
     "biom": _biom,
+    "xlsx": _xlsx,
 }
