@@ -17,7 +17,6 @@ HOSTS = {
     "plasmid": 0.08,
     "organelle": 0.05,
 }
-PROKARYOTES = ("bacteria", "archaea", "plasmid")
 
 #: Families of the viruses of bacteria and archaea (ICTV), as far as they occur in the genomes.
 _PHAGE_FAMILIES = frozenset(Path(__file__).with_name("phage_families.txt").read_text(encoding="utf-8").split())

@@ -26,10 +26,15 @@ def write_codon_tokenizer(path: Path) -> None:
     tokenizer = tokenizers.Tokenizer(model)
     codon = tokenizers.Regex("[ACGT]{3}")
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split(codon, "isolated")
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    save_tokenizer(tokenizer, path)
+
+
+def save_tokenizer(tokenizer: tokenizers.Tokenizer, path: Path) -> None:
+    """Write a tokenizer that puts a start and an end around each sequence, as the published one does."""
     tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, SPECIAL_TOKENS.index(name)) for name in ("[CLS]", "[SEP]")],
     )
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.save(str(path))

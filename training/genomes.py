@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.sequences.records import read_records
+from virnucpro_kernels.sequences.records import Record, read_records
 
 _UNAMBIGUOUS = b"ACGTacgt"
 
@@ -31,22 +31,28 @@ class Pieces:
         return len(self.is_virus)
 
 
+def read_split(folder: Path, split: str) -> Iterator[tuple[Record, Mapping[str, str]]]:
+    """Yield the records of a split with their rows of `genomes.tsv`, by category: `<category>.fna.gz` of `folder`."""
+    with (folder / "genomes.tsv").open(newline="") as table:
+        rows = {row["seq_id"]: row for row in csv.DictReader(table, delimiter="\t") if row["split"] == split}
+    if not rows:
+        raise SystemExit(f"{folder / 'genomes.tsv'}: no record of split {split!r}")
+    for category in sorted({row["category"] for row in rows.values()}):
+        for record in read_records(folder / f"{category}.fna.gz"):
+            if row := rows.get(record.contig):
+                yield record, row
+
+
 class Genomes:
     """The records of one split: per class and category, per group of relatives, the sequences."""
 
     def __init__(self, folder: Path, split: str) -> None:
         """Read `genomes.tsv` and the `<category>.fna.gz` files of `folder`; keep the records of `split`."""
-        with (folder / "genomes.tsv").open(newline="") as table:
-            rows = {row["seq_id"]: row for row in csv.DictReader(table, delimiter="\t") if row["split"] == split}
-        if not rows:
-            raise SystemExit(f"{folder / 'genomes.tsv'}: no record of split {split!r}")
         #: label → category → group → sequences
         self._tree: dict[str, dict[str, dict[str, list[bytes]]]] = defaultdict(lambda: defaultdict(dict))
-        for category in sorted({row["category"] for row in rows.values()}):
-            for record in read_records(folder / f"{category}.fna.gz"):
-                if row := rows.get(record.contig):
-                    groups = self._tree[row["label"]][category]
-                    groups.setdefault(row["group"], []).append(record.sequence)
+        for record, row in read_split(folder, split):
+            groups = self._tree[row["label"]][row["category"]]
+            groups.setdefault(row["group"], []).append(record.sequence)
 
     def sequences(self) -> Iterable[bytes]:
         """All sequences of the split."""

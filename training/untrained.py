@@ -8,11 +8,10 @@ from typing import TypeVar
 import tokenizers
 import torch
 
+from training.codons import SPECIAL_TOKENS, save_tokenizer
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 
-#: In the order of the published DNABERT-S tokenizer.
-SPECIAL_TOKENS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 VOCABULARY = 512
 
 #: Two layers, two heads of 64: the released encoders' head dimension, so that the same kernels run.
@@ -27,15 +26,10 @@ def make_tokenizer(sequences: Iterable[str], path: Path) -> None:
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=SPECIAL_TOKENS, initial_alphabet=list("ACGTN"), show_progress=False
+        vocab_size=VOCABULARY, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=list("ACGTN"), show_progress=False
     )
     tokenizer.train_from_iterator(sequences, trainer)
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(name, SPECIAL_TOKENS.index(name)) for name in ("[CLS]", "[SEP]")],
-    )
-    tokenizer.save(str(path))
+    save_tokenizer(tokenizer, path)
 
 
 def make_protein_encoder(seed: int) -> Esm2:

@@ -1,6 +1,5 @@
 """Windows of genomes, drawn and cut into segments on the device that trains, so that a GPU never waits for them."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ import torch
 
 from training.categories import HOSTS, VIRUSES, category_of
 from training.codons import STOPS
+from training.genomes import read_split
 from training.network import Segments
-from virnucpro_kernels.sequences.records import read_records
 from virnucpro_kernels.split.frames import MAX_SEGMENTS, MIN_SEGMENT
 
 CATEGORIES = (*VIRUSES, *HOSTS)
@@ -28,28 +27,19 @@ class Genomes:
     """The records of one split on a device, from which windows are drawn.
 
     Half of the windows are viral. Within a class, categories have their share; within a category, a group of relatives
-    is drawn with the square root of its size (in bases where a window may begin), or all groups alike.
+    is drawn with the square root of its size (in bases where a window may begin).
     """
 
-    def __init__(self, folder: Path, split: str, device: torch.device, *, balance_groups: bool) -> None:
+    def __init__(self, folder: Path, split: str, device: torch.device) -> None:
         """Read `genomes.tsv` and the `<category>.fna.gz` of `folder`; keep the records of `split`."""
-        with (folder / "genomes.tsv").open(newline="") as table:
-            rows = {row["seq_id"]: row for row in csv.DictReader(table, delimiter="\t") if row["split"] == split}
-        if not rows:
-            raise SystemExit(f"{folder / 'genomes.tsv'}: no record of split {split!r}")
-        records = [
-            (record, rows[record.contig])
-            for category in sorted({row["category"] for row in rows.values()})
-            for record in read_records(folder / f"{category}.fna.gz")
-            if record.contig in rows
-        ]
+        records = list(read_split(folder, split))
         codes = [_CODES[np.frombuffer(record.sequence, np.uint8)] for record, _ in records]
-        self._power = 0.0 if balance_groups else 0.5
         self._lengths = np.array([len(code) for code in codes])
         self._categories = np.array([CATEGORIES.index(category_of(row)) for _, row in records])
         self._groups = np.unique([row["group"] for _, row in records], return_inverse=True)[1]
         self._device = device
         self._codes = torch.from_numpy(np.concatenate(codes)).to(device)
+        self._record_lengths = torch.from_numpy(self._lengths).to(device)
         self._starts = torch.from_numpy(np.cumsum(self._lengths) - self._lengths).to(device)
         self._category = torch.from_numpy(self._categories).to(device)
         self._tables: dict[int, torch.Tensor] = {}
@@ -65,11 +55,10 @@ class Genomes:
                     own = self._categories == CATEGORIES.index(category)
                     _, group = np.unique(self._groups[own], return_inverse=True)
                     size = np.bincount(group, places[own])
-                    of_group = np.where(size > 0, size, 1) ** self._power * (size > 0)
+                    of_group = np.sqrt(size)
                     of_record = places[own] / np.maximum(size[group], 1)
-                    weight = share if self._power else 1.0
-                    total = sum(there.values()) if self._power else len(there)
-                    probability[own] = 0.5 * weight / total * of_group[group] / of_group.sum() * of_record
+                    of_category = 0.5 * share / sum(there.values())
+                    probability[own] = of_category * of_group[group] / of_group.sum() * of_record
             self._tables[length] = torch.from_numpy(np.cumsum(probability)).to(self._device)
         return self._tables[length]
 
@@ -82,7 +71,7 @@ class Genomes:
             return torch.rand(tries, dtype=torch.float64, device=self._device, generator=chance)
 
         record = torch.searchsorted(table, random() * table[-1], right=True).clamp(max=len(table) - 1)
-        lengths = torch.from_numpy(self._lengths).to(self._device)[record]
+        lengths = self._record_lengths[record]
         start = self._starts[record] + (random() * (lengths - length + 1)).long()
         codes = self._codes[start[:, None] + torch.arange(length, device=self._device)]
         known = (codes < _OTHER).all(1).nonzero()[:number, 0]

@@ -45,7 +45,7 @@ def genomes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_windows_are_of_the_split_and_their_segments_those_of_the_package(genomes: Path) -> None:
-    split = Genomes(genomes, "train", CPU, balance_groups=True)
+    split = Genomes(genomes, "train", CPU)
     codes, categories = split.draw(200, 330, torch.Generator().manual_seed(0))
     assert codes.shape == (200, 330)
     names = [CATEGORIES[category] for category in categories.tolist()]
