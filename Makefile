@@ -33,6 +33,7 @@ check: .venv/developed
 	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile workflow/train.smk
 
 format: .venv/developed
 	$(BIN)/ruff check --fix .

@@ -39,6 +39,7 @@ config/README
 docs/output
 docs/next-steps
 docs/models
+docs/training
 docs/switching
 docs/performance
 ```

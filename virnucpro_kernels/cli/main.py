@@ -40,8 +40,11 @@ def _global_options(version: Version = False) -> None:
 _COMMANDS = {
     "Run and look": ("predict", "status", "demo", "check", "init", "verify", "compare", "import_", "doctor"),
     "Use results": ("report", "plot", "select", "export"),
-    "Models": ("weights",),
-    "Single stages, as the workflow runs them": ("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
+    "Models": ("weights", "train"),
+    "Single stages, as the workflow runs them": (
+        *("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
+        *("draw", "fit"),
+    ),
     "Measure": ("bench",),
 }
 for _heading, _names in _COMMANDS.items():

@@ -52,16 +52,16 @@ ModelsDir = Annotated[
 
 
 class SchemaDefault:
-    """Default of an option: that of a key of the configuration, read from its schema only when it is used or shown."""
+    """Default of an option: that of a key of a configuration, read from its schema only when it is used or shown."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key: str, name: str = "config") -> None:
+        self._key, self._name = key, name
 
     def __call__(self) -> Any:
         """Return the default."""
-        from virnucpro_kernels.run.config import default
+        from virnucpro_kernels.run.config import schema
 
-        return default(self._key)
+        return schema(self._name)["properties"][self._key]["default"]
 
     def __str__(self) -> str:
         value = self()
@@ -78,6 +78,19 @@ def schema_option(key: str, description: str, *, metavar: str | None = None) -> 
         return value
 
     return typer.Option(default_factory=SchemaDefault(key), help=description, callback=check, metavar=metavar)
+
+
+def training_option(key: str, description: str, *, metavar: str | None = None) -> Any:
+    """Return a typer option for a key of the configuration of a training, as `schema_option` does for one of a run."""
+
+    def check(value: Any) -> Any:
+        from virnucpro_kernels.run.training import complete_training
+
+        complete_training({"genomes": "as given", key: value}, "options")
+        return value
+
+    default = SchemaDefault(key, "training")
+    return typer.Option(default_factory=default, help=description, callback=check, metavar=metavar)
 
 
 Layout = Annotated[

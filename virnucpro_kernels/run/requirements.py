@@ -83,6 +83,13 @@ def for_collect(chunks: Sequence[Chunk]) -> Requirements:
     return _rounded(_PYTHON_MB + 1400 + 80 * rows / _MB, 30 + rows / 150_000, 500 * rows / _MB)
 
 
+def for_fit(chunks: Sequence[Chunk], model: Model) -> Requirements:
+    """Return what `fit` needs, which holds the features of all frames, and those of train and val twice."""
+    rows = sum(chunk.rows for chunk in chunks)
+    values = rows * (model.nucleotide.dimension + model.protein.dimension)
+    return _rounded(_TORCH_MB + 12 * values / _MB, 20 + 200 * values / 1e9, 1)
+
+
 def for_sweep(tables: Sequence[str | Path]) -> Requirements:
     """Return what `sweep` needs, which holds two contig tables at a time; one that is not there yet counts nothing."""
     sizes = [Path(path).stat().st_size for path in tables if Path(path).exists()]

@@ -48,6 +48,7 @@ class Run:
         precision: Precision of the encoders, never `auto`.
         setting: Name of the setting in a sweep; empty outside of one.
         sweep: Runs of all settings, in the first of them; empty in the others and outside of a sweep.
+        training: Configuration of the training that embeds these samples; None for a run that scores them.
     """
 
     config: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Run:
     precision: str
     setting: str = ""
     sweep: tuple["Run", ...] = ()
+    training: Mapping[str, Any] | None = None
 
     @property
     def settings(self) -> tuple["Run", ...]:

@@ -60,7 +60,7 @@ def plan_start(options: PredictOptions) -> Start:
     run = make_run(config, folder.samples, pools=options.directory / POOLS, on_cluster=on_cluster)
     _check_precision(run, options.directory, on_cluster)
     environment = snakemake_environment(options.directory)
-    gpus, visible = _choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
+    gpus, visible = choose_gpus(options.gpus, "elsewhere" if profile else run.device, environment)
     if gpus and (problem := build_problem()):
         raise UsageError(problem)
     # Two jobs for each GPU: one computes, the other gets ready and waits for the lease. Where there are more GPUs than
@@ -68,7 +68,8 @@ def plan_start(options: PredictOptions) -> Start:
     jobs = 2 * gpus if gpus == visible else gpus
     log = options.log or options.directory / "logs" / "snakemake.log"
     cores = options.threads or len(os.sched_getaffinity(0))
-    return Start(options, folder, run, gpus, cores, environment, _command(options, profile, jobs, cores), log)
+    command = snakemake_command(options, profile, jobs, cores)
+    return Start(options, folder, run, gpus, cores, environment, command, log)
 
 
 def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
@@ -85,7 +86,7 @@ def _check_precision(run: Run, directory: Path, on_cluster: bool) -> None:
                 raise UsageError(f"setting {one.setting}: {error}" if one.setting else str(error)) from error
 
 
-def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple[int, int]:
+def choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple[int, int]:
     """Return how many GPUs to use at once and how many are visible; have `environment` show no others than listed.
 
     Raises:
@@ -108,9 +109,11 @@ def _choose_gpus(wanted: str, device: str, environment: dict[str, str]) -> tuple
     return count, visible
 
 
-def _command(options: PredictOptions, profile: Profile | None, embed_jobs: int, cores: int) -> list[str]:
+def snakemake_command(
+    options: PredictOptions, profile: Profile | None, embed_jobs: int, cores: int, *, snakefile: Path = SNAKEFILE
+) -> list[str]:
     """Return the command line of Snakemake."""
-    arguments: list[str | Path] = ["--snakefile", SNAKEFILE, "--directory", options.directory]
+    arguments: list[str | Path] = ["--snakefile", snakefile, "--directory", options.directory]
     # Else Snakemake takes the profiles/default of whatever workflow lies in the working directory.
     arguments += ["--workflow-profile", workflow_root() / "profiles" / "default"]
     if options.threads or not (profile and profile.limits_cores):

@@ -227,9 +227,25 @@ def _entry_blocks(entries: Iterator[tuple[Entry, int]], source: str, sequence_fo
 
 
 def _genbank(path: Path, sniffed: Sniffed) -> Iterator[tuple[Entry, int]]:
+    for record, line, position in genbank_records(path, sniffed):
+        yield _genbank_entry(record, line), position
+
+
+def genbank_records(path: Path, sniffed: Sniffed) -> Iterator[tuple[Any, int, int]]:
+    """Yield the records of a GenBank file: `Bio.SeqRecord.SeqRecord`, first line, and position in the file after it.
+
+    Raises:
+        EntryError: a record breaks the rules of the format.
+        DamagedInputError: the file is truncated or damaged.
+    """
     with path.open("rb") as file:
         for line, text in _genbank_texts(_lines(file, sniffed)):
-            yield _genbank_entry(text, line), file.tell()
+            yield _parse_genbank(text, line), line, file.tell()
+
+
+def genbank_id(record: Any) -> str:
+    """Return the ID of a GenBank record: accession and version, or the name of its LOCUS line."""
+    return str(record.name if record.id in _NO_GENBANK_ID else record.id)
 
 
 def _genbank_texts(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -272,23 +288,28 @@ def _quoted(line: str) -> str:
     return repr(unescape(line).rstrip()[:40])
 
 
-def _genbank_entry(text: str, line: int) -> Entry:
+def _parse_genbank(text: str, line: int) -> Any:
     from Bio import SeqIO
-    from Bio.Seq import UndefinedSequenceError
 
     try:
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
             record = SeqIO.read(io.StringIO(text), "genbank")
-        sequence = str(record.seq)
-    except UndefinedSequenceError as error:
-        raise EntryError("the GenBank record holds no sequence: get it with its sequence, or as FASTA", line) from error
     except (ValueError, AssertionError) as error:
         raise EntryError(f"the GenBank record cannot be read: {error}", line) from error
     for note in map(str, (note.message for note in notes)):
         if "sequence length" in note:  # only a warning of Biopython
             raise EntryError(f"the GenBank record is incomplete: {note}", line)
-    return f"{record.name if record.id in _NO_GENBANK_ID else record.id} {record.description}", sequence
+    return record
+
+
+def _genbank_entry(record: Any, line: int) -> Entry:
+    from Bio.Seq import UndefinedSequenceError
+
+    try:
+        return f"{genbank_id(record)} {record.description}", str(record.seq)
+    except UndefinedSequenceError as error:
+        raise EntryError("the GenBank record holds no sequence: get it with its sequence, or as FASTA", line) from error
 
 
 def _bam(path: Path) -> Iterator[tuple[Entry, int]]:

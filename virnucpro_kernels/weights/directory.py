@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,16 @@ def write_model_directory(
     tokenizer_origin: Origin,
     protein: NewEncoder | PresentEncoder,
     classifier: NewClassifier,
+    *,
+    more: Mapping[str, str] | None = None,
 ) -> Model:
     """Write the files and `model.toml` into a hidden directory beside `directory`, and rename that at the end.
+
+    Args:
+        directory: Directory to make.
+        description: The model as a whole.
+        nucleotide, tokenizer, tokenizer_origin, protein, classifier: Its parts.
+        more: Texts of further files by name, for people.
 
     Raises:
         UsageError: `directory` exists already, or encoders, tokenizer and classifier do not belong together.
@@ -111,6 +120,8 @@ def write_model_directory(
         protein=_place_encoder(staging / "protein.safetensors", protein),
         classifier=ClassifierInfo(**_write_weights(staging / "classifier.safetensors", classifier)),
     )
+    for name, text in (more or {}).items():
+        (staging / name).write_text(text, encoding="utf-8")
     write_model(model)
     for info in model.files:
         note_checked(model.path(info), info)

@@ -27,7 +27,9 @@ from virnucpro_kernels.run.pools import POOLS, keep_pools
 from virnucpro_kernels.run.run import load_run
 from virnucpro_kernels.run.signals import heed_in_thread
 from virnucpro_kernels.run.summary_table import write_summary
+from virnucpro_kernels.run.training import POOL, load_training
 from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.train.genomes import read_genomes
 
 # Where work/ and results/ lie: the working directory, or the prefix under which another workflow uses this one.
 HERE = Path(workflow.modifier.modify_path("work")).parent
@@ -56,6 +58,8 @@ def stop(error):
 def find_run():
     """The run that the configuration describes."""
     try:
+        if "genomes" in config:
+            return load_training(config, on_cluster=ON_CLUSTER)
         return load_run(
             config,
             sheet_folders=[Path()] if OWN_CONFIG else [Path(), ROOT],
@@ -189,6 +193,22 @@ def inputs_options(wildcards, input):
     return [f"--inputs={path}" for path in input.sequences]
 
 
+def genome_files(wildcards):
+    """The sequence and annotation files that the table of genomes names."""
+    try:
+        genomes = read_genomes(Path(RUN.training["genomes"]), RUN.training["seed"])
+    except VirnucproError as error:
+        stop(error)
+    return [local(str(path)) for path in genomes.all_files]
+
+
+def training_features(wildcards):
+    """The features of all chunks of the drawn windows, which are known once they are split."""
+    manifest = checkpoints.split.get(geometry=RUN.geometry, pool=POOL).output.manifest
+    folder = RUN.embedding_dir(POOL)
+    return [str(folder / file_names.vector_name(chunk, "features")) for chunk in chunks_of(manifest)]
+
+
 def chunks_of(manifest):
     """The chunks of a manifest by name. A dry run of 10,000 chunks asks 60,000 times, so the file is read once."""
     return parse_manifest(manifest, Path(manifest).stat().st_mtime_ns)
@@ -237,6 +257,11 @@ def classify_needs(wildcards, input):
 
 def collect_needs(wildcards, input):
     return requirements.for_collect(list(chunks_of(input.manifest).values()))
+
+
+def fit_needs(wildcards, input):
+    chunks = chunks_of(RUN.split_dir(POOL) / file_names.MANIFEST)
+    return requirements.for_fit(list(chunks.values()), RUN.model)
 
 
 def sweep_needs(wildcards, input):

@@ -139,6 +139,13 @@ def test_every_key_is_documented_with_its_default() -> None:
     assert {key: yaml.safe_load(value) for key, value in documented.items()} == defaults
 
 
+def test_every_key_of_a_training_is_documented_with_its_default() -> None:
+    table = (workflow_root() / "config" / "README.md").read_text().partition("### Training")[2]
+    documented = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", table, flags=re.MULTILINE))
+    defaults = {key: rule["default"] for key, rule in schema("training")["properties"].items() if "default" in rule}
+    assert {key: yaml.safe_load(value) for key, value in documented.items()} == defaults
+
+
 def test_the_presets_are_documented() -> None:
     page = (workflow_root() / "docs" / "output.md").read_text()
     table = page.partition("## Which cut-off for what purpose")[2].partition("\n## ")[0]

@@ -1,0 +1,151 @@
+"""Training of the classifier: the original's recipe step by step, and equal weights after a kill."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.train.head import RECIPES, Epoch, Examples, epoch_seed, train_classifier
+
+SEED, DIMENSION = 11, 8
+
+
+def examples(number: int, seed: int, *, contrary: bool = False) -> Examples:
+    """Frames of two classes two standard deviations apart, in features of unlike scales; or with the wrong labels."""
+    chance = torch.Generator().manual_seed(seed)
+    labels = torch.arange(number) % 2
+    features = torch.randn(number, DIMENSION, generator=chance) + 2 * labels[:, None] / DIMENSION**0.5
+    weights = torch.rand(number, generator=chance) + 0.5
+    scales = 10.0 ** torch.linspace(-1, 1, DIMENSION)
+    return Examples(features * scales, 1 - labels if contrary else labels, weights)
+
+
+def reference(train: Examples, val: Examples) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """The original's recipe in plain torch: losses on val of all epochs, and the weights of the best one."""
+    torch.manual_seed(SEED)
+    network = nn.Sequential(
+        nn.Linear(DIMENSION, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 2)
+    )
+    optimizer = torch.optim.SGD(network.parameters(), lr=2e-4, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10, gamma=0.85)
+    criterion = nn.CrossEntropyLoss()
+    losses: list[float] = []
+    best: dict[str, torch.Tensor] = {}
+    waited = 0
+    for epoch in range(200):
+        torch.manual_seed(epoch_seed(SEED, epoch))
+        network.train()
+        order = torch.randperm(len(train))
+        for start in range(0, len(train), 32):
+            batch = order[start : start + 32]
+            optimizer.zero_grad()
+            criterion(network(train.features[batch]), train.labels[batch]).backward()
+            optimizer.step()
+        schedule.step()
+        network.eval()
+        with torch.no_grad():
+            loss = float(criterion(network(val.features), val.labels))
+        waited = 0 if not losses or loss < min(losses) else waited + 1
+        losses.append(loss)
+        if waited == 0:
+            best = {name: value.clone() for name, value in network.state_dict().items()}
+        if waited == 5:
+            break
+    return losses, best
+
+
+@pytest.mark.parametrize("contrary", [False, True])
+def test_the_recipe_of_the_original_is_that_of_plain_torch(contrary: bool) -> None:
+    train, val = examples(100, 0), examples(40, 1, contrary=contrary)
+    losses, best = reference(train, val)
+    assert len(losses) < 200 if contrary else len(losses) > 10
+    trained = train_classifier(train, val, RECIPES["original"], SEED)
+    assert [epoch.val_loss for epoch in trained.epochs] == losses
+    names = dict(zip(("0", "1", "4"), ("hidden", "norm", "output"), strict=True))
+    for name, value in best.items():
+        layer, _, kind = name.partition(".")
+        assert torch.equal(trained.classifier.state_dict()[f"{names[layer]}.{kind}"], value), name
+
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from tests.unit.train.test_head import SEED, examples
+from virnucpro_kernels.train.head import RECIPES, train_classifier
+
+torch.set_num_threads(1)
+
+def die(number, epoch):
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+data, recipe = (examples(600, 0), examples(100, 1)), RECIPES[sys.argv[1]]
+train_classifier(*data, replace(recipe, epochs=12), SEED, checkpoint=Path(sys.argv[2]), progress=die)
+"""
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path, recipe: str) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        checkpoint = tmp_path / "state"
+        ended = subprocess.run([sys.executable, "-c", KILLED, recipe, checkpoint], check=False)
+        assert ended.returncode == -signal.SIGKILL
+        told: list[int] = []
+
+        def train(checkpoint: Path | None) -> Classifier:
+            data = examples(600, 0), examples(100, 1)
+            shorter = replace(RECIPES[recipe], epochs=12)
+            trained = train_classifier(
+                *data, shorter, SEED, checkpoint=checkpoint, progress=lambda number, _: told.append(number)
+            )
+            return trained.classifier
+
+        resumed = train(checkpoint)
+        assert told[0] == 8
+        whole = train(None)
+    finally:
+        torch.set_num_threads(threads)
+    for (name, one), other in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_a_checkpoint_of_other_frames_is_not_used(tmp_path: Path) -> None:
+    recipe, val = replace(RECIPES["default"], epochs=2), examples(50, 1)
+    train_classifier(examples(300, 5), val, recipe, SEED, checkpoint=tmp_path / "state")
+    found = train_classifier(examples(300, 0), val, recipe, SEED, checkpoint=tmp_path / "state")
+    expected = train_classifier(examples(300, 0), val, recipe, SEED)
+    assert torch.equal(found.classifier.hidden.weight, expected.classifier.hidden.weight)
+
+
+def test_the_default_recipe_learns_takes_features_as_they_are_and_keeps_the_best_epoch() -> None:
+    train, val = examples(2000, 0), examples(500, 1)
+    told: list[Epoch] = []
+    trained = train_classifier(train, val, RECIPES["default"], SEED, progress=lambda _, epoch: told.append(epoch))
+    assert trained.epochs == tuple(told)
+    assert trained.epochs[trained.best - 1].val_loss == min(epoch.val_loss for epoch in told)
+    with torch.inference_mode():
+        logits = trained.classifier(val.features)
+        losses = nn.functional.cross_entropy(logits, val.labels, reduction="none")
+    assert float((losses * val.weights).sum() / val.weights.sum()) == pytest.approx(
+        trained.epochs[trained.best - 1].val_loss, abs=1e-5
+    )
+    assert roc_auc_score(val.labels, logits[:, 1] - logits[:, 0]) > 0.9
+
+
+def test_a_loss_that_is_not_finite_ends_the_training() -> None:
+    train = examples(100, 0)
+    train.features[3, 2] = torch.inf
+    with pytest.raises(VirnucproError, match="the loss of epoch 1 is not finite"):
+        train_classifier(train, examples(40, 1), RECIPES["original"], SEED)

@@ -1,0 +1,106 @@
+"""A training as a workflow: from genomes to a model that predicts, again with another recipe, and what is refused."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.runs import DEMO, ROOT, call, planned, snakemake, virnucpro, virnucpro_command
+from virnucpro_kernels.weights.registry import find_model
+
+TABLE = ROOT / ".test" / "data" / "training.tsv"
+TRAIN = ROOT / "workflow" / "train.smk"
+SMALL = ("--base", "builtin-500", "--windows", "60", "--set", "held_out_windows=20")
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder in which the commands of the page have run as they stand there; not to be changed."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    (folder / ".test").symlink_to(ROOT / ".test")
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    page = page.partition("## Try it")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    commands = "".join(block for kind, block in blocks if not kind)
+    program = f'virnucpro() {{ {shlex.join(map(str, virnucpro_command()))} "$@"; }}\n'
+    ended = call(["bash", "-euo", "pipefail", "-c", program + commands], folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    printed = [line for kind, block in blocks if kind == "text" for line in block.splitlines()]
+    assert set(printed) <= set(ended.stdout.splitlines())
+    assert re.search(r"^embedding: .* (left|unknown yet)$", ended.stderr, re.MULTILINE)
+    return folder
+
+
+def test_the_model_has_the_encoders_of_its_base_and_predicts(tutorial: Path) -> None:
+    models = tutorial / "training" / "models"
+    model, base = find_model("tutorial-500", models), find_model("builtin-500")
+    assert (model.nucleotide, model.protein, model.tokenizer) == (base.nucleotide, base.protein, base.tokenizer)
+    assert model.classifier.sha256 != find_model("tutorial-original", models).classifier.sha256
+    assert model.purpose == "trial"
+    listed = virnucpro("weights", "list", "--models-dir", models).stdout
+    assert re.search(r"^tutorial-500 +500 bp .* complete ", listed, re.MULTILINE)
+    record = json.loads((tutorial / "scored" / "results" / "demo" / "run.json").read_text())
+    assert record["model"]["name"] == "tutorial-500"
+    assert record["counts"]["status"]["scored"] == 71
+
+
+def test_the_card_says_what_the_model_was_made_from(tutorial: Path) -> None:
+    card = (tutorial / "training" / "models" / "tutorial-500" / "model_card.md").read_text()
+    for split, virus, host in (("val", "parvovirus", "yersinia"), ("test", "influenza", "arabidopsis")):
+        assert re.search(rf"^- {split}: ({virus}, {host}|{host}, {virus})$", card, re.MULTILINE)
+        assert re.search(rf"^\| {split}, windows \| 400 \| [01]\.\d{{3}} \|", card, re.MULTILINE)
+        assert f"| {split} | virus | 200 |" in card
+    file = rf"^\| `{DEMO.name}` \| 104 \| {DEMO.stat().st_size:,} \| `[0-9a-f]{{64}}` \|$"
+    assert re.search(file, card, re.MULTILINE)
+    for text in ("| recipe | default |", "| seed | 42 |", "epochs | 20, of which number", "untrained"):
+        assert text in card
+
+
+def test_another_recipe_embeds_nothing_again_and_the_same_one_gives_the_same_weights(
+    tutorial: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tutorial / "training", tmp_path / "training"))
+    assert planned(folder, snakefile=TRAIN) == {}
+    assert planned(folder, "--config", "recipe=default", "name=other", "seed=42", snakefile=TRAIN) == {"fit": 1}
+    first = (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes()
+    shutil.rmtree(folder / "models")
+    ended = snakemake(folder, snakefile=TRAIN)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes() == first
+
+
+def test_a_group_on_two_sides_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    shutil.copy(DEMO, tmp_path)
+    table = tmp_path / "genomes.tsv"
+    lines = TABLE.read_text().splitlines()
+    moved = next(number for number, line in enumerate(lines) if "lambda" in line)
+    lines[moved] = lines[moved].replace("train", "test")
+    table.write_text("\n".join(lines) + "\n")
+    ended = virnucpro("train", table, *SMALL, "--output-dir", tmp_path / "out")
+    assert ended.returncode == 5
+    assert f"error: {table}: group 'lambda' is on two sides of the split (test, train)" in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("frames=none", "options: frames: 'none' is not one of ['all', 'cds']"),
+        ("recipies=original", "options: unknown key 'recipies'; did you mean 'recipe'?"),
+        ("name=builtin-mine", "options: name: 'builtin-mine' is not allowed"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(tmp_path: Path, setting: str, told: str) -> None:
+    ended = virnucpro("train", TABLE, "--base", "builtin-500", "--set", setting, "--output-dir", tmp_path / "out")
+    assert ended.returncode == 5
+    assert told in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_why_a_job_failed_is_told(tmp_path: Path) -> None:
+    ended = virnucpro("train", TABLE, *SMALL, "--set", "window_length=5000", "--output-dir", tmp_path / "out")
+    assert ended.returncode == 5
+    assert re.search(r"^error: draw: \w+, \w+: no record is as long as a window, 5000 bp \(logs: ", ended.stderr, re.M)
