@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no network: text, figures, tables, and the libraries that draw them."""
+"""The report, and pages that look like it: HTML files with text, figures and all that draws them, without a network."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from virnucpro_kernels.report.render import browser_script
 from virnucpro_kernels.report.shown import MOST_BARS, Shown, has_points
 from virnucpro_kernels.run.failed_table import Failure
 
-#: Template, style and script of the page.
+#: Templates, style and scripts of the pages.
 _PARTS = DATA / "report"
 
 
@@ -33,18 +33,12 @@ def write_page(path: Path, title: str, shown: Shown, failures: Sequence[Failure]
         shown: Samples, their counts, and the contigs that are shown one by one.
         failures: Failures of the run, whose samples are not among these.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PARTS),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"bases": length_in_words, "counted": counted}
     tables = Path(itables.options.dt_bundle)
-    html = environment.get_template("page.html").render(
+    render_page(
+        path,
+        "page",
+        page_data(shown),
         title=title,
-        version=__version__,
         samples=overview.describe_samples(shown),
         total=overview.describe_total(shown),
         reasons=overview.describe_reasons(shown),
@@ -58,13 +52,36 @@ def write_page(path: Path, title: str, shown: Shown, failures: Sequence[Failure]
         rows=len(shown.table),
         tracks=len(shown.tracks),
         has_points=has_points(shown),
-        data=_json(page_data(shown)),
-        colours=palette.THEMES,
-        style=_read("page.css"),
-        script=_read("page.js"),
-        vega=browser_script(),
         datatables=base64.b64encode(tables.read_bytes()).decode(),
         datatables_style=tables.with_suffix(".css").read_text(encoding="utf-8"),
+    )
+
+
+def render_page(path: Path, name: str, data: dict[str, Any], **content: Any) -> None:
+    """Write a page with the look of the report.
+
+    Args:
+        path: HTML file to write.
+        name: Name of its template among the parts; its script is called the same.
+        data: What the script works on, of types that JSON has: `figures` and `light`, the colours of saved figures.
+        content: What the template names.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_PARTS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"bases": length_in_words, "counted": counted}
+    html = environment.get_template(f"{name}.html").render(
+        version=__version__,
+        data=_json(data),
+        colours=palette.THEMES,
+        style=_read("page.css"),
+        script=_read("base.js") + _read(f"{name}.js"),
+        vega=browser_script(),
+        **content,
     )
     with atomic_path(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -14,6 +14,8 @@ LIGHT: Palette = {
     "low": "#F2B27F",
     "ambiguous": "#B8A14A",
     "host": "#0072B2",
+    "third": "#009E73",
+    "fourth": "#CC79A7",
     "none": "#B9BDC3",
     "without": "#DFE2E6",
     "ink": "#1B1F24",
@@ -29,6 +31,8 @@ _DARK: Palette = {
     "low": "#855233",
     "ambiguous": "#CDB75F",
     "host": "#4BA3DE",
+    "third": "#2FBE93",
+    "fourth": "#E09AC2",
     "none": "#7A828C",
     "without": "#3A4149",
     "ink": "#E8EAED",
@@ -41,6 +45,9 @@ _DARK: Palette = {
 THEMES = {name: (colour, _DARK[name]) for name, colour in LIGHT.items()}
 #: The same names as CSS variables, which the page sets, so that its figures follow its theme.
 OF_PAGE: Palette = {name: f"var(--{name})" for name in LIGHT}
+
+#: Names of the colours of things that are compared and have none of their own, in order.
+SERIES = ("host", "viral", "third", "fourth", "ambiguous", "ink")
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 

@@ -1,5 +1,6 @@
 """Figures to files, and the scripts that draw them in a browser: the same Vega-Lite in both."""
 
+from functools import cache
 from pathlib import Path
 
 import altair as alt
@@ -31,6 +32,7 @@ def write_figure(chart: alt.TopLevelMixin, path: Path) -> None:
         temporary.write_bytes(content)
 
 
+@cache
 def browser_script() -> str:
     """Return the script that gives a page `vegaEmbed`, without a network."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VERSION)

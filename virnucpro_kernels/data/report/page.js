@@ -1,71 +1,7 @@
-// The page at work: figures, the table of contigs, and the track of the contig that is chosen.
+// The report at work: the table of contigs, and the track of the contig that is chosen.
 import DataTable from "datatables";
 
-const report = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
-
-// Figures -------------------------------------------------------------------------------------------------------------
-
-// A copy of a figure that is as wide as `width` allows: `usermeta.room` is what axes and gaps take of it.
-function fitted(spec, width) {
-  const copy = structuredClone(spec);
-  const parts = copy.hconcat ?? copy.vconcat ?? [copy];
-  const each = (width - spec.usermeta.room) / (copy.hconcat?.length ?? 1);
-  for (const part of parts) part.width = Math.max(Math.floor(each), 60);
-  return copy;
-}
-
-async function draw(figure, spec) {
-  const holder = figure.querySelector(".drawing");
-  figure.spec = spec;
-  figure.width = holder.clientWidth;
-  figure.view?.finalize();
-  const options = { actions: false, renderer: "svg", tooltip: { theme: "custom" } };
-  figure.view = (await vegaEmbed(holder, fitted(spec, figure.width), options)).view;
-  figure.view.addEventListener("click", (event, item) => {
-    if (item?.datum?.row !== undefined) choose(item.datum.row, true);
-  });
-}
-
-// Downloads are light whatever the page's theme, with colours in place of the page's variables.
-async function save(figure, format) {
-  const light = JSON.stringify(figure.spec).replace(/var\(--([a-z]+)\)/g, (_, name) => report.light[name]);
-  const { view } = await vegaEmbed(document.createElement("div"), fitted(JSON.parse(light), 960), { actions: false });
-  const link = document.createElement("a");
-  link.href = await view.toImageURL(format, format === "png" ? 3 : 1);
-  link.download = `${figure.dataset.name ?? figure.dataset.figure}.${format}`;
-  link.click();
-  view.finalize();
-}
-
-function addSaving(figure) {
-  const group = document.createElement("div");
-  group.className = "saving";
-  for (const format of ["svg", "png"]) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = format.toUpperCase();
-    button.setAttribute("aria-label", `Download this figure as ${format.toUpperCase()}`);
-    button.addEventListener("click", () => save(figure, format));
-    group.append(button);
-  }
-  figure.append(group);
-}
-
-const figures = [...document.querySelectorAll("figure[data-figure]")];
-for (const figure of figures) draw(figure, report.figures[figure.dataset.figure]);
-for (const figure of document.querySelectorAll("figure")) addSaving(figure);
-
-let resizing;
-window.addEventListener("resize", () => {
-  clearTimeout(resizing);
-  resizing = setTimeout(() => {
-    for (const figure of document.querySelectorAll("figure")) {
-      if (figure.spec && figure.querySelector(".drawing").clientWidth !== figure.width) draw(figure, figure.spec);
-    }
-  }, 150);
-});
 
 // Table of contigs ----------------------------------------------------------------------------------------------------
 
@@ -217,11 +153,14 @@ function step(by) {
   choose(next);
   table.page(Math.floor(order.indexOf(next) / table.page.len())).draw("page");
 }
+document.addEventListener("mark", ({ detail }) => {
+  if (detail?.row !== undefined) choose(detail.row, true);
+});
 byId("previous").addEventListener("click", () => step(-1));
 byId("next").addEventListener("click", () => step(1));
 if (report.contigs.length) choose(0);
 
-// Copying, table of samples, theme ------------------------------------------------------------------------------------
+// Copying, table of samples -------------------------------------------------------------------------------------------
 
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
@@ -235,18 +174,4 @@ if (report.severalSamples) {
   new DataTable("#samples", { order: [], paging: long, searching: long, info: long, pageLength: 25, autoWidth: false });
 }
 
-const THEMES = { auto: "light dark", light: "light", dark: "dark" };
-const system = window.matchMedia("(prefers-color-scheme: dark)");
-let theme = "auto";
-
-function setTheme(name) {
-  theme = name;
-  document.documentElement.style.colorScheme = THEMES[name];
-  document.documentElement.classList.toggle("dark", name === "dark" || (name === "auto" && system.matches));
-  byId("theme").textContent = `Theme: ${name}`;
-}
-const names = Object.keys(THEMES);
-byId("theme").addEventListener("click", () => setTheme(names[(names.indexOf(theme) + 1) % names.length]));
-system.addEventListener("change", () => setTheme(theme));
-setTheme(theme);
 document.documentElement.dataset.ready = "true";
