@@ -40,6 +40,7 @@ docs/output
 docs/next-steps
 docs/models
 docs/training
+docs/evaluation
 docs/switching
 docs/performance
 ```

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import numpy as np
+from playwright.sync_api import Browser, Page, expect
 
 from tests.helpers.reports import HOSTILE, PROPHAGE, SAMPLES
+from virnucpro_kernels.evaluate.command import evaluate_files
+from virnucpro_kernels.evaluate.results import Columns
+from virnucpro_kernels.pool.tsv import write_table
 
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(21, 24, 28)"
 
@@ -160,3 +164,29 @@ def test_a_narrow_window_has_everything(page: Page) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
     page.wait_for_timeout(400)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+
+
+def test_the_page_of_an_evaluation_draws_every_figure_it_has_room_for(browser: Browser, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    kinds = [("virus", "phage", 0.7), ("virus", "plant virus", 0.6), ("host", "bacteria", 0.4), ("host", "plant", 0.3)]
+    rows = [(f"c{i}", *kinds[i % 4][:2], f"G{i % 40}", 200 * (1 + i % 9)) for i in range(400)]
+    truth, scores = tmp_path / "truth.tsv", tmp_path / "scores.tsv"
+    write_table(truth, ["contig", "label", "category", "group", "length"], rows)
+    values = (float(chance.beta(8 * kinds[i % 4][2], 8 * (1 - kinds[i % 4][2]))) for i in range(400))
+    write_table(scores, ["contig", "score"], ((f"c{i}", value) for i, value in enumerate(values)))
+    evaluate_files([str(scores)], truth, tmp_path, Columns(), draws=50, seed=0, say=lambda text: None)
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "evaluation.html").as_uri())
+    page.wait_for_selector("html[data-ready=true]")
+    names = ["roc", "precision", "kinds", "false_positives", "lengths", "reliability", "fdr"]
+    for name in names:
+        expect(page.locator(f"figure[data-figure={name}] svg [aria-roledescription]").first).to_be_attached()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    with page.expect_download() as download:
+        page.locator("figure[data-figure=roc]").get_by_text("SVG").click()
+    assert "#0072B2" in download.value.path().read_text()
+    assert complaints == []
+    page.close()

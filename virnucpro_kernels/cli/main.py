@@ -45,7 +45,7 @@ _COMMANDS = {
         *("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
         *("draw", "fit"),
     ),
-    "Measure": ("bench",),
+    "Measure": ("evaluate", "bench"),
 }
 for _heading, _names in _COMMANDS.items():
     for _name in _names:

@@ -1,0 +1,76 @@
+"""Whether scores are probabilities: reliability, expected calibration error, and what a false discovery rate holds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from virnucpro_kernels.evaluate.bootstrap import Draws
+from virnucpro_kernels.evaluate.measures import Rows
+from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
+
+#: Bins of the probability, of equal width from 0 to 1.
+BINS = 10
+#: Nominal false discovery rates.
+NOMINAL = (0.01, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Rows by bin of their probability.
+
+    Attributes:
+        number, viral: Number of rows of each bin, and of the viral ones, int64 (BINS,).
+        mean: Mean probability of each bin in all draws, float64 (1 + draws, BINS).
+        fraction: Fraction that is viral, float64 (1 + draws, BINS).
+        error: Expected calibration error, the mean over all rows of the difference of both, float64 (1 + draws,).
+    """
+
+    number: Int64s
+    viral: Int64s
+    mean: Float64s
+    fraction: Float64s
+    error: Float64s
+
+
+def are_probabilities(score: Float64s) -> bool:
+    """Whether there are scores and all lie between 0 and 1."""
+    known = score[~np.isnan(score)]
+    return bool(len(known) and known.min() >= 0 and known.max() <= 1)
+
+
+def reliability(rows: Rows, draws: Draws) -> Reliability:
+    """Return how far the probabilities of scored rows are what they say (Naeini et al., AAAI 2015)."""
+    place = np.minimum((rows.score * BINS).astype(np.int64), BINS - 1)
+    bins = [place == number for number in range(BINS)]
+    of_bins = [one for which in bins for one in (which, which * rows.score, which & rows.is_virus)]
+    sums = np.stack(draws.sums(rows.unit, *of_bins), axis=1).reshape(-1, BINS, 3)
+    number, score, viral = sums[..., 0], sums[..., 1], sums[..., 2]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.abs(score - viral).sum(axis=1) / number.sum(axis=1)
+        return Reliability(number[0].astype(np.int64), viral[0].astype(np.int64), score / number, viral / number, error)
+
+
+def q_values(probability: Float64s) -> Float64s:
+    """Return the false discovery rate of calling each row and all with its probability or a higher one, float64 (m,).
+
+    It is the mean of 1 - p over these rows: what is expected if the probabilities are right.
+    """
+    values, rank, count = np.unique(-probability, return_inverse=True, return_counts=True)
+    means: Float64s = np.cumsum((1 + values) * count) / np.cumsum(count)
+    return means[rank]
+
+
+def realised(rows: Rows, chosen: Bools, draws: Draws) -> tuple[Float64s, Float64s]:
+    """Return the fraction of the chosen rows that is not viral, and of the viral rows that is chosen.
+
+    Args:
+        rows: Rows with their truth.
+        chosen: Which are chosen, bool (m,). All draws have the same choice.
+        draws: Draws of groups.
+
+    Returns:
+        Realised false discovery rate and recall, float64 (1 + draws,) each; NaN where nothing is chosen.
+    """
+    picked, wrong, viral = draws.sums(rows.unit, chosen, chosen & ~rows.is_virus, rows.is_virus)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return wrong / picked, (picked - wrong) / viral
