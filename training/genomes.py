@@ -1,18 +1,19 @@
 """Draws labelled pieces from a folder of real genomes that are split by relatedness."""
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from virnucpro_kernels.evaluate.genome_folder import read_split as read_split
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.sequences.records import Record, read_records
+from virnucpro_kernels.sequences.records import Record
 
 _UNAMBIGUOUS = b"ACGTacgt"
+_Member = tuple[Record, Mapping[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +32,13 @@ class Pieces:
         return len(self.is_virus)
 
 
-def read_split(folder: Path, split: str) -> Iterator[tuple[Record, Mapping[str, str]]]:
-    """Yield the records of a split with their rows of `genomes.tsv`, by category: `<category>.fna.gz` of `folder`."""
-    with (folder / "genomes.tsv").open(newline="") as table:
-        rows = {row["seq_id"]: row for row in csv.DictReader(table, delimiter="\t") if row["split"] == split}
-    if not rows:
-        raise SystemExit(f"{folder / 'genomes.tsv'}: no record of split {split!r}")
-    for category in sorted({row["category"] for row in rows.values()}):
-        for record in read_records(folder / f"{category}.fna.gz"):
-            if row := rows.get(record.contig):
-                yield record, row
+@dataclass(frozen=True)
+class Place:
+    """Where a piece was drawn: a record, its row of `genomes.tsv`, and the first base, from 0."""
+
+    record: Record
+    row: Mapping[str, str]
+    start: int
 
 
 class Genomes:
@@ -48,18 +46,25 @@ class Genomes:
 
     def __init__(self, folder: Path, split: str) -> None:
         """Read `genomes.tsv` and the `<category>.fna.gz` files of `folder`; keep the records of `split`."""
-        #: label → category → group → sequences
-        self._tree: dict[str, dict[str, dict[str, list[bytes]]]] = defaultdict(lambda: defaultdict(dict))
+        #: label → category → group → records with their rows
+        self._tree: dict[str, dict[str, dict[str, list[_Member]]]] = defaultdict(lambda: defaultdict(dict))
+        self._longest: dict[str, int] = defaultdict(int)
         for record, row in read_split(folder, split):
             groups = self._tree[row["label"]][row["category"]]
-            groups.setdefault(row["group"], []).append(record.sequence)
+            groups.setdefault(row["group"], []).append((record, row))
+            self._longest[row["label"]] = max(self._longest[row["label"]], len(record.sequence))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that the split has: `virus` and `host`, or one of them."""
+        return tuple(label for label in ("virus", "host") if label in self._tree)
 
     def sequences(self) -> Iterable[bytes]:
         """All sequences of the split."""
         for categories in self._tree.values():
             for groups in categories.values():
                 for members in groups.values():
-                    yield from members
+                    yield from (record.sequence for record, _ in members)
 
     def draw(self, lengths: npt.ArrayLike, seed: int) -> Pieces:
         """Draw two pieces, one of a virus and one of a host, of each of the `lengths` (bp).
@@ -77,16 +82,23 @@ class Genomes:
 
     def draw_one(self, label: str, length: int, chance: np.random.Generator) -> bytes:
         """Draw a piece of a virus or of a host, as `draw` does."""
+        place = self.draw_place(label, length, chance)
+        return place.record.sequence[place.start : place.start + length]
+
+    def draw_place(self, label: str, length: int, chance: np.random.Generator) -> Place:
+        """Draw where such a piece is."""
         categories = list(self._tree[label].values())
+        if self._longest[label] < length:
+            raise SystemExit(f"no record of a {label} in this split has {length:,} bp")
         while True:
             groups = list(categories[chance.integers(len(categories))].values())
             members = groups[chance.integers(len(groups))]
-            places = np.cumsum([max(len(sequence) - length + 1, 0) for sequence in members])
+            places = np.cumsum([max(len(record.sequence) - length + 1, 0) for record, _ in members])
             if not places[-1]:
                 continue
             place = chance.integers(places[-1])
             index = int(np.searchsorted(places, place, side="right"))
             start = int(place - (places[index - 1] if index else 0))
-            piece = members[index][start : start + length]
-            if not piece.translate(None, _UNAMBIGUOUS):
-                return piece
+            record, row = members[index]
+            if not record.sequence[start : start + length].translate(None, _UNAMBIGUOUS):
+                return Place(record, row, start)

@@ -1,0 +1,127 @@
+"""Writes pieces of real genomes with what they are, so that any tool can be run on them and evaluated.
+
+    python -m training.truth GENOMES --split val --length 500 --number 4000 --output DIR [--shuffled 1000]
+    virnucpro predict DIR/contigs.fna.gz --output-dir out && virnucpro evaluate out --truth DIR/truth.tsv
+
+Half of the pieces of each length are viral; categories of a class and groups of a category are as likely as each other.
+Pieces that are shuffled base by base keep their composition and nothing else: they are controls. With --windows, the
+pieces are those of a table (label, group, record, start) instead of drawn ones.
+"""
+
+import argparse
+import csv
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.categories import category_of
+from training.genomes import Genomes, Place
+from virnucpro_kernels.evaluate.genome_folder import read_split
+from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.tsv import write_rows
+from virnucpro_kernels.score.tables import deterministic_gzip
+from virnucpro_kernels.score.viral_fasta import fasta_entry
+
+_PROKARYOTES = ("phage", "bacteria", "archaea")
+_EUKARYOTES = ("eukaryotic_virus", "fungi", "protozoa", "plant", "invertebrate", "vertebrate")
+#: Whose cells each category is or infects; plasmids, organelles and shuffled pieces have none.
+_DOMAINS = dict.fromkeys(_PROKARYOTES, "prokaryotes") | dict.fromkeys(_EUKARYOTES, "eukaryotes")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row of the truth."""
+
+    contig: str
+    label: str
+    category: str
+    domain: str
+    group: str
+    family: str
+    length: int
+    record: str
+    start: int
+
+
+def draw(
+    genomes: Genomes, lengths: Sequence[str], number: int, chance: np.random.Generator
+) -> Iterator[tuple[Place, int]]:
+    """Yield pieces and their lengths: `number` of each of `lengths`, half of them viral where both labels are there.
+
+    A length is a number of bases, or a range as in `150-20000`, of which short and long ones are drawn alike.
+    """
+    for text in lengths:
+        shortest, _, longest = text.partition("-")
+        limits = np.log([int(shortest), int(longest or shortest)])
+        for place in range(number):
+            length = round(float(np.exp(chance.uniform(*limits))))
+            label = genomes.labels[place % len(genomes.labels)]
+            yield genomes.draw_place(label, length, chance), length
+
+
+def listed(folder: Path, split: str, table: Path, length: int) -> Iterator[tuple[Place, int]]:
+    """Yield the pieces of a table with the columns `record` and `start`."""
+    records = {record.contig: (record, row) for record, row in read_split(folder, split)}
+    with gzip.open(table, "rt", newline="") if table.suffix == ".gz" else table.open(newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            if row["record"] not in records:
+                raise SystemExit(f"{table}: {row['record']} is no record of split {split!r}")
+            yield Place(*records[row["record"]], int(row["start"])), length
+
+
+def write(
+    pieces: Iterator[tuple[Place, int]],
+    shuffled: Iterator[tuple[Place, int]],
+    output: Path,
+    chance: np.random.Generator,
+) -> int:
+    """Write `contigs.fna.gz` and `truth.tsv`; return the number of pieces."""
+    known = []
+    with atomic_path(output / "contigs.fna.gz") as temporary, deterministic_gzip(temporary) as file:
+        for number, (place, length) in enumerate(pieces, start=1):
+            category = category_of(place.row)
+            known.append(_known(f"piece_{number}", place, length, place.row["label"], category, place.row["group"]))
+            file.write(fasta_entry(known[-1].contig, _sequence(place, length)))
+        for number, (place, length) in enumerate(shuffled, start=1):
+            bases = np.frombuffer(_sequence(place, length), np.uint8)
+            known.append(_known(f"shuffled_{number}", place, length, "control", "shuffled", place.row["group"]))
+            file.write(fasta_entry(known[-1].contig, chance.permutation(bases).tobytes()))
+    write_rows(output / "truth.tsv", Known, known)
+    return len(known)
+
+
+def _sequence(place: Place, length: int) -> bytes:
+    return place.record.sequence[place.start : place.start + length]
+
+
+def _known(contig: str, place: Place, length: int, label: str, category: str, group: str) -> Known:
+    domain, family = _DOMAINS.get(category, ""), place.row["family"] if label == "virus" else ""
+    return Known(contig, label, category, domain, group, family, length, place.record.contig, place.start)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
+    parser.add_argument("--output", type=Path, required=True, help="folder for contigs.fna.gz and truth.tsv")
+    parser.add_argument("--split", default="val", help="train, val, test, …; choose everything on val")
+    parser.add_argument("--length", nargs="+", default=["500"], help="bp, or ranges as in 150-20000")
+    parser.add_argument("--number", type=int, default=4000, help="pieces of each length")
+    parser.add_argument("--shuffled", type=int, default=0, metavar="NUMBER", help="shuffled pieces of each length")
+    parser.add_argument("--windows", type=Path, help="table of the pieces, each of the one --length")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    chance, genomes = np.random.default_rng(options.seed), Genomes(options.genomes, options.split)
+    if options.windows:
+        pieces = listed(options.genomes, options.split, options.windows, int(options.length[0]))
+    else:
+        pieces = draw(genomes, options.length, options.number, chance)
+    shuffled = draw(genomes, options.length, options.shuffled, chance)
+    print(f"{write(pieces, shuffled, options.output, chance):,} pieces in {options.output}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
