@@ -15,10 +15,10 @@ import torch
 
 from training.features import Encoders, find_frames
 from training.genomes import Genomes
-from training.head import train_classifier
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.split.windows import Geometry
+from virnucpro_kernels.train.head import RECIPES, Epoch, Examples, train_classifier
 from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
@@ -38,10 +38,8 @@ _NOTES = (
 )
 
 
-def draw_frames(
-    genomes: Genomes, encoders: Encoders, window_length: int, windows: int, seed: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features, labels and weights of the frames of random windows; the frames of a window share a weight of one.
+def draw_frames(genomes: Genomes, encoders: Encoders, window_length: int, windows: int, seed: int) -> Examples:
+    """The frames of random windows; those of a window share a weight of one.
 
     A quarter of the windows are shorter than `window_length`, as those of short contigs are.
     """
@@ -53,7 +51,13 @@ def draw_frames(
     labels = pieces.is_virus[frames.windows.contig[frames.window]]
     weights = 1 / np.bincount(frames.window)[frames.window]
     print(f"  {len(labels):,} frames of {2 * windows:,} windows", flush=True)  # noqa: T201
-    return encoders.features(frames), torch.from_numpy(labels.astype(np.int64)), torch.from_numpy(weights).float()
+    classes = torch.from_numpy(labels.astype(np.int64))
+    return Examples(encoders.features(frames), classes, torch.from_numpy(weights).float())
+
+
+def tell(number: int, epoch: Epoch) -> None:
+    """Print the losses of an epoch."""
+    print(f"  epoch {number}: loss {epoch.train_loss:.4f}, held out {epoch.val_loss:.4f}", flush=True)  # noqa: T201
 
 
 def main() -> None:
@@ -76,7 +80,7 @@ def main() -> None:
             print(f"builtin-{window_length}")  # noqa: T201
             train = draw_frames(train_genomes, encoders, window_length, options.windows, SEED)
             val = draw_frames(val_genomes, encoders, window_length, _HELD_OUT_WINDOWS, SEED)
-            classifier = train_classifier(*train, val, seed=SEED)
+            classifier = train_classifier(train, val, RECIPES["default"], SEED, progress=tell).classifier
             write_model_directory(
                 options.output / f"builtin-{window_length}",
                 Description(

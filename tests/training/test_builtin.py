@@ -12,7 +12,6 @@ from training import presets
 from training.evaluate import load_encoders, score_windows
 from training.features import find_frames, geometry_of
 from training.genomes import Genomes, Pieces
-from training.head import train_classifier
 from training.make_builtin import SEED
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
@@ -104,18 +103,6 @@ def test_the_tokenizer_is_the_same_every_time(tmp_path: Path) -> None:
     assert [tokens.tokens[i] for i in tokens.offsets[:-1]] == [cls] * 3
     assert [tokens.tokens[i - 1] for i in tokens.offsets[1:]] == [sep] * 3
     assert tokens.tokens[tokens.offsets[2] + 1] == unknown
-
-
-def test_training_learns_and_repeats() -> None:
-    chance = torch.Generator().manual_seed(0)
-    labels = torch.arange(3000) % 2
-    # Two classes two standard deviations apart, in features of very unlike scales.
-    features = (torch.randn(3000, 8, generator=chance) + 2 * labels[:, None] / 8**0.5) * 10.0 ** torch.arange(-3, 5)
-    weights = torch.ones(3000)
-    train, held_out = ((features[rows], labels[rows], weights[rows]) for rows in (slice(2000), slice(2000, None)))
-    one, two = (train_classifier(*train, held_out, seed=3, epochs=4) for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
-    assert roc_auc_score(held_out[1], one.logit(held_out[0])) > 0.9
 
 
 def test_presets_are_measured_with_the_scores_of_contigs(model: Model) -> None:
