@@ -1,5 +1,6 @@
 """One file over HTTP: begun where an earlier attempt ended, tried again a few times, kept only with its checksum."""
 
+import hashlib
 import logging
 import re
 import ssl
@@ -10,7 +11,6 @@ import requests
 from requests.exceptions import ChunkedEncodingError, HTTPError, ProxyError, RequestException, Timeout
 
 from virnucpro_kernels.errors import DamagedFileError, VirnucproError
-from virnucpro_kernels.weights.directory import unwritable
 from virnucpro_kernels.weights.meter import megabytes, meter
 from virnucpro_kernels.weights.published import PublishedFile, digests
 
@@ -28,33 +28,42 @@ _BLOCK = 1 << 16
 #: Answers after which it makes sense to ask again: the server is busy or being restarted.
 _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 _UNKNOWN = -1
+_ADVICE = "If this machine has no way to that address, name a proxy (in HTTPS_PROXY) or a mirror (--source URL), or"
+_IMPORT = "get the files on another machine and import them here (`virnucpro weights import --help`)"
 
 
 class _WrongPartError(RequestException):
     """The server sent another part of the file than the one that was asked for."""
 
 
-def download(file: PublishedFile, address: str, path: Path) -> None:
+def download(file: PublishedFile, address: str, path: Path, *, instead: str = _IMPORT) -> None:
     """Download a published file from `address` to `path`, which appears when the file is whole and the right one.
 
     What arrives is kept beside `path` in a file that ends with `.part`; the next call goes on from there. Proxies are
     those of the environment (`HTTPS_PROXY` and the like), as requests takes them.
 
+    Args:
+        file: File, with its digest.
+        address: Address, its publisher's or that of a mirror.
+        path: Path of the new file.
+        instead: What else a user without a way to the address can do, for the message.
+
     Raises:
         DamagedFileError: there is another file at the address; nothing of it is kept.
-        VirnucproError: the file cannot be downloaded, or cannot be written.
+        VirnucproError: the file cannot be downloaded.
+        OSError: the file cannot be written.
     """
     partial = path.with_name(f"{path.name}.part")
     went_on = partial.exists()
     _log.info("downloading %s (%.1f MB)", address, file.megabytes)
     try:
         _complete(address, partial)
-        found = _digest_like(file.digest, partial)
+        found = digest_like(file.digest, partial)
         if found != file.digest and went_on:
             _log.warning("%s: what was there before is of another file; beginning again", partial)
             partial.unlink()
             _complete(address, partial)
-            found = _digest_like(file.digest, partial)
+            found = digest_like(file.digest, partial)
         if found != file.digest:
             partial.unlink()
             raise DamagedFileError(
@@ -64,13 +73,21 @@ def download(file: PublishedFile, address: str, path: Path) -> None:
         partial.replace(path)
     except RequestException as error:
         kept = f" {megabytes(_size(partial))} are kept, and the same command goes on from there." * bool(_size(partial))
-        raise VirnucproError(
-            f"cannot download {address}: {_reason(error)}.{kept} If this machine has no way to that address, name a"
-            " proxy (in HTTPS_PROXY) or a mirror (--source URL), or get the files on another machine and import them"
-            " here (`virnucpro weights import --help`)"
-        ) from error
-    except OSError as error:
-        raise unwritable(partial, error) from error
+        raise VirnucproError(f"cannot download {address}: {_reason(error)}.{kept} {_ADVICE} {instead}") from error
+
+
+def download_text(address: str, *, instead: str) -> str:
+    """Return the text at `address`, of which nothing is kept on the disk; `instead` as for `download`.
+
+    Raises:
+        VirnucproError: it cannot be downloaded.
+    """
+    try:
+        response = requests.get(address, timeout=(_CONNECT_SECONDS, _STALL_SECONDS))
+        response.raise_for_status()
+    except RequestException as error:
+        raise VirnucproError(f"cannot download {address}: {_reason(error)}. {_ADVICE} {instead}") from error
+    return response.text
 
 
 def _complete(address: str, partial: Path) -> None:
@@ -128,8 +145,11 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _digest_like(digest: str, path: Path) -> str:
+def digest_like(digest: str, path: Path) -> str:
     """Return the digest of a file, of the kind of another one."""
+    if digest.startswith("md5:"):
+        with path.open("rb") as file:
+            return f"md5:{hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()}"
     sha256, git = digests(path)
     return f"git:{git}" if digest.startswith("git:") else f"sha256:{sha256}"
 

@@ -50,7 +50,10 @@ def fetch_model(recipe: Recipe, models_dir: Path, *, mirror: str | None = None, 
         missing = [file for file in wanted if not _is_there(file, downloads / file.name)]
         _check_space(downloads, wanted, missing)
         for file in missing:
-            download(file, file.address(mirror), downloads / file.name)
+            try:
+                download(file, file.address(mirror), downloads / file.name)
+            except OSError as error:
+                raise unwritable(downloads / file.name, error) from error
         model = import_model(
             recipe.name,
             recipe.window_length,

@@ -16,7 +16,7 @@ class PublishedFile:
 
     Attributes:
         url: Address; its last component is the file's name.
-        digest: `sha256:` and the checksum, or `git:` and the ID that git gives the content.
+        digest: `sha256:` or `md5:` and the checksum, or `git:` and the ID that git gives the content.
         what: Description for people.
         licence: Licence of the weights.
         encoder: Name of the encoder in the file, if there is one.

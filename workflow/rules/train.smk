@@ -2,6 +2,27 @@ from virnucpro_kernels.run.training import DRAWN, MODELS
 from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_FASTA, WINDOW_LIST
 
 
+rule refseq:
+    """The original's training set. Nothing asks for it: name its table as the target, then as `genomes`."""
+    output:
+        table="refseq/genomes.tsv",
+    log:
+        "logs/refseq.log",
+    localrule: True
+    conda:
+        "../../envs/tables.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=2880,
+    params:
+        virnucpro=virnucpro,
+        seed=RUN.training["seed"],
+        directory=subpath(output.table, parent=True),
+    shell:
+        "{params.virnucpro} refseq {params.directory:q} --seed {params.seed} > {log:q} 2>&1"
+
+
 rule draw:
     """Windows of the genomes, drawn evenly from categories and groups."""
     input:
