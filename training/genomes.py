@@ -23,10 +23,12 @@ class Pieces:
     Attributes:
         sequences: n pieces.
         is_virus: bool (n,).
+        rows: the row of `genomes.tsv` of each, where they were drawn.
     """
 
     sequences: SequenceArray
     is_virus: npt.NDArray[np.bool_]
+    rows: tuple[Mapping[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.is_virus)
@@ -73,12 +75,14 @@ class Genomes:
         is. Pieces with anything but A, C, G, T are drawn again: hosts are masked where they resemble a virus.
         """
         chance = np.random.default_rng(seed)
-        pieces, labels = [], []
+        pieces, rows = [], []
         for length in np.asarray(lengths).tolist():
             for label in ("virus", "host"):
-                pieces.append(self.draw_one(label, length, chance))
-                labels.append(label == "virus")
-        return Pieces(SequenceArray.from_list(pieces), np.array(labels))
+                place = self.draw_place(label, length, chance)
+                pieces.append(place.record.sequence[place.start : place.start + length])
+                rows.append(place.row)
+        labels = np.array([row["label"] == "virus" for row in rows])
+        return Pieces(SequenceArray.from_list(pieces), labels, tuple(rows))
 
     def draw_one(self, label: str, length: int, chance: np.random.Generator) -> bytes:
         """Draw a piece of a virus or of a host, as `draw` does."""

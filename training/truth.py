@@ -1,11 +1,12 @@
 """Writes pieces of real genomes with what they are, so that any tool can be run on them and evaluated.
 
-    python -m training.truth GENOMES --split val --length 500 --number 4000 --output DIR [--shuffled 1000]
+    python -m training.truth GENOMES --split val --length 500 --number 4000 --output DIR [--controls 500 --shuffled 500]
     virnucpro predict DIR/contigs.fna.gz --output-dir out && virnucpro evaluate out --truth DIR/truth.tsv
 
 Half of the pieces of each length are viral; categories of a class and groups of a category are as likely as each other.
-Pieces that are shuffled base by base keep their composition and nothing else: they are controls. With --windows, the
-pieces are those of a table (label, group, record, start) instead of drawn ones.
+Controls count in false positive rates only: plasmids and organelles of the split `control`, and shuffled pieces, which
+keep their composition and nothing else. With --windows, the pieces are those of a table (columns record and start)
+instead of drawn ones.
 """
 
 import argparse
@@ -30,6 +31,9 @@ _EUKARYOTES = ("eukaryotic_virus", "fungi", "protozoa", "plant", "invertebrate",
 #: Whose cells each category is or infects; plasmids, organelles and shuffled pieces have none.
 _DOMAINS = dict.fromkeys(_PROKARYOTES, "prokaryotes") | dict.fromkeys(_EUKARYOTES, "eukaryotes")
 
+#: Pieces with their lengths.
+Pieces = Iterator[tuple[Place, int]]
+
 
 @dataclass(frozen=True)
 class Known:
@@ -46,9 +50,7 @@ class Known:
     start: int
 
 
-def draw(
-    genomes: Genomes, lengths: Sequence[str], number: int, chance: np.random.Generator
-) -> Iterator[tuple[Place, int]]:
+def draw(genomes: Genomes, lengths: Sequence[str], number: int, chance: np.random.Generator) -> Pieces:
     """Yield pieces and their lengths: `number` of each of `lengths`, half of them viral where both labels are there.
 
     A length is a number of bases, or a range as in `150-20000`, of which short and long ones are drawn alike.
@@ -62,7 +64,7 @@ def draw(
             yield genomes.draw_place(label, length, chance), length
 
 
-def listed(folder: Path, split: str, table: Path, length: int) -> Iterator[tuple[Place, int]]:
+def listed(folder: Path, split: str, table: Path, length: int) -> Pieces:
     """Yield the pieces of a table with the columns `record` and `start`."""
     records = {record.contig: (record, row) for record, row in read_split(folder, split)}
     with gzip.open(table, "rt", newline="") if table.suffix == ".gz" else table.open(newline="") as file:
@@ -72,34 +74,37 @@ def listed(folder: Path, split: str, table: Path, length: int) -> Iterator[tuple
             yield Place(*records[row["record"]], int(row["start"])), length
 
 
-def write(
-    pieces: Iterator[tuple[Place, int]],
-    shuffled: Iterator[tuple[Place, int]],
-    output: Path,
-    chance: np.random.Generator,
-) -> int:
-    """Write `contigs.fna.gz` and `truth.tsv`; return the number of pieces."""
+def write(output: Path, pieces: Pieces, controls: Pieces, shuffled: Pieces, chance: np.random.Generator) -> int:
+    """Write `contigs.fna.gz` and `truth.tsv`; return the number of pieces.
+
+    Args:
+        output: Folder of both.
+        pieces: Pieces of viruses and hosts.
+        controls: Pieces that are controls, whatever they are of.
+        shuffled: Pieces to shuffle, which are controls too.
+        chance: Decides how pieces are shuffled.
+    """
     known = []
     with atomic_path(output / "contigs.fna.gz") as temporary, deterministic_gzip(temporary) as file:
-        for number, (place, length) in enumerate(pieces, start=1):
-            category = category_of(place.row)
-            known.append(_known(f"piece_{number}", place, length, place.row["label"], category, place.row["group"]))
-            file.write(fasta_entry(known[-1].contig, _sequence(place, length)))
-        for number, (place, length) in enumerate(shuffled, start=1):
-            bases = np.frombuffer(_sequence(place, length), np.uint8)
-            known.append(_known(f"shuffled_{number}", place, length, "control", "shuffled", place.row["group"]))
-            file.write(fasta_entry(known[-1].contig, chance.permutation(bases).tobytes()))
+        for kind, group in (("piece", pieces), ("control", controls), ("shuffled", shuffled)):
+            for number, (place, length) in enumerate(group, start=1):
+                bases = place.record.sequence[place.start : place.start + length]
+                if kind == "shuffled":
+                    bases = chance.permutation(np.frombuffer(bases, np.uint8)).tobytes()
+                known.append(_known(kind, number, place, length))
+                file.write(fasta_entry(known[-1].contig, bases))
     write_rows(output / "truth.tsv", Known, known)
     return len(known)
 
 
-def _sequence(place: Place, length: int) -> bytes:
-    return place.record.sequence[place.start : place.start + length]
-
-
-def _known(contig: str, place: Place, length: int, label: str, category: str, group: str) -> Known:
-    domain, family = _DOMAINS.get(category, ""), place.row["family"] if label == "virus" else ""
-    return Known(contig, label, category, domain, group, family, length, place.record.contig, place.start)
+def _known(kind: str, number: int, place: Place, length: int) -> Known:
+    label = place.row["label"] if kind == "piece" else "control"
+    category = "shuffled" if kind == "shuffled" else category_of(place.row)
+    domain = _DOMAINS.get(category, "")
+    return Known(
+        f"{kind}_{number}", label, category, domain, place.row["group"], place.row["family"], length,
+        place.record.contig, place.start,
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -110,6 +115,7 @@ def main() -> None:
     parser.add_argument("--split", default="val", help="train, val, test, …; choose everything on val")
     parser.add_argument("--length", nargs="+", default=["500"], help="bp, or ranges as in 150-20000")
     parser.add_argument("--number", type=int, default=4000, help="pieces of each length")
+    parser.add_argument("--controls", type=int, default=0, metavar="NUMBER", help="of the split control, each length")
     parser.add_argument("--shuffled", type=int, default=0, metavar="NUMBER", help="shuffled pieces of each length")
     parser.add_argument("--windows", type=Path, help="table of the pieces, each of the one --length")
     parser.add_argument("--seed", type=int, default=0)
@@ -119,8 +125,12 @@ def main() -> None:
         pieces = listed(options.genomes, options.split, options.windows, int(options.length[0]))
     else:
         pieces = draw(genomes, options.length, options.number, chance)
+    controls: Pieces = iter(())
+    if options.controls:
+        controls = draw(Genomes(options.genomes, "control"), options.length, options.controls, chance)
     shuffled = draw(genomes, options.length, options.shuffled, chance)
-    print(f"{write(pieces, shuffled, options.output, chance):,} pieces in {options.output}")  # noqa: T201
+    number = write(options.output, pieces, controls, shuffled, chance)
+    print(f"{number:,} pieces in {options.output}")  # noqa: T201
 
 
 if __name__ == "__main__":

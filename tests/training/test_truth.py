@@ -21,6 +21,7 @@ RECORDS = {
     "plant_virus": ("viral", "virus", "val", "V:2", "Potyviridae", "a virus"),
     "bacterium": ("bacteria", "host", "val", "H:1", "", "a bacterium"),
     "fungus": ("fungi", "host", "val", "H:2", "", "a fungus"),
+    "mitochondrion": ("organelle", "host", "control", "H:4", "", "a fungus"),
     "other": ("fungi", "host", "train", "H:3", "", "another"),
 }
 
@@ -47,20 +48,22 @@ def make(genomes: Path, output: Path, *options: str) -> Path:
 
 
 def test_pieces_are_what_the_truth_says(genomes: Path, tmp_path: Path) -> None:
-    options = ("--length", "300", "100-600", "--number", "40", "--shuffled", "10")
+    options = ("--length", "300", "100-600", "--number", "40", "--controls", "5", "--shuffled", "10")
     folder = make(genomes, tmp_path / "pieces", *options)
     table: Any = pd.read_csv(folder / "truth.tsv", sep="\t", keep_default_na=False)
     sequences = {record.contig: record.sequence for record in read_records(folder / "contigs.fna.gz")}
     whole = {record.contig: record.sequence for path in genomes.glob("*.gz") for record in read_records(path)}
     assert list(sequences) == table["contig"].tolist()
-    assert read_truth(folder / "truth.tsv").counts() == {"virus": 40, "host": 40, "control": 20}
+    assert read_truth(folder / "truth.tsv").counts() == {"virus": 40, "host": 40, "control": 30}
     assert "other" not in set(table["record"]), "the split is val"
     for row in table.itertuples():
         source = whole[row.record][row.start : row.start + row.length]
         sequence = sequences[row.contig]
         assert b"N" not in sequence
         assert len(sequence) == row.length
-        if row.label == "control":
+        if row.category == "organelle":
+            assert (row.label, row.record, sequence) == ("control", "mitochondrion", source)
+        elif row.label == "control":
             assert (row.category, row.domain) == ("shuffled", "")
             assert sequence != source
             assert Counter(sequence) == Counter(source)

@@ -101,6 +101,8 @@ def _read_ours(name: str, folder: Path, truth: Truth, threshold: float | None) -
     score = table["p_virus"].where(table["call"] != "none").to_numpy(np.float64)
     called = (table["call"] == "viral").to_numpy() if threshold is None else score >= threshold
     q_value = table[Q_VALUE].to_numpy(np.float64) if q_type else None
+    if q_value is not None and np.isnan(q_value).all():  # the run was not asked for them
+        q_value = None
     contigs = _contigs(path, pd.Index(table["contig"]), score, called, truth, q_value)
     bound = _THRESHOLD if threshold is None else threshold
     windows = _below("windows", folder / WINDOW_TABLE, _WINDOW_TYPES, truth, bound)

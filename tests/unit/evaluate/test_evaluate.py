@@ -273,14 +273,19 @@ def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_tru
     contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
     folder = tmp_path / "out" / "results" / "s"
     collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
-    lines = (folder / "contigs.tsv").read_text().splitlines()
-    q_values = {"v1": 0.01, "h1": 0.04, "v2": 0.04}
-    marked = [f"{line}\t{q_values.get(line.split()[1], 0.9)}" for line in lines[1:]]
-    (folder / "contigs.tsv").write_text("\n".join([f"{lines[0]}\tq_value", *marked]) + "\n")
+    table = pd.read_csv(folder / "contigs.tsv", sep="\t", keep_default_na=False)
+    table["q_value"] = table["contig"].map({"v1": 0.01, "h1": 0.04, "v2": 0.04}).fillna(0.9)
+    table.to_csv(folder / "contigs.tsv", sep="\t", index=False)
     ended = run(folder, "--truth", small_truth)
     assert ended.code == 0, ended.text
     row = ended.row("realised_fdr", "fdr:0.05", without_call="left_out")
     assert (row.value, row.n) == (pytest.approx(1 / 3, abs=1e-6), 3)
+    assert ended.row("realised_fdr", "fdr:0.01", without_call="left_out").n == 1
+    table["q_value"] = "NA"  # a run that was not asked for them: then p_virus decides, at most 0.982
+    table.to_csv(folder / "contigs.tsv", sep="\t", index=False)
+    without = run(folder, "--truth", small_truth)
+    assert without.row("realised_fdr", "fdr:0.01", without_call="left_out").n == 0
+    assert without.row("realised_fdr", "fdr:0.05", without_call="left_out").n == 3
 
 
 def test_results_side_by_side_are_drawn_together(tmp_path: Path, small_truth: Path, run: Run) -> None:
