@@ -3,7 +3,9 @@
     python -m training.evaluate GENOMES --model builtin-500 [--split val]
 
 Half of the windows, and half of the contigs, are viral; categories of a class and groups of a category are as likely as
-each other. A window's logit follows the rule of the model. Three rules for a contig are compared.
+each other. A window's logit follows the rule of the model. Three rules for a contig are compared, on those that have a
+score. Intervals hold 95 % of draws of the groups. `python -m training.truth` and `virnucpro evaluate` measure what a
+user gets.
 """
 
 import argparse
@@ -12,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
 
 from training.features import Encoders, find_frames, geometry_of
 from training.genomes import Genomes, Pieces
+from virnucpro_kernels.evaluate.bootstrap import Draws, draw_groups, interval
+from virnucpro_kernels.evaluate.measures import Rows, ranking
+from virnucpro_kernels.evaluate.truth import LABELS, Truth
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.score.classify import logits
 from virnucpro_kernels.sequences.arrays import Float64s, Int64s
@@ -29,7 +33,8 @@ from virnucpro_kernels.weights.load import (
 )
 from virnucpro_kernels.weights.registry import Model, find_model
 
-_WINDOWS, _CONTIGS, _BOOTSTRAPS = 4000, 750, 1000
+_WINDOWS, _CONTIGS, _DRAWS = 4000, 750, 1000
+_THRESHOLD = 0.5
 _SHORTEST, _LONGEST = 500, 20_000
 
 
@@ -82,26 +87,36 @@ RULES: dict[str, Callable[[Int64s, Int64s, Float64s], Float64s]] = {
 }
 
 
-def _report(what: str, is_virus: npt.NDArray[np.bool_], p_virus: Float64s, out_of: int) -> None:
-    area = roc_auc_score(is_virus, p_virus)
-    accuracy = np.mean((p_virus >= 0.5) == is_virus)
-    print(f"| {what} | {len(p_virus):,} of {out_of:,} | {area:.3f} | {accuracy:.3f} |", flush=True)  # noqa: T201
+def _draws(pieces: Pieces) -> Draws:
+    """Draws of the groups of relatives that pieces are of."""
+    texts = {name: np.array([row[name] for row in pieces.rows], object) for name in ("category", "group")}
+    label = np.where(pieces.is_virus, LABELS.index("virus"), LABELS.index("host"))
+    truth = Truth(Path(), pd.RangeIndex(len(pieces)), label, texts, pieces.sequences.lengths.astype(np.float64), ())
+    return draw_groups(truth, _DRAWS, seed=0)
 
 
-def _gain(is_virus: npt.NDArray[np.bool_], p_virus: Float64s, other: Float64s) -> str:
-    """AUROC of `p_virus` minus that of `other`, with the 95 % interval of a paired bootstrap over the contigs."""
-    chance = np.random.default_rng(0)
-    samples = chance.integers(len(is_virus), size=(_BOOTSTRAPS, len(is_virus)))
-    gains = [roc_auc_score(is_virus[i], p_virus[i]) - roc_auc_score(is_virus[i], other[i]) for i in samples]
-    low, high = np.quantile(gains, [0.025, 0.975])
-    return f"{roc_auc_score(is_virus, p_virus) - roc_auc_score(is_virus, other):+.3f} ({low:+.3f} to {high:+.3f})"
+def _areas(pieces: Pieces, piece: Int64s, p_virus: Float64s, draws: Draws) -> Float64s:
+    """AUROC of scores, each of a piece, in all draws."""
+    rows = Rows(draws.unit[piece], pieces.is_virus[piece], p_virus, p_virus >= _THRESHOLD)
+    return ranking(rows, draws)["auroc"]
+
+
+def _with_interval(values: Float64s, form: str) -> str:
+    low, high = interval(values)
+    return f"{values[0]:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _report(what: str, pieces: Pieces, piece: Int64s, p_virus: Float64s, draws: Draws, out_of: int) -> None:
+    accuracy = np.mean((p_virus >= _THRESHOLD) == pieces.is_virus[piece])
+    area = _with_interval(_areas(pieces, piece, p_virus, draws), ".3f")
+    print(f"| {what} | {len(p_virus):,} of {out_of:,} | {area} | {accuracy:.3f} |", flush=True)  # noqa: T201
 
 
 def report(folder: Path, split: str, model: Model) -> None:
     """Print a table in Markdown."""
     started = time.monotonic()
     genomes, encoders, classifier = Genomes(folder, split), load_encoders(model), load_classifier(model)
-    print(f"\n{model.name}, split {split}\n\n| | scored | AUROC | accuracy |\n|---|---|---|---|")  # noqa: T201
+    print(f"\n{model.name}, split {split}\n\n| | scored | AUROC (95 %) | accuracy |\n|---|---|---|---|")  # noqa: T201
     chance = np.random.default_rng(0)
     window_sets = {
         f"windows of {model.window_length} bp": np.full(_WINDOWS, model.window_length),
@@ -110,25 +125,25 @@ def report(folder: Path, split: str, model: Model) -> None:
     for seed, (what, lengths) in enumerate(window_sets.items()):
         pieces = genomes.draw(lengths, seed)
         contig, _, logit = score_windows(pieces, model, encoders, classifier)
-        _report(what, pieces.is_virus[contig], _sigmoid(logit), len(pieces))
+        _report(what, pieces, contig, _sigmoid(logit), _draws(pieces), len(pieces))
 
     lengths = np.exp(chance.uniform(np.log(_SHORTEST), np.log(_LONGEST), _CONTIGS)).astype(np.int64)
     pieces = genomes.draw(lengths, seed=2)
     windows = score_windows(pieces, model, encoders, classifier)
-    some = np.unique(windows[0])
+    some, draws = np.unique(windows[0]), _draws(pieces)
     by_rule = {rule: score(*windows)[some] for rule, score in RULES.items()}
     for rule, p_virus in by_rule.items():
-        _report(f"contigs, {rule}", pieces.is_virus[some], p_virus, len(pieces))
+        _report(f"contigs, {rule}", pieces, some, p_virus, draws, len(pieces))
         for shortest, longest in ((_SHORTEST, 2000), (2000, 6000), (6000, _LONGEST)):
             size = pieces.sequences.lengths
             of_size = (size[some] >= shortest) & (size[some] < longest)
             out_of = int(((size >= shortest) & (size < longest)).sum())
             what = f"… of {shortest:,} to {longest:,} bp"
-            _report(what, pieces.is_virus[some][of_size], p_virus[of_size], out_of)
-    in_use, *others = by_rule
-    for rule in others:
-        gain = _gain(pieces.is_virus[some], by_rule[in_use], by_rule[rule])
-        print(f"\nAUROC of contigs, {in_use}, minus {rule}: {gain}")  # noqa: T201
+            _report(what, pieces, some[of_size], p_virus[of_size], draws, out_of)
+    in_use, *others = (_areas(pieces, some, p_virus, draws) for p_virus in by_rule.values())
+    for rule, area in zip(list(by_rule)[1:], others, strict=True):
+        gain = _with_interval(in_use - area, "+.3f")
+        print(f"\nAUROC of contigs, the rule in use minus {rule}: {gain}")  # noqa: T201
     print(f"\n{time.monotonic() - started:.0f} s, {torch.get_num_threads()} threads")  # noqa: T201
 
 
