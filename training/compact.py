@@ -2,18 +2,21 @@
 
     python -m training.compact GENOMES --output DIR
 
-The network learns to tell viral windows from windows of hosts, and beside it each encoder alone does, and the category
-is learned too. The weights are the running average over the steps. The learning rate stays as it is: on val, the loss
-rose again where the rate fell, because the network then learned the genomes by heart.
+First the teachers learn, each from another seed, to tell viral windows from windows of hosts; beside the classifier,
+each encoder alone does, and the category is learned too. Then the compact network, a third of their size, learns from
+the same windows and from what the teachers, on average, say of each segment. The weights of all are the running average
+over the steps. The learning rate stays as it is: on val, the loss rose again where the rate fell, because the network
+then learned the genomes by heart.
 
-DIR/state.pt is written now and then; the same command goes on from it and ends with the same weights. The model
-directory appears at the end. An earlier form of this script took 22 steps a second on an H100.
+The state.pt of each network is written now and then; the same command goes on from it and ends with the same weights.
+The model directory appears at the end. `--only N` trains teacher N alone, so that several can learn at once.
 """
 
 import argparse
 import math
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,20 +27,20 @@ from torch.nn import functional
 
 from training.augment import Augmentation
 from training.codons import write_codon_tokenizer
-from training.network import CLASSIFIER, NUCLEOTIDE, PROTEIN, CompactNetwork
+from training.network import COMPACT, TEACHER, CompactNetwork, Segments, add_up
 from training.windows import CATEGORIES, EDGES, Genomes, Runs, fill_buckets, find_segments, join
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.weights.directory import NewClassifier, NewEncoder, Origin, tensors_of, write_model_directory
 from virnucpro_kernels.weights.registry import Description
 
 WINDOW_LENGTH = 500
-_SAVED_EVERY, _TOLD_EVERY = 1000, 100
+_SAVED_EVERY, _TOLD_EVERY = 500, 100
 _DRAWS_TO_SIZE = 12
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the model is trained.
+    """How a network is trained.
 
     Attributes:
         steps, seed: Number of steps; seed of weights, windows and changes.
@@ -45,10 +48,12 @@ class Recipe:
         lengths: Share of the windows of each length in bp; what is left has two lengths from 150 to 490, drawn anew.
         learning_rate, warm_up, weight_decay: Values of AdamW; steps in which the rate rises.
         average: Weight of the past in the running average of the weights.
+        dropout, head_dropout: Rates within the encoders, and before and behind the classifier's hidden layer.
         help_of_categories, help_of_encoders: Weights of the losses beside that of the classifier.
+        teachers: Number of teachers, whose mean logit of a segment is learned too, with a weight of one.
     """
 
-    steps: int = 10_000
+    steps: int = 4000
     seed: int = 0
     windows: int = 512
     lengths: tuple[tuple[int, float], ...] = ((500, 0.45), (300, 0.25))
@@ -58,26 +63,42 @@ class Recipe:
     average: float = 0.999
     help_of_categories: float = 0.3
     help_of_encoders: float = 0.3
+    dropout: float = 0.15
+    head_dropout: float = 0.5
+    teachers: int = 0
+
+
+#: The compact network hardly learns by heart what it is told of segments, so it needs less to hinder it.
+COMPACT_RECIPE = Recipe(steps=6500, seed=100, dropout=0.05, head_dropout=0.1)
 
 
 class Training:
     """A network on its way, with all that decides the next step."""
 
-    def __init__(self, genomes: Path, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, genomes: Path, recipe: Recipe, device: torch.device, teachers: Sequence[CompactNetwork] = ()
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device, self.step = recipe, device, 0
         self._genomes = Genomes(genomes, "train", device)
         self._augment = Augmentation(device)
-        self.network = CompactNetwork(len(CATEGORIES)).to(device)
+        sizes = COMPACT if teachers else TEACHER
+        self.network = CompactNetwork(
+            sizes, len(CATEGORIES), dropout=recipe.dropout, head_dropout=recipe.head_dropout
+        ).to(device)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         matrices = [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in self.network.parameters() if parameter.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
-        self._compiled = torch.compile(self.network, dynamic=False) if device.type == "cuda" else self.network
+        self._compiled = self._compile(self.network)
+        self._teachers = [self._compile(teacher.to(device).eval()) for teacher in teachers]
         self._chance = torch.Generator(device).manual_seed(recipe.seed)
         self._lengths = np.random.default_rng(recipe.seed)
         self._sizes = self._find_sizes()
+
+    def _compile(self, network: CompactNetwork) -> Callable[[Segments], torch.Tensor]:
+        return torch.compile(network, dynamic=False) if self.device.type == "cuda" else network
 
     def _draw(self) -> tuple[Runs, torch.Tensor]:
         """Return the segments of the windows of a step, and the categories of the windows."""
@@ -104,8 +125,12 @@ class Training:
         runs, categories = self._draw()
         segments = self._augment(fill_buckets(runs, len(categories), self._sizes, self._chance), self._chance)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            found: torch.Tensor = self._compiled(segments)
-        loss, total = self._losses(found, categories)
+            found = self._compiled(segments)
+            told = self._ask_teachers(segments)
+        loss, total = self._losses(add_up(found, segments), categories)
+        if told is not None:
+            real = segments.window < segments.windows
+            total = total + functional.binary_cross_entropy_with_logits(found[real, 0], told[real])
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate * min(1.0, (self.step + 1) / recipe.warm_up)
         self._optimizer.zero_grad(set_to_none=True)
@@ -117,6 +142,14 @@ class Training:
         for name, value in self.network.state_dict().items():
             self.average[name].lerp_(value, weight)
         return loss.detach()
+
+    @torch.no_grad()
+    def _ask_teachers(self, segments: Segments) -> torch.Tensor | None:
+        """Return the sigmoid of the teachers' mean logit of each segment, (s,); they see every codon."""
+        if not self._teachers:
+            return None
+        seen = replace(segments, masked=torch.zeros_like(segments.masked))
+        return torch.stack([teacher(seen)[:, 0] for teacher in self._teachers]).mean(0).sigmoid()
 
     def _losses(self, found: torch.Tensor, categories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of the classifier, and the sum of all."""
@@ -153,9 +186,11 @@ class Training:
         set_state(state["dropout"])
 
 
-def train(genomes: Path, output: Path, recipe: Recipe, device: torch.device) -> CompactNetwork:
+def train(
+    genomes: Path, output: Path, recipe: Recipe, device: torch.device, teachers: Sequence[CompactNetwork] = ()
+) -> CompactNetwork:
     """Train, or go on from `output`/state.pt; return the network with its averaged weights."""
-    training, path = Training(genomes, recipe, device), output / "state.pt"
+    training, path = Training(genomes, recipe, device, teachers), output / "state.pt"
     output.mkdir(parents=True, exist_ok=True)
     if path.exists():
         training.load_state(torch.load(path, map_location="cpu", weights_only=True))
@@ -169,15 +204,16 @@ def train(genomes: Path, output: Path, recipe: Recipe, device: torch.device) -> 
             rate = (training.step - first) / (time.monotonic() - started)
             left = (recipe.steps - training.step) / rate / 60
             loss = float(torch.stack(losses[-_TOLD_EVERY:]).mean())
-            print(f"step {training.step:,} of {recipe.steps:,}, loss {loss:.4f}, {left:.0f} min left", flush=True)  # noqa: T201
+            done = f"{output.name}, step {training.step:,} of {recipe.steps:,}"
+            print(f"{done}, loss {loss:.4f}, {left:.0f} min left", flush=True)  # noqa: T201
     training.network.load_state_dict(training.average)
     return training.network.eval()
 
 
 def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> None:
     """Write the model directory of a trained network, in fp16."""
-    modules = network.modules_of_the_package()
-    origin = Origin(f"training/compact.py, {recipe.steps:,} steps, seed {recipe.seed}")
+    modules, sizes = network.modules_of_the_package(), network.sizes
+    origin = Origin(f"training/compact.py, {recipe.steps:,} steps, seed {recipe.seed}, {recipe.teachers} teachers")
     with TemporaryDirectory() as scratch:
         tokenizer = Path(scratch) / "tokenizer.json"
         write_codon_tokenizer(tokenizer)
@@ -193,11 +229,11 @@ def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> Non
                 licence="MIT",
                 notes="A small model for laptops, trained on the train split of real genomes; see docs/models.md.",
             ),
-            nucleotide=NewEncoder("compact-nucleotide", NUCLEOTIDE, nucleotide, origin),
+            nucleotide=NewEncoder("compact-nucleotide", sizes.nucleotide, nucleotide, origin),
             tokenizer=tokenizer,
             tokenizer_origin=Origin("one token a codon"),
-            protein=NewEncoder("compact-protein", PROTEIN, protein, origin),
-            classifier=NewClassifier(CLASSIFIER, classifier, origin),
+            protein=NewEncoder("compact-protein", sizes.protein, protein, origin),
+            classifier=NewClassifier(sizes.classifier, classifier, origin),
         )
 
 
@@ -205,16 +241,26 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
-    parser.add_argument("--output", type=Path, required=True, help="folder for state.pt and the model directory")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the states and the model directory")
     parser.add_argument("--name", default="compact-500", help="name of the model")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--teachers", type=int, default=2, help="number of teachers")
+    parser.add_argument("--only", type=int, help="train only this teacher, from 0")
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="of a teacher")
+    parser.add_argument("--compact-steps", type=int, default=COMPACT_RECIPE.steps, help="of the compact network")
     parser.add_argument("--windows", type=int, default=Recipe.windows, help="of a step")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
-    recipe = Recipe(steps=options.steps, windows=options.windows, seed=options.seed)
-    network = train(options.genomes, options.output, recipe, torch.device(options.device))
-    write_model(network, options.output / options.name, recipe)
+    device = torch.device(options.device)
+    teachers = []
+    for seed in range(options.teachers) if options.only is None else (options.only,):
+        recipe = Recipe(steps=options.steps, seed=seed, windows=options.windows)
+        teachers.append(train(options.genomes, options.output / f"teacher-{seed}", recipe, device))
+    if options.only is None:
+        recipe = replace(
+            COMPACT_RECIPE, steps=options.compact_steps, windows=options.windows, teachers=options.teachers
+        )
+        network = train(options.genomes, options.output / "compact", recipe, device, teachers)
+        write_model(network, options.output / options.name, recipe)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,36 @@ from virnucpro_kernels.models.layers import inverse_frequencies
 from virnucpro_kernels.models.tokenizers import CLS, EOS, ESM2_VOCABULARY
 
 HEAD_DIM = 64
-NUCLEOTIDE = DnabertConfig(layers=4, hidden=192, heads=3, feed_forward=384, vocabulary=64 + len(SPECIAL_TOKENS))
-PROTEIN = Esm2Config(layers=2, hidden=128, heads=2, feed_forward=512)
-CLASSIFIER = ClassifierConfig(dimension=NUCLEOTIDE.hidden + PROTEIN.hidden, hidden=512)
 _FIRST_CODON = len(SPECIAL_TOKENS)
 _FAR = -1e4  # bias of a score that must not count
 
 Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of both encoders; the classifier's follow from them."""
+
+    nucleotide: DnabertConfig
+    protein: Esm2Config
+
+    @property
+    def classifier(self) -> ClassifierConfig:
+        """Sizes of the classifier of the joined vectors."""
+        return ClassifierConfig(dimension=self.nucleotide.hidden + self.protein.hidden, hidden=512)
+
+
+_TOKENS = 64 + len(SPECIAL_TOKENS)
+#: What learns from the genomes, 2.1 M weights.
+TEACHER = Sizes(
+    DnabertConfig(layers=4, hidden=192, heads=3, feed_forward=384, vocabulary=_TOKENS),
+    Esm2Config(layers=2, hidden=128, heads=2, feed_forward=512),
+)
+#: What learns from several teachers, and costs a CPU a third of one.
+COMPACT = Sizes(
+    DnabertConfig(layers=3, hidden=128, heads=2, feed_forward=256, vocabulary=_TOKENS),
+    Esm2Config(layers=2, hidden=64, heads=1, feed_forward=256),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,22 +155,23 @@ class CompactNetwork(nn.Module):
     frequencies: torch.Tensor
     residues: torch.Tensor
 
-    def __init__(self, categories: int, *, dropout: float = 0.15, head_dropout: float = 0.5) -> None:
+    def __init__(self, sizes: Sizes, categories: int, *, dropout: float = 0.15, head_dropout: float = 0.5) -> None:
         super().__init__()
-        self.nucleotide_embedding = nn.Embedding(NUCLEOTIDE.vocabulary, NUCLEOTIDE.hidden)
-        self.nucleotide_norm = nn.LayerNorm(NUCLEOTIDE.hidden, DNABERT_EPS)
-        self.nucleotide = nn.ModuleList(NucleotideBlock(NUCLEOTIDE, dropout) for _ in range(NUCLEOTIDE.layers))
-        self.protein_embedding = nn.Embedding(PROTEIN.vocabulary, PROTEIN.hidden)
+        self.sizes, nucleotide, protein = sizes, sizes.nucleotide, sizes.protein
+        self.nucleotide_embedding = nn.Embedding(nucleotide.vocabulary, nucleotide.hidden)
+        self.nucleotide_norm = nn.LayerNorm(nucleotide.hidden, DNABERT_EPS)
+        self.nucleotide = nn.ModuleList(NucleotideBlock(nucleotide, dropout) for _ in range(nucleotide.layers))
+        self.protein_embedding = nn.Embedding(protein.vocabulary, protein.hidden)
         nn.init.normal_(self.protein_embedding.weight, std=0.5)
-        self.protein = nn.ModuleList(ProteinBlock(PROTEIN, dropout) for _ in range(PROTEIN.layers))
-        self.protein_norm = nn.LayerNorm(PROTEIN.hidden, ESM2_EPS)
-        self.hidden = nn.Linear(CLASSIFIER.dimension, CLASSIFIER.hidden)
-        self.output = nn.Linear(CLASSIFIER.hidden, 2 + categories)
+        self.protein = nn.ModuleList(ProteinBlock(protein, dropout) for _ in range(protein.layers))
+        self.protein_norm = nn.LayerNorm(protein.hidden, ESM2_EPS)
+        self.hidden = nn.Linear(sizes.classifier.dimension, sizes.classifier.hidden)
+        self.output = nn.Linear(sizes.classifier.hidden, 2 + categories)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
-        self.alone = nn.ModuleList(nn.Linear(config.hidden, 1) for config in (NUCLEOTIDE, PROTEIN))
+        self.alone = nn.ModuleList(nn.Linear(config.hidden, 1) for config in (nucleotide, protein))
         self.dropout, self.head_dropout = nn.Dropout(dropout), nn.Dropout(head_dropout)
-        self.register_buffer("slopes", alibi_slopes(NUCLEOTIDE.heads), persistent=False)
+        self.register_buffer("slopes", alibi_slopes(nucleotide.heads), persistent=False)
         self.register_buffer("frequencies", inverse_frequencies(HEAD_DIM), persistent=False)
         tokens = [ESM2_VOCABULARY.index(residue) for residue in CODON_RESIDUES]
         self.register_buffer("residues", torch.tensor(tokens), persistent=False)
@@ -182,7 +206,7 @@ class CompactNetwork(nn.Module):
         return _mean(x, segments, means[0]), _mean(self.protein_norm(y), segments, means[1])
 
     def forward(self, segments: Segments) -> torch.Tensor:
-        """Return the sums over the segments of each window, fp32 (windows, 3 + categories).
+        """Return the logits of each segment, fp32 (s, 3 + categories).
 
         Columns are the logit of the classifier, those of either encoder alone, and those of the categories.
         """
@@ -190,18 +214,17 @@ class CompactNetwork(nn.Module):
         activated = functional.relu(self.hidden(self.head_dropout(torch.cat(vectors, dim=1))))
         other, virus, *categories = self.output(self.head_dropout(activated)).split(1, dim=1)
         alone = [head(vector) for head, vector in zip(self.alone, vectors, strict=True)]
-        logits = torch.cat([virus - other, *alone, *categories], dim=1).float()
-        sums = logits.new_zeros(segments.windows + 1, logits.shape[1])
-        return sums.index_add(0, segments.window, logits)[: segments.windows]
+        return torch.cat([virus - other, *alone, *categories], dim=1).float()
 
     def modules_of_the_package(self) -> tuple[DnabertS, Esm2, Classifier]:
         """Return the encoders and the classifier with these weights, fp32 on the CPU, as the package computes them."""
+        sizes = self.sizes
         state = {name: tensor.detach().float().cpu() for name, tensor in self.state_dict().items()}
         nucleotide: Tensors = {"embedding.weight": state["nucleotide_embedding.weight"]}
         nucleotide |= _norm(
-            state, "nucleotide_norm", "embedding_norm", "projection_bias", torch.zeros(NUCLEOTIDE.hidden)
+            state, "nucleotide_norm", "embedding_norm", "projection_bias", torch.zeros(sizes.nucleotide.hidden)
         )
-        for index in range(NUCLEOTIDE.layers):
+        for index in range(sizes.nucleotide.layers):
             old, new = f"nucleotide.{index}.", f"blocks.{index}."
             nucleotide |= {f"{new}attention.qkv.{kind}": state[f"{old}qkv.{kind}"] for kind in ("weight", "bias")}
             nucleotide[f"{new}attention.out.weight"] = state[f"{old}out.weight"]
@@ -214,8 +237,8 @@ class CompactNetwork(nn.Module):
 
         protein = {"embedding.weight": state["protein_embedding.weight"]}
         protein["rope.inverse_frequencies"] = self.frequencies.float().cpu()
-        carried = torch.zeros(PROTEIN.hidden)  # the biases that the residual stream lacks; see models/esm2.py
-        for index in range(PROTEIN.layers):
+        carried = torch.zeros(sizes.protein.hidden)  # the biases that the residual stream lacks; see models/esm2.py
+        for index in range(sizes.protein.layers):
             old, new = f"protein.{index}.", f"blocks.{index}."
             for kind in ("weight", "bias"):
                 protein[f"{new}attention.qkv.{kind}"] = state[f"{old}qkv.{kind}"]
@@ -227,16 +250,22 @@ class CompactNetwork(nn.Module):
                 carried = carried + state[f"{old}{projection}.bias"]
         protein |= _norm(state, "protein_norm", "norm", "carried_bias", carried)
 
-        encoders = DnabertS(NUCLEOTIDE), Esm2(PROTEIN)
+        encoders = DnabertS(sizes.nucleotide), Esm2(sizes.protein)
         for encoder, tensors in zip(encoders, (nucleotide, protein), strict=True):
             encoder.load_state_dict(tensors)
-        head = Classifier(CLASSIFIER)
+        head = Classifier(sizes.classifier)
         with torch.no_grad():
             head.hidden.load_state_dict({kind: state[f"hidden.{kind}"] for kind in ("weight", "bias")})
             cast("torch.Tensor", head.norm.running_var).fill_(1 - BATCH_NORM_EPS)  # it normalises nothing
             head.output.weight.copy_(state["output.weight"][:2])
             head.output.bias.copy_(state["output.bias"][:2])
         return *encoders, head.eval()
+
+
+def add_up(logits: torch.Tensor, segments: Segments) -> torch.Tensor:
+    """Return the sums of the segments' logits (s, …) over each window, (windows, …)."""
+    sums = logits.new_zeros(segments.windows + 1, *logits.shape[1:])
+    return sums.index_add(0, segments.window, logits)[: segments.windows]
 
 
 def _mean(x: torch.Tensor, segments: Segments, weights: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -18,6 +18,7 @@ from training.genomes import Genomes
 from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.run.config import complete_config, schema
 from virnucpro_kernels.score.classify import logits, softmax
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import CALLS, score_contigs, score_windows
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -61,12 +62,12 @@ def main() -> None:
     lengths = np.exp(np.random.default_rng(0).uniform(np.log(_SHORTEST), np.log(_LONGEST), _PAIRS)).astype(np.int64)
     pieces = Genomes(options.genomes, options.split).draw(lengths, seed=3)
     batch = score(pieces.sequences, model, load_encoders(model), load_classifier(model))
-    windows = score_windows(batch, add_frames=model.adds_frames)
     print(f"{model.name}, split {options.split}\n\n| preset | viral | precision | recall |\n|---|---|---|---|")  # noqa: T201
     for name in schema("config")["presets"]:
         config = complete_config({"preset": name})
         thresholds = Thresholds(**{key: config[key] for key in Thresholds.__dataclass_fields__})
-        viral = score_contigs(batch, windows, thresholds, model.window_length).call == CALLS.index("viral")
+        rule = Rule.of(model, thresholds)
+        viral = score_contigs(batch, score_windows(batch, rule), rule).call == CALLS.index("viral")
         precision, recall = (pieces.is_virus[viral].mean(), viral[pieces.is_virus].mean())
         print(f"| {name} | {viral.sum():,} of {len(pieces):,} | {precision:.2f} | {recall:.2f} |")  # noqa: T201
 

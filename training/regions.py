@@ -23,6 +23,7 @@ from training.genomes import Genomes
 from training.presets import score
 from virnucpro_kernels.run.config import complete_config
 from virnucpro_kernels.score.regions import Regions, find_regions, regions_of, settled
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import WindowScores, score_contigs, score_windows
 from virnucpro_kernels.score.thresholds import Thresholds
@@ -125,7 +126,7 @@ def prophages(path: Path) -> tuple[list[bytes], list[Places]]:
 
 
 def _each_alone(batch: ContigBatch, windows: WindowScores, bound: float) -> Bools:
-    return windows.scored & (np.nan_to_num(windows.logit) >= bound)
+    return windows.scored & (np.nan_to_num(windows.log_odds) >= bound)
 
 
 def _running_mean(batch: ContigBatch, windows: WindowScores, bound: float) -> Bools:
@@ -134,7 +135,7 @@ def _running_mean(batch: ContigBatch, windows: WindowScores, bound: float) -> Bo
     for own in _contigs(batch):
         scored = windows.scored[own].astype(np.float64)
         half = slice(_RUNNING_MEAN // 2, _RUNNING_MEAN // 2 + len(scored))
-        sums = np.convolve(np.nan_to_num(windows.logit[own]), kernel)[half]
+        sums = np.convolve(np.nan_to_num(windows.log_odds[own]), kernel)[half]
         mean = sums / np.maximum(np.convolve(scored, kernel)[half], 1)
         borders = np.flatnonzero(np.diff(mean >= bound, prepend=False, append=False))
         for start, end in borders.reshape(-1, 2):
@@ -149,7 +150,7 @@ def _change_points(batch: ContigBatch, windows: WindowScores, bound: float) -> B
     viral = np.zeros(len(windows.scored), np.bool_)
     for own in _contigs(batch):
         places = np.flatnonzero(windows.scored[own])
-        logit: Float64s = windows.logit[own][places]
+        logit: Float64s = windows.log_odds[own][places]
         ends = [len(logit)]
         if len(logit) >= 4:
             noise = max(float(np.mean(np.diff(logit) ** 2)) / 2, 1e-6)
@@ -193,18 +194,18 @@ def report(
     """Print a line of a table in Markdown for each method."""
     config = complete_config({})
     thresholds = Thresholds(**{key: config[key] for key in Thresholds.__dataclass_fields__})
-    window_length = model.window_length
+    rule = Rule.of(model, thresholds)
     joined = SequenceArray.from_list(list(sequences))
     batch = score(joined, model, load_encoders(model), load_classifier(model))
-    windows = score_windows(batch, add_frames=model.adds_frames)
-    contigs = score_contigs(batch, windows, thresholds, window_length)
+    windows = score_windows(batch, rule)
+    contigs = score_contigs(batch, windows, rule)
     bound = float(np.log(thresholds.region_threshold / (1 - thresholds.region_threshold)))
     lengths = [len(sequence) for sequence in sequences]
-    in_use = find_regions(batch, windows, contigs, thresholds, window_length)
+    in_use = find_regions(batch, windows, contigs, rule)
     by_method = {"hidden Markov model": in_use}
     for name, method in others.items():
         viral = method(batch, windows, bound)
-        by_method[name] = regions_of(batch, windows, settled(batch, windows, contigs, viral), thresholds)
+        by_method[name] = regions_of(batch, windows, settled(batch, windows, contigs, viral), rule)
     for name, regions in by_method.items():
         print(f"| {name} | {Accuracy.of(regions, truth, lengths)} |", flush=True)  # noqa: T201
 

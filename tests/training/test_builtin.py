@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from tests.helpers.defaults import thresholds
+from tests.helpers.defaults import rule
 from training import presets
 from training.evaluate import load_encoders, score_windows
 from training.features import find_frames, geometry_of
@@ -109,8 +109,8 @@ def test_presets_are_measured_with_the_scores_of_contigs(model: Model) -> None:
     sequences = SequenceArray.from_list([record.sequence for record in read_records(DEMO)][:8])
     encoders, classifier = load_encoders(model), load_classifier(model)
     batch = presets.score(sequences, model, encoders, classifier)
-    windows = score_batch_windows(batch)
-    found = score_contigs(batch, windows, thresholds(), model.window_length)
+    windows = score_batch_windows(batch, rule(model.window_length))
+    found = score_contigs(batch, windows, rule(model.window_length))
     pieces = Pieces(sequences, np.zeros(len(sequences.lengths), np.bool_))
     contig, length, logit = score_windows(pieces, model, encoders, classifier)
     for index in np.unique(contig):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from training.codons import CODONS, write_codon_tokenizer
-from training.network import CompactNetwork, Segments
+from training.network import COMPACT, CompactNetwork, Segments, add_up
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
@@ -45,14 +45,15 @@ def _segments(window: np.ndarray, nucleotides: list[bytes]) -> Segments:
 
 def test_the_classes_of_the_package_give_its_logits(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = CompactNetwork(categories=3).eval()
+    network = CompactNetwork(COMPACT, categories=3).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1) if parameter.ndim < 2 else torch.nn.init.xavier_normal_(parameter)
     for layer in (network.hidden, network.output):  # so that windows differ much
         torch.nn.init.normal_(layer.weight)
     window, nucleotides, proteins = _real_frames()
     with torch.no_grad():
-        expected = network(_segments(window, nucleotides))[:, 0]
+        segments = _segments(window, nucleotides)
+        expected = add_up(network(segments), segments)[:, 0]
 
     write_codon_tokenizer(tmp_path / "tokenizer.json")
     tokens = DnaTokenizer(tmp_path / "tokenizer.json").encode(SequenceArray.from_list(nucleotides))

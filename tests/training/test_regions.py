@@ -11,7 +11,7 @@ from Bio.SeqFeature import SeqFeature, SimpleLocation
 from Bio.SeqRecord import SeqRecord
 
 from tests.helpers.contig_batches import Window, make_block
-from tests.helpers.defaults import thresholds
+from tests.helpers.defaults import rule
 from training.regions import OTHERS, Accuracy, prophages
 from virnucpro_kernels.score.regions import regions_of
 from virnucpro_kernels.score.scoring import score_windows
@@ -36,7 +36,7 @@ def test_accuracy_counts_bases_numbers_and_borders() -> None:
     batch = make_block([(3000, windows), (3000, windows)])
     viral = np.zeros(20, np.bool_)
     viral[2:6] = viral[10:20] = True
-    regions = regions_of(batch, score_windows(batch), viral, thresholds())
+    regions = regions_of(batch, score_windows(batch, rule()), viral, rule())
     measured = Accuracy.of(regions, [[(900, 1900)], []], [3000, 3000])
     assert measured.found == 2
     assert measured.precision == pytest.approx(900 / (1200 + 3000))
@@ -49,6 +49,6 @@ def test_accuracy_counts_bases_numbers_and_borders() -> None:
 def test_other_methods_find_a_clear_virus(name: str) -> None:
     windows: list[Window] = [(300 * n, 300 * n + 300, {0: 4.0 if 30 <= n < 60 else -4.0}) for n in range(100)]
     batch = make_block([(30_000, windows)])
-    viral = OTHERS[name](batch, score_windows(batch), 0.6)
+    viral = OTHERS[name](batch, score_windows(batch, rule()), 0.6)
     assert abs(np.flatnonzero(viral)[[0, -1]] - [30, 59]).max() <= 8
     assert 14 <= viral.sum() <= 46
