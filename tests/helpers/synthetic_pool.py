@@ -1,7 +1,7 @@
 """A small pool with made-up scores in the real files' layout, as `split` and `classify` leave it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,15 @@ import pyarrow.parquet as pq
 import torch
 
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
-from virnucpro_kernels.weights.registry import ClassifierInfo, EncoderInfo, FileInfo, Model, read_model, write_model
+from virnucpro_kernels.weights.registry import (
+    Calibration,
+    ClassifierInfo,
+    EncoderInfo,
+    FileInfo,
+    Model,
+    read_model,
+    write_model,
+)
 
 
 @dataclass(frozen=True)
@@ -109,9 +117,17 @@ def write_scores(path: Path, rows: Sequence[int], logits: Sequence[float], model
     pq.write_table(table.replace_schema_metadata({"model_id": model_id}), path, row_group_size=7)
 
 
-def write_pool(directory: Path, samples: Mapping[str, Sequence[Contig]], *, chunks: int = 3, seed: int = 0) -> Pool:
+def write_pool(
+    directory: Path,
+    samples: Mapping[str, Sequence[Contig]],
+    *,
+    chunks: int = 3,
+    seed: int = 0,
+    calibration: Calibration | None = None,
+) -> Pool:
     """Write tables, manifest, scores scattered over chunks, and input files."""
-    model = make_model(directory / "model")
+    model = replace(make_model(directory / "model"), calibration=calibration)
+    write_model(model)
     contigs = [(sample, contig) for sample, members in samples.items() for contig in members]
     windows = [(index, *window) for index, (_, contig) in enumerate(contigs) for window in contig.windows]
     frames = [len(found) for *_, found in windows]

@@ -60,6 +60,10 @@ MinCoveredFraction = Annotated[
     float, schema_option("min_covered_fraction", "Least fraction of a called contig's bases that scored windows cover.")
 ]
 ViralThreshold = Annotated[float, schema_option("viral_threshold", "Least p_virus of a contig that is called viral.")]
+Fdr = Annotated[
+    float | None,
+    schema_option("fdr", "False discovery rate of the viral contigs instead of a threshold; for calibrated models."),
+]
 AmbiguousBand = Annotated[
     tuple[float, float],
     schema_option("ambiguous_band", "A window is ambiguous from the first to below the second p_virus."),
@@ -87,6 +91,7 @@ def collect(
     min_scored_windows: MinScoredWindows,
     min_covered_fraction: MinCoveredFraction,
     viral_threshold: ViralThreshold,
+    fdr: Fdr,
     ambiguous_band: AmbiguousBand,
     region_threshold: RegionThreshold,
     tier_medium: TierMedium,
@@ -114,6 +119,7 @@ def collect(
             min_scored_windows=min_scored_windows,
             min_covered_fraction=min_covered_fraction,
             viral_threshold=viral_threshold,
+            fdr=fdr,
             ambiguous_band=ambiguous_band,
             region_threshold=region_threshold,
             tier_medium=tier_medium,

@@ -40,7 +40,7 @@ def _global_options(version: Version = False) -> None:
 _COMMANDS = {
     "Run and look": ("predict", "status", "demo", "check", "init", "verify", "compare", "import_", "doctor"),
     "Use results": ("report", "plot", "select", "export"),
-    "Models": ("weights", "train", "refseq"),
+    "Models": ("weights", "train", "refseq", "calibrate"),
     "Single stages, as the workflow runs them": (
         *("frames", "split", "embed", "merge", "classify", "collect", "sweep"),
         *("draw", "fit"),

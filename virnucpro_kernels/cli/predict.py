@@ -48,6 +48,14 @@ Preset = Annotated[
     str | None,
     typer.Option(metavar="<default|strict|sensitive>", help="Purpose of the calls, for later starts too."),
 ]
+Fdr = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="False discovery rate of the contigs called viral, instead of a threshold; stays as --set does.",
+    ),
+]
 Keep = Annotated[
     list[str] | None,
     typer.Option(metavar="<embeddings|features>", help="Large intermediate files to keep; may be given several times."),
@@ -87,6 +95,7 @@ def predict(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
     precision: Precision = None,
     preset: Preset = None,
+    fdr: Fdr = None,
     label: Label = None,
     report: Report = None,
     profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
@@ -115,6 +124,7 @@ def predict(
         "device": device,
         "precision": precision,
         "preset": preset,
+        "fdr": fdr,
         "label": label,
         "report": report,
         "keep": keep,

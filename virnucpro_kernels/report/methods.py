@@ -27,6 +27,13 @@ _ARCHITECTURES = {"dnabert": "DNABERT-S [2]", "esm2": "ESM-2 [3]"}
 _LAYOUTS = {
     "original": "overlapping as in the original tool",
     "even": "at equal distances",
+    "segments": "at equal distances",
+}
+_FRAMES = "Frames without a stop codon"
+_SEGMENTS = "The longest part without a stop codon of each frame, the three longest of a window at most,"
+_WINDOW_LOGITS = {
+    "original": "the mean of the highest and the lowest logit of its frames",
+    "segments": "the sum of the logits of its frames",
 }
 
 
@@ -71,21 +78,41 @@ def _paragraphs(samples: Sequence[SampleResults]) -> tuple[str, ...]:
         f" {software['version']}{commit} and the model {model['name']}. {counted(contigs, 'contig')}"
         f" ({length_in_words(total)}) of {counted(len(samples), 'sample')} were cut into windows of"
         f" {length} bp{', ' + _LAYOUTS[layout] if layout in _LAYOUTS else ''}, and each window was translated in six"
-        f" reading frames. Frames without a stop codon were represented by the mean over the tokens of"
-        f" {_encoder(model['nucleotide'])} for their nucleotides and of {_encoder(model['protein'])} for their residues"
-        f"{', computed in ' + precision if precision else ''}; a multilayer perceptron gave each frame a logit, virus"
-        f" against other.",
-        f"The logit of a window is the mean of the highest and the lowest logit of its frames. The logit of a contig is"
-        f" the mean over its scored windows, weighted with their lengths, and p_virus is its sigmoid."
-        f" {_evidence(record)} were called viral from p_virus {thresholds['viral_threshold']:g} on."
+        f" reading frames. {_SEGMENTS if layout == 'segments' else _FRAMES} were represented by the mean over the"
+        f" tokens of {_encoder(model['nucleotide'])} for their nucleotides and of {_encoder(model['protein'])} for"
+        f" their residues{', computed in ' + precision if precision else ''}; a multilayer perceptron gave each frame a"
+        f" logit, virus against other.",
+        f"The logit of a window is {_WINDOW_LOGITS.get(model['layout'], _WINDOW_LOGITS['original'])}. The logit of a"
+        f" contig is the mean over its scored windows, weighted with their lengths, and p_virus is"
+        f" {_probability(model.get('calibration'))}. {_evidence(record)} were called viral {_cut_off(thresholds)}."
         f" So {counted(viral, 'contig')} ({percent(viral, contigs)}) were called viral, {host:,}"
         f" ({percent(host, contigs)}) host, and {uncalled:,} ({percent(uncalled, contigs)}) had no call, for want of a"
         f" reading frame without a stop codon or of evidence.",
         f"Viral regions inside contigs are on the most likely path of a hidden Markov model with two states, virus and"
-        f" host (Viterbi), in which the logit of a window, counted from that of a p_virus of"
-        f" {thresholds['region_threshold']:g}, is the log-likelihood ratio of the states.",
+        f" host (Viterbi), in which the log-odds of a window, counted from those of a p_virus of"
+        f" {thresholds['region_threshold']:g}, are the log-likelihood ratio of the states.",
         *([f"The workflow ran under Snakemake {snakemake} [4]."] if snakemake else []),
         *([f"{model['notice']} (model {model['name']})"] if model.get("notice") else []),
+    )
+
+
+def _probability(calibration: Mapping[str, Any] | None) -> str:
+    """Return what p_virus is, after the words "p_virus is"."""
+    if calibration is None:
+        return "its sigmoid"
+    return (
+        f"the probability of virus that follows from it and the number of scored bases by logistic regression on"
+        f" {calibration['source']}, where {percent(calibration['prior'], 1)} of the sequences are viral"
+    )
+
+
+def _cut_off(thresholds: Mapping[str, Any]) -> str:
+    """Return which contigs were called viral, after the words "were called viral"."""
+    if thresholds.get("fdr") is None:
+        return f"from p_virus {thresholds['viral_threshold']:g} on"
+    return (
+        f"as long as the expected false discovery rate stayed at or below {thresholds['fdr']:g}, with the share of"
+        f" viral contigs estimated from each sample's scores by expectation maximisation"
     )
 
 

@@ -246,6 +246,8 @@ def make_run(config: Mapping[str, Any], samples: Sequence[Sample], *, pools: Pat
     def configured(config: Config, setting: str = "") -> Run:
         models_dir = expand_user(config["models_dir"]) if config["models_dir"] else None
         model = find_model(config["model"], models_dir)
+        if config["fdr"] is not None:
+            model.calibrated()  # or an error, before anything is computed
         device = choose_device(config["device"], gpu_available=gpu_available)
         precision = choose_precision(config["precision"], device)
         return Run(config, tuple(samples), assignments, model, device, precision, setting)

@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
@@ -17,9 +19,11 @@ from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
+from virnucpro_kernels.score.discoveries import Discoveries
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
 from virnucpro_kernels.score.region_files import RegionFiles
 from virnucpro_kernels.score.regions import Regions, find_regions
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.run_record import describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_contig_batches
 from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
@@ -102,7 +106,8 @@ def collect(
 
     Raises:
         DamagedFileError: see `read_contig_batches`; or the windows are not of the model's length.
-        UsageError: the sample was left out when its pool was split, or its input has changed since.
+        UsageError: the sample was left out when its pool was split, or its input has changed since; or a false
+            discovery rate is asked of a model that is not calibrated.
     """
     clock = time.monotonic()
     with ExitStack() as exits:
@@ -120,12 +125,15 @@ def collect(
         chunks = read_manifest(sources.manifest)
         for geometry in sorted({chunk.geometry for chunk in chunks}):
             model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
+        batches = partial(read_contig_batches, sources, chunks, sample=sample, model_id=model.model_id)
         with _publishing(output_dir) as directory:
-            batches = read_contig_batches(sources, chunks, sample=sample, model_id=model.model_id)
+            rule = Rule.of(model, thresholds)
+            if thresholds.fdr is not None:
+                rule = replace(rule, discoveries=_find_discoveries(batches(), rule, model, thresholds.fdr))
             label = model_label(model, chunks[0].geometry if chunks else None)
             summary = Summary()
             findings = Findings(with_evidence=wants_reads(sources, reads))
-            for part in _write_tables(batches, directory, sample, model, label, thresholds, original_files):
+            for part in _write_tables(batches(), directory, sample, rule, label, original_files):
                 summary.add(*part)
                 findings.add(*part[1:])
                 job.progress(summary.frames, total=sum(chunk.rows for chunk in chunks))
@@ -133,12 +141,16 @@ def collect(
                 write_viral(directory, sources, sample, findings, label)
             counts = summary.counts()
             if (evidence := findings.evidence()) is not None:
-                options = thresholds, model.window_length
-                counts["reads"] = write_reads(directory, sources, sample, evidence, reads, *options)
+                counts["reads"] = write_reads(directory, sources, sample, evidence, reads, rule)
             job.facts |= counts
             record = describe_run(
                 *(sample, model, sources, chunks),
-                parameters={"thresholds": asdict(thresholds), "original_files": original_files, "reads": reads},
+                parameters={
+                    "thresholds": asdict(thresholds),
+                    **({"viral_share": rule.discoveries.viral_share} if rule.discoveries else {}),
+                    "original_files": original_files,
+                    "reads": reads,
+                },
                 counts=counts,
                 results=sorted(directory.iterdir()),
                 seconds=time.monotonic() - clock,
@@ -147,25 +159,34 @@ def collect(
     return summary
 
 
+def _find_discoveries(batches: Iterable[ContigBatch], rule: Rule, model: Model, fdr: float) -> Discoveries:
+    """Return the discoveries among the contigs of a sample that have enough evidence for a call."""
+    prior = model.calibrated().prior
+    found = [np.empty(0)]
+    for batch in batches:
+        evidence = score_contigs(batch, score_windows(batch, rule), rule).evidence
+        found.append(evidence.log_odds(rule)[evidence.enough(rule)])
+    return Discoveries.of(np.concatenate(found), prior, fdr)
+
+
 def _write_tables(
     batches: Iterable[ContigBatch],
     directory: Path,
     sample: str,
-    model: Model,
+    rule: Rule,
     label: str,
-    thresholds: Thresholds,
     original_files: OriginalFormat,
 ) -> Iterator[tuple[ContigBatch, ContigScores, Regions]]:
     """Write the tables of a sample; yield each batch that has been written, with its scores and regions."""
     with ExitStack() as stack:
-        tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=model.window_length))
+        tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=rule.window_length))
         region_files = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
         original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
         for batch in batches:
-            windows = score_windows(batch, add_frames=model.adds_frames)
-            contigs = score_contigs(batch, windows, thresholds, model.window_length)
+            windows = score_windows(batch, rule)
+            contigs = score_contigs(batch, windows, rule)
             tables.add(batch, windows, contigs)
-            regions = find_regions(batch, windows, contigs, thresholds, model.window_length)
+            regions = find_regions(batch, windows, contigs, rule)
             region_files.add(batch, windows, contigs, regions)
             if original:
                 original.add(batch, windows)

@@ -2,7 +2,7 @@
 
 Each window is virus or host, and a contig seldom changes between the two. The states of its windows are those that
 maximise the evidence of its viral windows minus `SWITCH_COST` for each change: the Viterbi path of a hidden Markov
-model with two states, in which the logit of a window, counted from a threshold, is the log-likelihood ratio of the
+model with two states, in which the log-odds of a window, counted from a threshold, are the log-likelihood ratio of the
 states. Where no change pays, the call of the contig decides: all of it is one region, or it has none.
 """
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, sigmoid
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.scoring import CALLS, DECIMALS, ContigScores, WindowScores, sigmoid
-from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.score.scoring import CALLS, ContigScores, WindowScores
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 
-#: Logit that a change has to be worth, and the most that one full window counts, so that a region takes several. Both
-#: were chosen on contigs with known borders, see docs/output.md.
+#: Log-odds that a change has to be worth, and the most that one full window counts, so that a region takes several.
+#: Both were chosen on contigs with known borders, see docs/output.md.
 SWITCH_COST, MOST_EVIDENCE = 3.0, 2.0
 
 #: Which ends of its contig a region reaches, by 2 * (the left one) + (the right one).
@@ -33,7 +34,8 @@ class Regions:
         start, end: Place in the contig, 0-based and half-open, int64 (r,). Regions of a contig do not overlap.
         position: Index into `POSITIONS`, int64 (r,).
         windows, scored_windows: Number of windows of the region, and of those that have a score, int64 (r,).
-        p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (r,).
+        p_virus: Sigmoid of the log-odds, those of the mean logit of the scored windows, weighted with their lengths,
+            float64 (r,).
         tier: Index into `TIERS`, int64 (r,), by p_virus as for a viral contig.
     """
 
@@ -51,9 +53,7 @@ class Regions:
         return len(self.contig)
 
 
-def find_regions(
-    batch: ContigBatch, windows: WindowScores, contigs: ContigScores, thresholds: Thresholds, window_length: int
-) -> Regions:
+def find_regions(batch: ContigBatch, windows: WindowScores, contigs: ContigScores, rule: Rule) -> Regions:
     """Find the viral regions of the contigs that have a call; one called viral has at least one.
 
     A window without a score is no evidence. A region may run over it, but ends at a scored window or at the end of the
@@ -63,14 +63,12 @@ def find_regions(
         batch: Contigs with their windows.
         windows: Scores of the windows.
         contigs: Scores of the contigs.
-        thresholds: Values of p_virus from which on a window speaks for a virus, and of tiers.
-        window_length: Window length of the model in bp.
+        rule: Values of p_virus from which on a window speaks for a virus, and of tiers; window length; calibration.
     """
-    viral = _viral_windows(batch, windows, contigs, thresholds.region_threshold, window_length)
-    return regions_of(batch, windows, viral, thresholds)
+    return regions_of(batch, windows, _viral_windows(batch, windows, contigs, rule), rule)
 
 
-def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, thresholds: Thresholds) -> Regions:
+def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, rule: Rule) -> Regions:
     """Return the stretches of windows that are viral, bool (w,), each with a scored window."""
     first, last = _extents(batch, windows.scored, viral)
     left, right = tiles(batch)
@@ -83,7 +81,9 @@ def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, threshol
 
     scored = windows.scored
     weight = (batch.end - batch.start) * scored
-    p_virus = sigmoid(total(np.where(scored, windows.logit, 0.0) * weight) / total(weight))
+    logit = total(np.where(scored, windows.logit, 0.0) * weight) / total(weight)
+    p_virus = sigmoid(rule.log_odds(logit, np.minimum(total(weight), end - start)))
+    thresholds = rule.thresholds
     return Regions(
         contig=contig,
         number=np.arange(len(contig)) - np.searchsorted(contig, contig) + 1,
@@ -97,13 +97,11 @@ def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, threshol
     )
 
 
-def _viral_windows(
-    batch: ContigBatch, windows: WindowScores, contigs: ContigScores, threshold: float, window_length: int
-) -> Bools:
+def _viral_windows(batch: ContigBatch, windows: WindowScores, contigs: ContigScores, rule: Rule) -> Bools:
     """Return which windows belong to a region, bool (w,), with unscored ones at its ends."""
-    bound = np.clip(threshold, 10.0**-DECIMALS, 1 - 10.0**-DECIMALS)
-    evidence = np.where(windows.scored, windows.logit - np.log(bound / (1 - bound)), 0.0)
-    evidence = np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE) * (batch.end - batch.start) / window_length
+    bound = np.clip(rule.thresholds.region_threshold, 10.0**-DECIMALS, 1 - 10.0**-DECIMALS)
+    evidence = np.where(windows.scored, windows.log_odds - log_odds_of(bound), 0.0)
+    evidence = np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE) * (batch.end - batch.start) / rule.window_length
     return settled(batch, windows, contigs, viral_path(evidence, batch.windows, SWITCH_COST))
 
 

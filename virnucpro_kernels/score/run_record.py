@@ -106,6 +106,7 @@ def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
         "source": model.source,
         "licence": model.licence,
         **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},
+        "calibration": asdict(model.calibration) if model.calibration else None,
     }
 
 

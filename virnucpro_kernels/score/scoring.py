@@ -7,13 +7,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from virnucpro_kernels.score.logistic import DECIMALS, sigmoid
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
-
-#: Decimal places of probabilities. They are rounded to what the tables print before anything is decided on them, so
-#: that a reader of the tables comes to the same calls.
-DECIMALS = 6
 
 TIERS = ("low", "medium", "high")
 CALLS = ("none", "host", "viral")
@@ -26,15 +23,17 @@ class WindowScores:
     Attributes:
         scored: Whether the window has a frame, bool (w,).
         logit: Mean of the highest and the lowest frame logit, or the sum of all, float64 (w,); NaN where not scored.
-        p_virus: Sigmoid of the logit, float64 (w,).
+        log_odds: Logit as the calibration of the model has it, float64 (w,).
+        p_virus: Sigmoid of the log-odds, float64 (w,).
         margin: Highest score2 minus highest score1 of the original, float64 (w,); NaN where not scored.
-        is_virus: Decision, bool (w,): of the original, margin >= 0; where logits are added, logit >= 0.
+        is_virus: Decision, bool (w,): of the original, margin >= 0; where logits are added, log-odds >= 0.
         best_frame: Frame of the highest logit, 0 to 5, the first of equal ones, int64 (w,); -1 where not scored.
         highest: Highest score1 and highest score2, float32 (w, 2); NaN where not scored.
     """
 
     scored: Bools
     logit: Float64s
+    log_odds: Float64s
     p_virus: Float64s
     margin: Float64s
     is_virus: Bools
@@ -89,20 +88,25 @@ class Evidence:
         with np.errstate(invalid="ignore"):
             return np.round(self.bases / self.length, DECIMALS)
 
-    @property
-    def p_virus(self) -> Float64s:
-        """Sigmoid of the mean logit, float64 (m,); NaN without a scored window."""
+    def log_odds(self, rule: Rule) -> Float64s:
+        """Return the mean logit as the calibration has it, float64 (m,); NaN without a scored window."""
         with np.errstate(invalid="ignore"):
-            return sigmoid(self.logit / self.weight)
+            return rule.log_odds(self.logit / self.weight, self.bases)
 
-    def call(self, thresholds: Thresholds, window_length: int) -> Int64s:
-        """Return an index into `CALLS` for each contig, int64 (m,). Windows have at most `window_length` bases."""
-        enough = (
+    def enough(self, rule: Rule) -> Bools:
+        """Return which contigs have enough evidence for a call, bool (m,)."""
+        thresholds = rule.thresholds
+        enough: Bools = (
             (self.scored_windows >= np.maximum(1, np.minimum(thresholds.min_scored_windows, self.windows)))
-            & (self.bases >= thresholds.min_window_fraction * window_length)
+            & (self.bases >= thresholds.min_window_fraction * rule.window_length)
             & (self.covered_fraction >= thresholds.min_covered_fraction)
         )
-        viral = enough & (self.p_virus >= thresholds.viral_threshold)
+        return enough
+
+    def call(self, rule: Rule) -> Int64s:
+        """Return an index into `CALLS` for each contig, int64 (m,)."""
+        enough = self.enough(rule)
+        viral = enough & rule.is_viral(self.log_odds(rule))
         return np.where(viral, CALLS.index("viral"), np.where(enough, CALLS.index("host"), CALLS.index("none")))
 
 
@@ -116,8 +120,10 @@ class ContigScores:
         covered_fraction: Fraction of the contig's bases in scored windows, float64 (m,); NaN for an empty contig. Bases
             of two windows count once.
         window_calls: Numbers of scored windows that are host, ambiguous and viral, int64 (m, 3).
-        p_virus: Sigmoid of the mean logit of the scored windows, weighted with their lengths, float64 (m,); NaN where
-            there are none. Windows overlap, so a base of two windows counts in both.
+        p_virus: Sigmoid of the log-odds, those of the mean logit of the scored windows, weighted with their lengths,
+            float64 (m,); NaN where there are none. Windows overlap, so a base of two windows counts in both.
+        q_value: Least false discovery rate at which the contig is called viral, float64 (m,); NaN where the rule
+            controls none, or there is too little evidence.
         call: Index into `CALLS`, int64 (m,): `none` where there is no score or too little evidence.
         tier: Index into `TIERS`, int64 (m,); -1 where not viral.
         best_window: Number, from 1, of the first window of the highest p_virus, int64 (m,); 0 where there is none.
@@ -128,16 +134,10 @@ class ContigScores:
     covered_fraction: Float64s
     window_calls: Int64s
     p_virus: Float64s
+    q_value: Float64s
     call: Int64s
     tier: Int64s
     best_window: Int64s
-
-
-def sigmoid(logit: npt.ArrayLike) -> Float64s:
-    """Return 1 / (1 + exp(-logit)) in float64, without overflow, rounded to `DECIMALS`."""
-    values = np.asarray(logit, np.float64)
-    small = np.exp(-np.abs(values))
-    return np.round(np.where(values >= 0, 1.0, small) / (1.0 + small), DECIMALS)
 
 
 def is_virus_frame(batch: ContigBatch) -> Bools:
@@ -146,16 +146,17 @@ def is_virus_frame(batch: ContigBatch) -> Bools:
     return virus
 
 
-def score_windows(batch: ContigBatch, *, add_frames: bool = False) -> WindowScores:
+def score_windows(batch: ContigBatch, rule: Rule) -> WindowScores:
     """Score the windows of a batch from its frames, by the original's rule or as the sum of the frames' logits."""
     counts = batch.frame_counts
     scored = counts > 0
     first = (np.cumsum(counts) - counts)[scored]
     highest_logit = np.maximum.reduceat(batch.logit, first)
-    if add_frames:
+    if rule.adds_frames:
         logit = np.add.reduceat(batch.logit.astype(np.float64), first)
     else:
         logit = (highest_logit.astype(np.float64) + np.minimum.reduceat(batch.logit, first)) / 2
+    log_odds = rule.log_odds(logit, (batch.end - batch.start)[scored])
     highest = np.maximum.reduceat(batch.scores, first)
 
     owner = np.repeat(np.arange(len(first)), counts[scored])
@@ -171,18 +172,17 @@ def score_windows(batch: ContigBatch, *, add_frames: bool = False) -> WindowScor
     return WindowScores(
         scored=scored,
         logit=spread(logit, np.nan),
-        p_virus=spread(sigmoid(logit), np.nan),
+        log_odds=spread(log_odds, np.nan),
+        p_virus=spread(sigmoid(log_odds), np.nan),
         margin=spread(np.round(highest[:, 1].astype(np.float64) - highest[:, 0], DECIMALS), np.nan),
-        is_virus=spread(logit >= 0 if add_frames else highest[:, 1] >= highest[:, 0], False),
+        is_virus=spread(log_odds >= 0 if rule.adds_frames else highest[:, 1] >= highest[:, 0], False),
         best_frame=spread(batch.frame[at_best[first_at_best]], -1),
         highest=spread(highest, np.nan),
     )
 
 
-def score_contigs(
-    batch: ContigBatch, windows: WindowScores, thresholds: Thresholds, window_length: int
-) -> ContigScores:
-    """Score the contigs of a batch from its windows, which have at most `window_length` bases."""
+def score_contigs(batch: ContigBatch, windows: WindowScores, rule: Rule) -> ContigScores:
+    """Score the contigs of a batch from its windows."""
     m, scored = len(batch), windows.scored
     contig = batch.window_contig[scored]
     start, end = batch.start[scored], batch.end[scored]
@@ -202,7 +202,8 @@ def score_contigs(
         weight=total(end - start),
         logit=total(logit * (end - start)),
     )
-    p_virus, call = evidence.p_virus, evidence.call(thresholds, window_length)
+    log_odds, call, thresholds = evidence.log_odds(rule), evidence.call(rule), rule.thresholds
+    p_virus = sigmoid(log_odds)
 
     low, high = thresholds.ambiguous_band
     window_call = (p >= low).astype(np.int64) + (p >= high)  # 0 host, 1 ambiguous, 2 viral
@@ -219,6 +220,7 @@ def score_contigs(
         covered_fraction=evidence.covered_fraction,
         window_calls=np.bincount(3 * contig + window_call, minlength=3 * m).reshape(m, 3),
         p_virus=p_virus,
+        q_value=np.where(call == CALLS.index("none"), np.nan, rule.q_values(log_odds)),
         call=call,
         tier=np.where(
             viral, (p_virus >= thresholds.tier_medium).astype(np.int64) + (p_virus >= thresholds.tier_high), -1

@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 from virnucpro_kernels.pool.columns import BOOLEANS, NOT_AVAILABLE
 from virnucpro_kernels.pool.file_names import CONTIG_PARQUET, CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
 from virnucpro_kernels.pool.labels import FRAME_NAMES
+from virnucpro_kernels.score.logistic import DECIMALS, sigmoid
 from virnucpro_kernels.score.parquet_table import ParquetTable
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.scoring import CALLS, DECIMALS, TIERS, ContigScores, WindowScores, is_virus_frame, sigmoid
+from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, WindowScores, is_virus_frame
 from virnucpro_kernels.sequences.arrays import Bools
 
 PREDICTIONS = ("others", "virus")
@@ -136,6 +137,7 @@ CONTIG_COLUMNS: Columns = {
     "ambiguous_windows": lambda rows: integers(rows.contigs.window_calls[:, 1]),
     "host_windows": lambda rows: integers(rows.contigs.window_calls[:, 0]),
     "p_virus": lambda rows: decimals(rows.contigs.p_virus),
+    "q_value": lambda rows: decimals(rows.contigs.q_value),
     "tier": lambda rows: words(TIERS, rows.contigs.tier),
     "call": lambda rows: words(CALLS, rows.contigs.call),
     "best_window": lambda rows: integers(rows.contigs.best_window, rows.contigs.best_window > 0),

@@ -19,6 +19,8 @@ class Thresholds:
         region_threshold: Value of p_virus from which on a window speaks for a virus where a contig is divided into
             regions.
         tier_medium, tier_high: Least p_virus of a viral contig of this tier; otherwise its tier is low.
+        fdr: False discovery rate up to which the contigs of a sample are called viral, in place of the threshold; None
+            for the threshold.
 
     Raises:
         UsageError: a probability or fraction is not from 0 to 1, or a pair is in the wrong order.
@@ -32,10 +34,11 @@ class Thresholds:
     region_threshold: float
     tier_medium: float
     tier_high: float
+    fdr: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name == "min_scored_windows":
+            if name == "min_scored_windows" or value is None:
                 continue
             for number in value if isinstance(value, Sequence) else (value,):
                 if not 0 <= number <= 1:

@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import READ_FILES
+from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import Sources, read_id_batches
 from virnucpro_kernels.score.scoring import CALLS, Evidence
 from virnucpro_kernels.score.tables import FAST_LEVEL, deterministic_gzip
-from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Int64s
 from virnucpro_kernels.sequences.reads import holds_reads, read_fastq
 
@@ -38,8 +38,7 @@ def write_reads(
     sample: str,
     evidence: Evidence,
     files: ReadFiles,
-    thresholds: Thresholds,
-    window_length: int,
+    rule: Rule,
 ) -> dict[str, int]:
     """Write the reads of a sample, in the order of the input.
 
@@ -49,8 +48,7 @@ def write_reads(
         sample: Name of the sample.
         evidence: Evidence of each read.
         files: Files to write: `viral`, or `both` with all other reads in a second one.
-        thresholds: Evidence and p_virus of a viral read or pair.
-        window_length: Window length of the model in bp.
+        rule: What makes a read or pair viral.
 
     Returns:
         Numbers of `viral` and of `other` reads, and of `pairs`.
@@ -59,8 +57,8 @@ def write_reads(
         UsageError: the files no longer hold what was split.
     """
     first, second = find_pairs(sources, sample, len(evidence.windows))
-    viral: Bools = evidence.call(thresholds, window_length) == _VIRAL
-    viral[first] = viral[second] = (evidence[first] + evidence[second]).call(thresholds, window_length) == _VIRAL
+    viral: Bools = evidence.call(rule) == _VIRAL
+    viral[first] = viral[second] = (evidence[first] + evidence[second]).call(rule) == _VIRAL
     start = 0
     for number, path in enumerate(sources.inputs, start=1):
         start += _sort_out(path, viral[start:], directory, _KINDS[files], number if len(sources.inputs) > 1 else 0)

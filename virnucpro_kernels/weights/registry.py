@@ -61,6 +61,28 @@ class ClassifierInfo(FileInfo):
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What makes log-odds of the mean logit of a sequence: log-odds = a + b · logit, where a and b change with length.
+
+    With x = log2(scored bases / window length), a = intercept + intercept_per_doubling · x and
+    b = slope + slope_per_doubling · x.
+
+    Attributes:
+        prior: Share of viral sequences at which the log-odds are right, between 0 and 1.
+        intercept, intercept_per_doubling: Values that make a.
+        slope, slope_per_doubling: Values that make b.
+        source: Sequences that the values were fitted on, for people.
+    """
+
+    prior: float
+    intercept: float
+    intercept_per_doubling: float
+    slope: float
+    slope_per_doubling: float
+    source: str
+
+
+@dataclass(frozen=True)
 class Description:
     """A model as a whole.
 
@@ -85,10 +107,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Model(Description):
-    """Everything that decides a score: window length, both encoders, the tokenizer and the classifier.
+    """Everything that decides a score: window length, encoders, tokenizer, classifier and calibration.
 
     Attributes:
         directory: Directory of its files.
+        calibration: What makes its probabilities true, or None where that was never measured.
     """
 
     directory: Path
@@ -96,6 +119,7 @@ class Model(Description):
     tokenizer: FileInfo
     protein: EncoderInfo
     classifier: ClassifierInfo
+    calibration: Calibration | None = None
 
     @property
     def adds_frames(self) -> bool:
@@ -123,7 +147,24 @@ class Model(Description):
     @property
     def model_id(self) -> str:
         """Name of all that decides the scores of given embeddings, for a path."""
-        return f"{self.name}-{_short_hash(self.classifier.sha256, str(self.window_length))}"
+        parts = [self.classifier.sha256, str(self.window_length)]
+        if self.calibration:
+            parts.append(str(self.calibration))
+        return f"{self.name}-{_short_hash(*parts)}"
+
+    def calibrated(self) -> Calibration:
+        """Return the calibration.
+
+        Raises:
+            UsageError: the model has none.
+        """
+        if self.calibration is None:
+            raise UsageError(
+                f"fdr: model {self.name} has no calibration, so its scores are no probabilities. Choose a"
+                " viral_threshold instead, or calibrate the model with sequences of known origin:"
+                " virnucpro calibrate --help"
+            )
+        return self.calibration
 
     def damage(self) -> list[str]:
         """Files that are missing or of a wrong size, in words; empty for a complete model."""
@@ -149,9 +190,11 @@ class Model(Description):
             )
 
 
-#: The content of `model.toml`: values, and sections with one file each.
+#: The content of `model.toml`: values, sections with one file each, and the calibration, if there is one.
 _SCALARS = get_type_hints(Description)
-_SECTIONS = {name: kind for name, kind in get_type_hints(Model).items() if issubclass(kind, FileInfo)}
+_SECTIONS = {
+    name: kind for name, kind in get_type_hints(Model).items() if isinstance(kind, type) and issubclass(kind, FileInfo)
+}
 
 
 def _short_hash(*parts: str) -> str:
@@ -247,9 +290,10 @@ def read_model(directory: Path) -> Model:
         if scalars["purpose"] not in PURPOSES:
             raise ValueError(f"purpose {scalars['purpose']!r} is none of {', '.join(PURPOSES)}")
         parts = {name: _read_section(kind, table[name]) for name, kind in _SECTIONS.items()}
+        calibration = _read_calibration(table["calibration"]) if "calibration" in table else None
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
-    return Model(directory=directory, **scalars, **parts)
+    return Model(directory=directory, **scalars, **parts, calibration=calibration)
 
 
 def _read_fields(wanted: Mapping[str, type], table: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,17 +310,24 @@ def _read_section(kind: type[FileInfo], table: Mapping[str, Any]) -> Any:
     return kind(**values)
 
 
+def _read_calibration(table: Mapping[str, Any]) -> Calibration:
+    calibration = Calibration(**_read_fields(get_type_hints(Calibration), table))
+    if not 0 < calibration.prior < 1:
+        raise ValueError(f"the calibration's prior {calibration.prior} is not between 0 and 1")
+    return calibration
+
+
 def write_model(model: Model) -> None:
     """Write `model.toml`: the last step of making a model directory, which makes it complete."""
     lines = [f"schema = {SCHEMA}"]
     lines += [f"{name} = {_toml_value(getattr(model, name))}" for name in _SCALARS]
-    for name in _SECTIONS:
+    for name in (*_SECTIONS, *(["calibration"] if model.calibration else [])):
         lines += ["", f"[{name}]"]
         lines += [f"{key} = {_toml_value(value)}" for key, value in asdict(getattr(model, name)).items()]
     with atomic_path(model.directory / "model.toml") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _toml_value(value: str | int) -> str:
+def _toml_value(value: str | float) -> str:
     # JSON's escapes are TOML's, but TOML wants one for DEL too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

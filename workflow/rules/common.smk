@@ -178,7 +178,7 @@ def threshold_options(wildcards):
     """Evidence, thresholds and tiers as options, all in one text: Snakemake compares the values of `params` as a set, so
     that it would not see a value that changes to that of another key."""
     config = run_of(wildcards).config
-    values = {name: config[name] for name in Thresholds.__dataclass_fields__}
+    values = {name: config[name] for name in Thresholds.__dataclass_fields__ if config[name] is not None}
     texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
     return " ".join(f"--{name.replace('_', '-')} {text}" for name, text in texts.items())
 

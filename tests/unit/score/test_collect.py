@@ -272,6 +272,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
         "region_threshold": 0.65,
         "tier_medium": 0.7,
         "tier_high": 0.9,
+        "fdr": None,
     }
     assert record["parameters"]["geometry"] == "300-original"
     assert record["parameters"]["scores"] == {"model_id": pool.model.model_id}

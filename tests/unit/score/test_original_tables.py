@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from tests.helpers.defaults import rule
 from tests.helpers.synthetic_pool import softmax
 from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
 from virnucpro_kernels.pool.labels import FRAME_NAMES
@@ -51,7 +52,7 @@ def block_of(ids: list[str], scores: np.ndarray) -> ContigBatch:
 def write(directory: Path, batches: list[ContigBatch], flavour: Flavour) -> tuple[str, str]:
     with OriginalFiles(directory, flavour) as files:
         for batch in batches:
-            files.add(batch, score_windows(batch))
+            files.add(batch, score_windows(batch, rule()))
         files.finish()
     return (directory / ORIGINAL_FRAMES).read_text("utf-8"), (directory / ORIGINAL_WINDOWS).read_text("utf-8")
 

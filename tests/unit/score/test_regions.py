@@ -3,6 +3,7 @@
 import gzip
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import gffutils
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run
 from tests.helpers.contig_batches import Window, make_block
-from tests.helpers.defaults import thresholds
+from tests.helpers.defaults import rule
 from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.score.regions import POSITIONS, Regions, find_regions, viral_path
 from virnucpro_kernels.score.scoring import CALLS, score_contigs, score_windows
@@ -24,12 +25,12 @@ def contig(text: str, logit: float = 3.0) -> tuple[int, list[Window]]:
     return 300 * len(text), windows
 
 
-def regions_of(*contigs: tuple[int, list[Window]], **values: float) -> tuple[Regions, list[str]]:
+def regions_of(*contigs: tuple[int, list[Window]], **values: Any) -> tuple[Regions, list[str]]:
     """Regions of contigs, and the contigs' calls."""
-    batch, chosen = make_block(contigs), thresholds(**values)
-    windows = score_windows(batch)
-    scores = score_contigs(batch, windows, chosen, 300)
-    found = find_regions(batch, windows, scores, chosen, 300)
+    batch, chosen = make_block(contigs), rule(**values)
+    windows = score_windows(batch, chosen)
+    scores = score_contigs(batch, windows, chosen)
+    found = find_regions(batch, windows, scores, chosen)
     return found, [CALLS[call] for call in scores.call]
 
 

@@ -1,15 +1,17 @@
 """Scores of windows and contigs, against the definitions written out one window at a time."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.helpers.contig_batches import Window, make_block
-from tests.helpers.defaults import thresholds
+from tests.helpers.defaults import rule, thresholds
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.score.logistic import sigmoid
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.scoring import CALLS, TIERS, score_contigs, score_windows, sigmoid
+from virnucpro_kernels.score.scoring import CALLS, TIERS, score_contigs, score_windows
 
 
 def random_batch(seed: int) -> ContigBatch:
@@ -38,11 +40,11 @@ def random_batch(seed: int) -> ContigBatch:
 def test_scores_are_those_of_the_definitions(seed: int, evidence: tuple[float, int, float]) -> None:
     batch = random_batch(seed)
     window_fraction, least_windows, covered_fraction = evidence
-    chosen = thresholds(
+    chosen = rule(
         min_window_fraction=window_fraction, min_scored_windows=least_windows, min_covered_fraction=covered_fraction
     )
-    windows = score_windows(batch)
-    contigs = score_contigs(batch, windows, chosen, 300)
+    windows = score_windows(batch, chosen)
+    contigs = score_contigs(batch, windows, chosen)
     row = place = 0
     for index, count in enumerate(batch.windows):
         weighted = weight = 0.0
@@ -96,7 +98,7 @@ def test_scores_are_those_of_the_definitions(seed: int, evidence: tuple[float, i
 
 
 def test_a_tie_is_a_virus_as_in_the_original() -> None:
-    windows = score_windows(make_block([(300, [(0, 300, {0: 1.5, 4: -1.5}), (0, 300, {2: 0.0})])]))
+    windows = score_windows(make_block([(300, [(0, 300, {0: 1.5, 4: -1.5}), (0, 300, {2: 0.0})])]), rule())
     assert windows.is_virus.tolist() == [True, True]
     assert windows.p_virus.tolist() == [0.5, 0.5]
     assert windows.margin.tolist() == [0, 0]
@@ -105,7 +107,7 @@ def test_a_tie_is_a_virus_as_in_the_original() -> None:
 
 def test_logits_of_frames_are_added_where_the_model_says_so() -> None:
     batch = make_block([(300, [(0, 300, {0: 4.0, 1: -1.0, 4: -2.5}), (0, 300, {2: -2.0, 3: 1.5})])])
-    windows = score_windows(batch, add_frames=True)
+    windows = score_windows(batch, rule(adds_frames=True))
     assert windows.logit.tolist() == [0.5, -0.5]
     assert windows.p_virus == pytest.approx([1 / (1 + math.exp(-0.5)), 1 / (1 + math.exp(0.5))], abs=1e-6)
     assert windows.is_virus.tolist() == [True, False]
@@ -113,7 +115,7 @@ def test_logits_of_frames_are_added_where_the_model_says_so() -> None:
 
 
 def test_a_tie_by_saturation_is_decided_as_in_the_original_but_scored_by_logits() -> None:
-    windows = score_windows(make_block([(300, [(0, 300, {0: 25.0, 1: -40.0})])]))
+    windows = score_windows(make_block([(300, [(0, 300, {0: 25.0, 1: -40.0})])]), rule())
     assert windows.is_virus.tolist() == [True]
     assert windows.p_virus[0] == pytest.approx(1 / (1 + math.exp(7.5)), abs=1e-6)
 
@@ -126,7 +128,8 @@ def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() ->
                 (300, [(0, 300, {f: float(generator.normal() * 4) for f in range(generator.integers(1, 7))})])
                 for _ in range(3000)
             ]
-        )
+        ),
+        rule(),
     )
     clear = np.abs(windows.p_virus - 0.5) > 1e-5
     assert clear.sum() > 2900
@@ -135,7 +138,7 @@ def test_the_original_decision_is_p_virus_of_at_least_a_half_away_from_ties() ->
 
 def test_the_longer_window_weighs_more() -> None:
     batch = make_block([(400, [(0, 300, {0: 2.0}), (300, 400, {0: -2.0})])])
-    contigs = score_contigs(batch, score_windows(batch), thresholds(), 300)
+    contigs = score_contigs(batch, score_windows(batch, rule()), rule())
     assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-1)), 6)]
 
 
@@ -143,18 +146,18 @@ def test_a_contig_of_one_window_has_the_score_of_the_window() -> None:
     generator = np.random.default_rng(4)
     members: list[list[Window]] = [[(0, 150, {0: float(generator.normal() * 5), 3: 0.1})] for _ in range(2000)]
     batch = make_block([(150, windows) for windows in members])
-    windows = score_windows(batch)
-    np.testing.assert_array_equal(score_contigs(batch, windows, thresholds(), 300).p_virus, windows.p_virus)
+    windows = score_windows(batch, rule())
+    np.testing.assert_array_equal(score_contigs(batch, windows, rule()).p_virus, windows.p_virus)
 
 
 def test_thresholds_move_calls_tiers_and_bands() -> None:
     batch = make_block([(300, [(0, 300, {0: 0.7})])])  # p_virus 0.668
-    windows = score_windows(batch)
-    strict = score_contigs(batch, windows, thresholds(viral_threshold=0.67, ambiguous_band=(0.1, 0.2)), 300)
+    windows = score_windows(batch, rule())
+    strict = score_contigs(batch, windows, rule(viral_threshold=0.67, ambiguous_band=(0.1, 0.2)))
     assert CALLS[strict.call[0]] == "host"
     assert strict.window_calls.tolist() == [[0, 0, 1]]
-    lower = thresholds(viral_threshold=0.1, tier_medium=0.5, tier_high=0.6, ambiguous_band=(0.6, 0.9))
-    loose = score_contigs(batch, windows, lower, 300)
+    lower = rule(viral_threshold=0.1, tier_medium=0.5, tier_high=0.6, ambiguous_band=(0.6, 0.9))
+    loose = score_contigs(batch, windows, lower)
     assert (CALLS[loose.call[0]], TIERS[loose.tier[0]]) == ("viral", "high")
     assert loose.window_calls.tolist() == [[0, 1, 0]]
 
@@ -180,11 +183,11 @@ def test_thresholds_move_calls_tiers_and_bands() -> None:
     ],
 )
 def test_a_call_needs_evidence(
-    length: int, windows: list[tuple[int, int] | None], evidence: dict[str, float], call: str
+    length: int, windows: list[tuple[int, int] | None], evidence: dict[str, Any], call: str
 ) -> None:
     made = [(*window, {0: 5.0}) if window else (300, length, {}) for window in windows]
     batch = make_block([(length, made)])
-    contigs = score_contigs(batch, score_windows(batch), thresholds(**evidence), 300)
+    contigs = score_contigs(batch, score_windows(batch, rule()), rule(**evidence))
     assert CALLS[contigs.call[0]] == call
     assert (contigs.tier[0] >= 0) == (call == "viral")
     assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-5)), 6)], "the score stays"
@@ -192,7 +195,7 @@ def test_a_call_needs_evidence(
 
 def test_a_base_of_two_windows_counts_in_both() -> None:
     batch = make_block([(400, [(0, 300, {0: 2.0}), (100, 400, {0: -1.0})])])
-    contigs = score_contigs(batch, score_windows(batch), thresholds(), 300)
+    contigs = score_contigs(batch, score_windows(batch, rule()), rule())
     assert contigs.p_virus.tolist() == [round(1 / (1 + math.exp(-0.5)), 6)]
     assert contigs.covered_fraction.tolist() == [1]
 

@@ -9,6 +9,7 @@ import pytest
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.weights.registry import (
+    Calibration,
     ClassifierInfo,
     EncoderInfo,
     FileInfo,
@@ -60,6 +61,21 @@ def test_model_toml_survives_a_round_trip(tmp_path: Path) -> None:
     model = make_model(tmp_path / "m")
     assert read_model(tmp_path / "m") == model
     assert model.protein.dimension == 16
+
+
+def test_a_calibration_survives_too_and_decides_the_scores_name(tmp_path: Path) -> None:
+    plain = make_model(tmp_path / "m")
+    with pytest.raises(UsageError, match="virnucpro calibrate"):
+        plain.calibrated()
+    model = replace(plain, calibration=Calibration(0.2, -1.5, 1e-7, 0.75, 2.0, ODD_TEXT))
+    write_model(model)
+    assert read_model(tmp_path / "m") == model
+    assert model.calibrated().prior == 0.2
+    assert model.model_id != plain.model_id
+    text = (tmp_path / "m" / "model.toml").read_text()
+    (tmp_path / "m" / "model.toml").write_text(text.replace("prior = 0.2", "prior = 1.0"))
+    with pytest.raises(DamagedFileError, match="prior"):
+        read_model(tmp_path / "m")
 
 
 def test_a_model_is_found_by_name_and_by_path(tmp_path: Path) -> None:

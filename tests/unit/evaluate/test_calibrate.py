@@ -1,0 +1,104 @@
+"""`virnucpro calibrate`: the values that make probabilities, from the results of contigs of known origin."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tests.helpers.collect_runs import run
+from tests.helpers.defaults import thresholds
+from tests.helpers.runs import virnucpro
+from tests.helpers.synthetic_pool import Contig, Pool, write_pool
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.weights.registry import read_model, write_model
+
+_CONTIGS = 4000
+
+
+@pytest.fixture(scope="module")
+def contigs() -> tuple[list[Contig], list[bool]]:
+    """Contigs of 300 to 2,400 bp, whose windows have logits of 1 or -1 on average, with much noise and a drift."""
+    generator = np.random.default_rng(5)
+    made, viral = [], []
+    for number in range(_CONTIGS):
+        viral.append(bool(generator.random() < 0.4))
+        count = 2 ** int(generator.integers(4))
+        logits = generator.normal(2.0 if viral[-1] else 0.0, 1.5) + generator.normal(size=count)
+        windows = [(300 * place, 300 * place + 300, {0: float(logit)}) for place, logit in enumerate(logits)]
+        made.append(Contig(f"c{number}", 300 * count, windows))
+    return made, viral
+
+
+@pytest.fixture(scope="module")
+def pool(contigs: tuple[list[Contig], list[bool]], tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    folder = tmp_path_factory.mktemp("calibrate")
+    labels = ["virus" if viral else "host" for viral in contigs[1]]
+    truth = pd.DataFrame({"contig": [contig.name for contig in contigs[0]], "label": labels})
+    truth.to_csv(folder / "truth.tsv", sep="\t", index=False)
+    pool = write_pool(folder / "pool", {"s": contigs[0]})
+    run(pool, "s", folder / "results")
+    return pool
+
+
+def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], pool: Pool, tmp_path: Path) -> None:
+    folder, names = pool.directory.parent, ["calibrate", "--model", str(pool.model.directory)]
+    done = virnucpro(*names, str(folder / "results"), "--truth", str(folder / "truth.tsv"), "--prior", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert "for a share of 0.1" in done.stdout
+    found = read_model(pool.model.directory).calibrated()
+    write_model(pool.model)
+
+    # The same by scikit-learn.
+    viral = np.array(contigs[1])
+    logit = np.array([np.mean([frames[0] for *_, frames in contig.windows]) for contig in contigs[0]])
+    x = np.log2([contig.length / 300 for contig in contigs[0]])
+    features = np.stack([logit, x, x * logit], axis=1)
+    expected = LogisticRegression(C=1e9, tol=1e-9, max_iter=1000, class_weight="balanced").fit(features, viral)
+    values = (found.slope, found.intercept_per_doubling, found.slope_per_doubling)
+    np.testing.assert_allclose(values, expected.coef_[0], rtol=1e-3, atol=1e-3)
+    assert found.intercept == pytest.approx(expected.intercept_[0] + math.log(0.1 / 0.9), abs=1e-3)
+
+    # Where a tenth of the contigs is viral, they are probabilities.
+    calibrated = write_pool(tmp_path / "pool", {"s": contigs[0]}, calibration=found)
+    record = run(calibrated, "s", tmp_path / "results", thresholds=thresholds(fdr=0.1))
+    assert record["model"]["calibration"]["prior"] == 0.1
+    table = pd.read_csv(tmp_path / "results" / "contigs.tsv", sep="\t")
+    weight = np.where(viral, 0.1 / viral.mean(), 0.9 / (1 - viral.mean()))
+    for low, high in ((0, 0.05), (0.05, 0.3), (0.3, 1)):
+        inside = table["p_virus"].between(low, high).to_numpy()
+        share = np.average(viral[inside], weights=weight[inside])
+        assert share == pytest.approx(np.average(table["p_virus"][inside], weights=weight[inside]), abs=0.05)
+
+    # The rate asked for comes true, and the share of viruses is found.
+    assert record["parameters"]["viral_share"] == pytest.approx(viral.mean(), abs=0.02)
+    called = (table["call"] == "viral").to_numpy()
+    assert (called == (table["q_value"] <= 0.1)).all()
+    assert 1 - viral[called].mean() == pytest.approx(0.1, abs=0.03)
+
+    # Scores of a calibrated model are taken back first.
+    again = ["calibrate", str(tmp_path / "results"), "--model", str(calibrated.model.directory), "--prior", "0.1"]
+    assert virnucpro(*again, "--truth", str(folder / "truth.tsv")).returncode == 0
+    repeated = read_model(calibrated.model.directory).calibrated()
+    assert repeated.slope == pytest.approx(found.slope, abs=1e-3)
+    assert repeated.intercept == pytest.approx(found.intercept, abs=1e-3)
+
+
+def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
+    folder = pool.directory.parent
+    few, other = tmp_path / "few.tsv", replace(pool.model, directory=tmp_path / "other", window_length=299)
+    few.write_text("contig\tlabel\nc0\tvirus\nc1\thost\n")
+    arguments = ["calibrate", str(folder / "results"), "--truth"]
+    done = virnucpro(*arguments, str(few), "--model", str(pool.model.directory))
+    assert done.returncode == UsageError.exit_code
+    assert "at least 100 of each" in done.stderr
+    other.directory.mkdir()
+    for info in other.files:
+        (other.directory / info.file).write_bytes(b"x")
+    write_model(other)
+    done = virnucpro(*arguments, str(folder / "truth.tsv"), "--model", str(other.directory))
+    assert done.returncode == UsageError.exit_code
+    assert "name that model" in done.stderr

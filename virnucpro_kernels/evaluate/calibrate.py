@@ -1,0 +1,122 @@
+"""Calibration of a model: the values that make probabilities of its logits, fitted on contigs of known origin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.evaluate.truth import Truth, read_truth
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
+from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.report.tables import read_table
+from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
+from virnucpro_kernels.sequences.arrays import Bools, Float64s
+from virnucpro_kernels.tools.result_rows import result_folders
+from virnucpro_kernels.weights.registry import Calibration, Model, write_model
+
+#: Least number of scored contigs of each class.
+LEAST = 100
+_TYPES = {"contig": pa.string(), "length": pa.int64(), "covered_fraction": pa.float64(), "p_virus": pa.float64()}
+_STEPS, _SETTLED = 100, 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """n scored contigs of known origin.
+
+    Attributes:
+        logit: Mean logit of the scored windows, float64 (n,).
+        doublings: Logarithm to base 2 of the number of scored bases in window lengths, float64 (n,).
+        is_virus: Whether each is viral, bool (n,).
+    """
+
+    logit: Float64s
+    doublings: Float64s
+    is_virus: Bools
+
+
+def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: float) -> tuple[Calibration, str]:
+    """Fit the calibration of a model, and write it into its `model.toml`.
+
+    Scores of an earlier calibration are taken back to logits first. A contig whose `p_virus` is 0 or 1 in the table
+    counts with a value half a place of the table away.
+
+    Args:
+        model: Model that made the results.
+        given: Folders of runs or of the results of samples.
+        truth_path: Table of the truth, as `virnucpro evaluate` takes it; controls do not count.
+        prior: Share of viral sequences at which the probabilities are to be right.
+
+    Returns:
+        The calibration, and what it was fitted on.
+
+    Raises:
+        UsageError: the truth or the results cannot be used, are of another model, or are too few.
+        DamagedFileError: a table is damaged.
+    """
+    if not 0 < prior < 1:
+        raise UsageError(f"--prior {prior:g}: give a share between 0 and 1")
+    truth = read_truth(truth_path)
+    parts = [_read(folder, truth, model) for path in given for folder in result_folders(path).values()]
+    scored = Scored(*(np.concatenate([getattr(part, name) for part in parts]) for name in Scored.__dataclass_fields__))
+    viral, hosts = int(scored.is_virus.sum()), int((~scored.is_virus).sum())
+    if min(viral, hosts) < LEAST:
+        raise UsageError(
+            f"{viral:,} viral contigs and {hosts:,} of hosts have a score; a calibration needs at least {LEAST} of each"
+        )
+    intercept, slope, intercept_per_doubling, slope_per_doubling = fit(scored).tolist()
+    what = f"{viral:,} viral contigs and {hosts:,} of hosts in {truth_path.name}"
+    calibration = Calibration(
+        prior=prior,
+        intercept=intercept + log_odds_of(prior),
+        intercept_per_doubling=intercept_per_doubling,
+        slope=slope,
+        slope_per_doubling=slope_per_doubling,
+        source=what,
+    )
+    write_model(replace(model, calibration=calibration))
+    return calibration, what
+
+
+def _read(folder: Path, truth: Truth, model: Model) -> Scored:
+    """Return the scored contigs of a sample whose origin is known."""
+    record = read_job(folder / RUN_RECORD) or {}
+    if (found := record.get("model", {}).get("id")) != model.model_id:
+        raise UsageError(f"{folder}: the results are of model {found}, not of {model.model_id}; name that model")
+    table = pa.concat_tables(read_table(folder / CONTIG_TABLE, _TYPES)).to_pandas()
+    place = truth.contigs.get_indexer(table["contig"])
+    p_virus = table["p_virus"].to_numpy(np.float64)
+    known = (place >= 0) & ~np.isnan(p_virus)
+    known[known] = (truth.is_virus | truth.is_host)[place[known]]
+    least = 0.5 * 10.0**-DECIMALS
+    p_virus = np.clip(p_virus[known], least, 1 - least)
+    bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]
+    doublings = np.log2(bases / model.window_length)
+    logit = np.log(p_virus) - np.log1p(-p_virus)
+    if before := model.calibration:
+        logit -= before.intercept + before.intercept_per_doubling * doublings
+        logit /= before.slope + before.slope_per_doubling * doublings
+    return Scored(logit, doublings, truth.is_virus[place[known]])
+
+
+def fit(scored: Scored) -> Float64s:
+    """Return intercept and slope of the log-odds at equal shares of both classes, and the change of each per doubling.
+
+    They are those of a logistic regression, by Newton's method, in which both classes weigh the same.
+    """
+    x, y = scored.doublings, scored.is_virus
+    features = np.stack([np.ones_like(x), scored.logit, x, x * scored.logit], axis=1)
+    weight = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
+    values: Float64s = np.zeros(features.shape[1])
+    for _ in range(_STEPS):
+        p = logistic(features @ values)
+        gradient = features.T @ (weight * (y - p))
+        curvature = (features * (weight * p * (1 - p))[:, None]).T @ features
+        step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]  # contigs of one length leave some values open
+        values = values + step
+        if np.abs(step).max() < _SETTLED:
+            return values
+    raise UsageError("the calibration has no end: a threshold separates all viral contigs from those of hosts")

@@ -1,0 +1,59 @@
+"""How logits become probabilities and calls: the model's own rule and calibration, and the thresholds of the user."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from virnucpro_kernels.score.discoveries import Discoveries
+from virnucpro_kernels.score.logistic import sigmoid
+from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.sequences.arrays import Bools, Float64s
+from virnucpro_kernels.weights.registry import Calibration, Model
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """All that decides calls from the logits of frames.
+
+    Attributes:
+        window_length: Window length of the model in bp.
+        adds_frames: Whether the logit of a window is the sum of those of its frames; else it is the original's mean.
+        calibration: Calibration of the model; without one, log-odds are the logits themselves.
+        thresholds: Thresholds and evidence of the calls.
+        discoveries: Contigs of the sample by their false discovery rate, where that decides instead of a threshold.
+    """
+
+    window_length: int
+    adds_frames: bool
+    calibration: Calibration | None
+    thresholds: Thresholds
+    discoveries: Discoveries | None = None
+
+    @classmethod
+    def of(cls, model: Model, thresholds: Thresholds) -> Self:
+        """Return the rule of a model."""
+        return cls(model.window_length, model.adds_frames, model.calibration, thresholds)
+
+    def log_odds(self, logit: Float64s, bases: npt.ArrayLike) -> Float64s:
+        """Return the log-odds of virus, float64 (n,), from mean logits and the numbers of scored bases."""
+        calibration = self.calibration
+        if calibration is None:
+            return logit
+        with np.errstate(divide="ignore", invalid="ignore"):
+            doublings = np.log2(np.asarray(bases, np.float64) / self.window_length)
+            intercept = calibration.intercept + calibration.intercept_per_doubling * doublings
+            found: Float64s = intercept + (calibration.slope + calibration.slope_per_doubling * doublings) * logit
+        return found
+
+    def is_viral(self, log_odds: Float64s) -> Bools:
+        """Return which sequences of these log-odds are viral, bool (n,), if there is enough evidence."""
+        if self.discoveries is not None:
+            return self.discoveries.chosen(log_odds)
+        viral: Bools = sigmoid(log_odds) >= self.thresholds.viral_threshold
+        return viral
+
+    def q_values(self, log_odds: Float64s) -> Float64s:
+        """Return the false discovery rate of each, float64 (n,); NaN where none is controlled."""
+        return np.full(len(log_odds), np.nan) if self.discoveries is None else self.discoveries.q_values(log_odds)
