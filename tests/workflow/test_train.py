@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import DEMO, ROOT, call, planned, snakemake, virnucpro, virnucpro_command
+from tests.helpers.runs import DEMO, ROOT, call, planned, virnucpro, virnucpro_command
 from virnucpro_kernels.weights.registry import find_model
 
 TABLE = ROOT / ".test" / "data" / "training.tsv"
@@ -51,23 +51,33 @@ def test_the_card_says_what_the_model_was_made_from(tutorial: Path) -> None:
     card = (tutorial / "training" / "models" / "tutorial-500" / "model_card.md").read_text()
     for split, virus, host in (("val", "parvovirus", "yersinia"), ("test", "influenza", "arabidopsis")):
         assert re.search(rf"^- {split}: ({virus}, {host}|{host}, {virus})$", card, re.MULTILINE)
-        assert re.search(rf"^\| {split}, windows \| 400 \| [01]\.\d{{3}} \|", card, re.MULTILINE)
-        assert f"| {split} | virus | 200 |" in card
+        assert re.search(rf"^\| {split}, windows \| 200 \| [01]\.\d{{3}} \|", card, re.MULTILINE)
+        assert f"| {split} | virus | 100 |" in card
     file = rf"^\| `{DEMO.name}` \| 104 \| {DEMO.stat().st_size:,} \| `[0-9a-f]{{64}}` \|$"
     assert re.search(file, card, re.MULTILINE)
     for text in ("| recipe | default |", "| seed | 42 |", "epochs | 20, of which number", "untrained"):
         assert text in card
 
 
-def test_another_recipe_embeds_nothing_again_and_the_same_one_gives_the_same_weights(
+def test_what_is_there_is_not_made_again_and_what_is_damaged_is_with_the_same_weights(
     tutorial: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(tutorial / "training", tmp_path / "training"))
     assert planned(folder, snakefile=TRAIN) == {}
-    assert planned(folder, "--config", "recipe=default", "name=other", "seed=42", snakefile=TRAIN) == {"fit": 1}
+    assert planned(folder, "--config", "recipe=default", "name=other", snakefile=TRAIN) == {"fit": 1}
     first = (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes()
     shutil.rmtree(folder / "models")
-    ended = snakemake(folder, snakefile=TRAIN)
+    [features] = folder.glob("work/500-original/windows/*/00000.features.h5")
+    content = bytearray(features.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    features.write_bytes(content)
+    ended = virnucpro("train", "--output-dir", folder)
+    assert ended.returncode == 3
+    assert re.search(
+        r"^error: fit: .*00000\.features\.h5: this is not a whole embedding file", ended.stderr, re.MULTILINE
+    )
+    assert "it is now 00000.features.h5.damaged, and is made again" in ended.stderr
+    ended = virnucpro("train", "--output-dir", folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes() == first
 

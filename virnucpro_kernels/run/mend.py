@@ -67,6 +67,11 @@ def mend_after_failures(run: Run, directory: Path, since: float) -> None:
         _mend(check_pool(directory / pool), _say)
 
 
+def mend_pool(folder: Path, say: Callable[[str], object]) -> None:
+    """Read all files in the folder of a pool, and set damaged ones aside, with one sentence each."""
+    _mend(check_pool(folder), say)
+
+
 def mend_tables(directory: Path) -> None:
     """Set aside the damaged ones of those tables without which Snakemake cannot plan a run."""
     _mend(check_tables(directory), _say)

@@ -10,7 +10,7 @@ from typing import Any
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.embed.torch_build import build_problem
-from virnucpro_kernels.errors import DamagedFileError, InterruptedRunError, UsageError, VirnucproError
+from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, InterruptedRunError, UsageError, VirnucproError
 from virnucpro_kernels.files import expand_user
 from virnucpro_kernels.models.precisions import check_precision
 from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name
@@ -21,17 +21,17 @@ from virnucpro_kernels.run.environment import snakemake_environment
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.locks import refuse_snakemake, run_lock
-from virnucpro_kernels.run.mend import mend_snakemake
+from virnucpro_kernels.run.mend import mend_files, mend_pool, mend_snakemake
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.profile import find_profile
 from virnucpro_kernels.run.run import Run
 from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import choose_gpus, snakemake_command
-from virnucpro_kernels.run.training import DRAWN, MODELS, complete_training, load_training
+from virnucpro_kernels.run.training import DRAWN, MODELS, POOL, complete_training, load_training
 from virnucpro_kernels.train.genomes import read_genomes
 
 CONFIG = Path("config", "training.yaml")
-_CLASSES = {error.exit_code: error for error in (DamagedFileError, UsageError)}
+_CLASSES = {error.exit_code: error for error in (DamagedFileError, GpuMemoryError, UsageError)}
 
 
 def train(options: PredictOptions) -> Path:
@@ -61,7 +61,8 @@ def train(options: PredictOptions) -> Path:
     model: Path = options.directory / MODELS / config["name"]
     with run_lock(options.directory) as lock:
         refuse_snakemake(options.directory)
-        mend_snakemake(options.directory, lambda line: _say(options, line))
+        for mend in (mend_files, mend_snakemake):
+            mend(options.directory, lambda line: _say(options, line))
         write_config(options.directory / CONFIG, config)
         _say(options, f"virnucpro {__version__}, training of {config['name']} on the encoders of {run.model.name}")
         _say(options, f"  genomes  {len(genomes.genomes):,} lines of {config['genomes']}")
@@ -100,6 +101,8 @@ def _watch(options: PredictOptions, run: Run, command: list[str], environment: d
         record = read_job(path)
         if record.get("state") == "failed" and path.stat().st_mtime >= since:
             error = _CLASSES.get(record.get("exit_code", 1), VirnucproError)
+            if error is DamagedFileError:
+                mend_pool(options.directory / run.split_dir(POOL), lambda line: _say(options, line))
             raise error(f"{record['stage']}: {str(record['error']).partition(': ')[2]} (logs: {log.parent})")
     with log.open(encoding="utf-8", errors="replace") as text:
         text.seek(begin)
@@ -116,7 +119,7 @@ class _Progress:
     """Progress of a training, a line for each stage that begins and one each half minute."""
 
     def __init__(self, run: Run, directory: Path, say: Callable[[str], object]) -> None:
-        self._run, self._directory, self._say = run, directory, say
+        self._run, self._directory, self._say, self._since = run, directory, say, time.time()
         self._name = run.training["name"] if run.training else ""
         self._stage, self._shown, self._left = "", 0.0, TimeLeft()
 
@@ -132,17 +135,23 @@ class _Progress:
 
     def _read(self) -> tuple[str, float, float, str]:
         """Return stage, work done, all work, and what else there is to say, of the stage that runs now."""
-        record = read_job(self._directory / DRAWN / f"{self._name}.json")
-        if record.get("state") == "running":
+        record = self._running(record_name("fit", self._name))
+        if record:
             more = f"; epoch {record['epoch']}, loss on val {record['val_loss']}" if "epoch" in record else ""
             return "training", record["done"], record["total"], more
-        record = read_job(self._directory / DRAWN / record_name("draw"))
-        if record.get("state") == "running":
+        record = self._running(record_name("draw"))
+        if record:
             return "drawing windows", record["done"], record["total"], ""
         chunks = list(self._chunks())
         total = sum(tokens for _, tokens in chunks)
         done = sum(_fraction(record) * tokens for record, tokens in chunks)
         return ("embedding", done, total, "") if done < total else ("", 0, 0, "")
+
+    def _running(self, name: str) -> dict[str, Any]:
+        """Return the record of a job that runs now; empty where it does not, or where an earlier start left it."""
+        path = self._directory / DRAWN / name
+        record = read_job(path)
+        return record if record.get("state") == "running" and path.stat().st_mtime >= self._since else {}
 
     def _chunks(self) -> Iterator[tuple[dict[str, Any], int]]:
         """Yield the record of the embedding job and the tokens of each chunk that is known."""

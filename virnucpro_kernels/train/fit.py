@@ -9,6 +9,7 @@ import torch
 
 from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.models.precisions import choose_device
+from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.tsv import read_rows
 from virnucpro_kernels.score.classify import logits
@@ -39,7 +40,7 @@ class FitOptions:
         recipe: Name of the recipe.
         seed: Seed of the training.
         output: Model directory to write; its name is that of the model.
-        checkpoint: File from which an interrupted training goes on.
+        checkpoint: File from which an interrupted training goes on; the record of the job lies beside it.
         device: Device, or `auto`.
         threads: Number of CPU threads.
     """
@@ -68,7 +69,7 @@ def fit(options: FitOptions) -> Model:
     recipe = RECIPES[options.recipe]
     torch.set_num_threads(options.threads)
     device = choose_device(options.device, gpu_available=torch.cuda.is_available())
-    with Job(options.checkpoint.with_suffix(".json"), "fit") as job:
+    with Job(options.checkpoint.with_name(record_name("fit", options.output.name)), "fit") as job:
         frames = _read_frames(options)
         _log.info("%s", ", ".join(f"{len(part.examples):,} frames for {split}" for split, part in frames.items()))
 
