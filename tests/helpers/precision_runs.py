@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from tests.helpers.stages import run, score_chunk
-from virnucpro_kernels.pool.embedding_file import verify
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors, verify
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ class PrecisionRuns:
         assert made_by.protein is not None
         found = pq.read_table(of_run / "scores.parquet")["p_virus"].to_numpy()
         return found, f"{made_by.nucleotide.attention},{made_by.protein.attention}"
+
+    def vectors(self, precision: str, attention: str) -> dict[str, Vectors]:
+        """Return the vectors of both encoders, which `scores` has made."""
+        found = {}
+        for alphabet in ("nucleotide", "protein"):
+            with EmbeddingReader(self._folder / f"{precision}-{attention}" / f"00000.{alphabet}.h5") as reader:
+                found[alphabet] = reader.read(0, len(reader))
+        return found
 
 
 def check_scores(precision: str, found: Scores, exact: Scores) -> None:

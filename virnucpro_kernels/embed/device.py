@@ -1,4 +1,4 @@
-"""Computing of batches: on the CPU at once, or on a GPU between two copies that run beside the computing.
+"""Computing of batches: on the CPU one on each thread, or on a GPU between two copies that run beside the computing.
 
 A batch with a value that is not finite is computed again with fp32 activations, to replace the vectors that were not
 finite. The device itself computes a flag and sends it along with the vectors; the host reads it when they have arrived,
@@ -8,10 +8,11 @@ and never waits for it.
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -51,15 +52,9 @@ class OutOfMemoryError(Exception):
 
 @dataclass(frozen=True)
 class Submitted:
-    """A batch under way, and the memory of its result on the host: vectors and flag, (B * d + 1,)."""
+    """A batch under way."""
 
     work: Work
-    result: torch.Tensor
-
-    def vectors(self) -> Vectors:
-        """Return a copy of the vectors (B, d): the memory of `result` goes to another batch."""
-        vectors: Vectors = self.result[:-1].view(len(self.work.lengths), -1).numpy().copy()
-        return vectors
 
 
 class BatchRunner(ABC):
@@ -94,27 +89,25 @@ class BatchRunner(ABC):
             OutOfMemoryError: vectors were not finite, and with fp32 activations the batch does not fit.
             VirnucproError: vectors are not finite even with fp32 activations.
         """
-        self._wait(submitted)
-        vectors = submitted.vectors()
-        if not submitted.result[-1]:
+        work = submitted.work
+        vectors, finite = _unpack(_noticing_memory(work, lambda _: self._wait(submitted)), work)
+        if not finite:
             self.recomputed += 1
-            exact = _noticing_memory(submitted.work, self._recompute)
-            if not exact.result[-1]:
-                sequence = submitted.work.first + int(np.argmin(np.isfinite(exact.vectors()).all(axis=1)))
+            exact, finite = _unpack(_noticing_memory(work, self._recompute), work)
+            if not finite:
+                sequence = work.first + int(np.argmin(np.isfinite(exact).all(axis=1)))
                 raise VirnucproError(
                     f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
                     " not the weights of a working encoder (check them with `virnucpro weights verify`)"
                 )
             # Finite vectors are kept: the vector of a sequence must not depend on those that share its batch.
             broken = ~np.isfinite(vectors).all(axis=1)
-            vectors[broken] = exact.vectors()[broken]
+            vectors[broken] = exact[broken]
         return vectors
 
-    def _recompute(self, work: Work) -> Submitted:
+    def _recompute(self, work: Work) -> torch.Tensor:
         with self._computing(), fp32_activations(cast("nn.Module", self.encoder)):
-            submitted = self._submit(work)
-            self._wait(submitted)
-        return submitted
+            return self._wait(self._submit(work))
 
     @torch.inference_mode()
     def _embed(self, batch: PackedBatch) -> torch.Tensor:
@@ -126,38 +119,66 @@ class BatchRunner(ABC):
     def _submit(self, work: Work) -> Submitted: ...
 
     @abstractmethod
-    def _wait(self, submitted: Submitted) -> None: ...
+    def _wait(self, submitted: Submitted) -> torch.Tensor:
+        """Return vectors and flag, on the host, in memory that goes to another batch with the slot of this one."""
 
     @abstractmethod
     def _computing(self) -> AbstractContextManager[object]:
-        """Return the context for all work on the weights."""
+        """Return the context for all work on the weights, in which no earlier batch reads them."""
 
     @abstractmethod
     def reset(self) -> None:
         """Free cached memory once no batch is being computed."""
 
 
-class CpuRunner(BatchRunner):
-    """Computes at once."""
+@dataclass(frozen=True)
+class _OnCpu(Submitted):
+    computed: Future[torch.Tensor]
 
-    def _submit(self, work: Work) -> Submitted:
+
+class CpuRunner(BatchRunner):
+    """Computes as many batches at a time as PyTorch may use threads, each on one of them.
+
+    Threads that share one product wait for each other at its end, hundreds of times a batch. On a machine with other
+    work, or with fewer cores than threads, such waiting costs more than the computing.
+    """
+
+    def __init__(self, encoder: Embeds, dtype: torch.dtype) -> None:
+        super().__init__(encoder, dtype)
+        self._threads = torch.get_num_threads()
+        self.ahead = self._threads - 1
+        self._pool = ThreadPoolExecutor(
+            self._threads, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(1,)
+        )
+        self._under_way: set[Future[torch.Tensor]] = set()
+
+    def _submit(self, work: Work) -> _OnCpu:
+        computed = self._pool.submit(self._compute, work)
+        self._under_way = {future for future in self._under_way if not future.done()} | {computed}
+        return _OnCpu(work, computed)
+
+    def _compute(self, work: Work) -> torch.Tensor:
         started = time.perf_counter()
         result = self._embed(work.packed(work.flat))
-        self.busy_seconds += time.perf_counter() - started
-        return Submitted(work, result)
+        self.busy_seconds += (time.perf_counter() - started) / self._threads
+        return result
 
-    def _wait(self, submitted: Submitted) -> None:
-        pass
+    def _wait(self, submitted: Submitted) -> torch.Tensor:
+        return cast("_OnCpu", submitted).computed.result()
 
-    def _computing(self) -> AbstractContextManager[object]:
-        return nullcontext()
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        wait(self._under_way)
+        yield
 
     def reset(self) -> None:
-        """Do nothing: the allocator keeps no memory."""
+        """Wait for the batches under way; the allocator keeps no memory."""
+        wait(self._under_way)
 
 
 @dataclass(frozen=True)
 class _OnGpu(Submitted):
+    result: torch.Tensor
     started: torch.cuda.Event
     computed: torch.cuda.Event
     returned: torch.cuda.Event
@@ -207,10 +228,11 @@ class CudaRunner(BatchRunner):
             returned.record()
         return _OnGpu(work, on_host, started, computed, returned)
 
-    def _wait(self, submitted: Submitted) -> None:
+    def _wait(self, submitted: Submitted) -> torch.Tensor:
         on_gpu = cast("_OnGpu", submitted)
         on_gpu.returned.synchronize()
         self.busy_seconds += on_gpu.started.elapsed_time(on_gpu.computed) / 1e3
+        return on_gpu.result
 
     def _computing(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._compute)
@@ -232,7 +254,16 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _noticing_memory(work: Work, compute: Callable[[Work], Submitted]) -> Submitted:
+def _unpack(result: torch.Tensor, work: Work) -> tuple[Vectors, bool]:
+    """Return a copy of the vectors (B, d), and whether all of them are finite."""
+    vectors: Vectors = result[:-1].view(len(work.lengths), -1).numpy().copy()
+    return vectors, bool(result[-1])
+
+
+_Result = TypeVar("_Result")
+
+
+def _noticing_memory(work: Work, compute: Callable[[Work], _Result]) -> _Result:
     try:
         return compute(work)
     except (RuntimeError, MemoryError) as error:

@@ -19,7 +19,7 @@ from virnucpro_kernels.errors import GpuMemoryError, UsageError
 from virnucpro_kernels.models import precisions
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
-from virnucpro_kernels.ops.dispatch import check_fp8, resolve_attention
+from virnucpro_kernels.ops.dispatch import check_bf16, check_fp8, resolve_attention
 from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
@@ -36,8 +36,8 @@ _STORED = {"float32": torch.float32, "float16": torch.float16}
 #: Tokens of a batch on a GPU: a multiple of 128 rows times the 132 SMs of an H200 or H100, so that the last wave of a
 #: matrix product is a full one there.
 _GPU_BUDGET = {"fp32": 16_896, "fp16": 33_792, "bf16": 33_792, "fp8": 33_792, "reference": 2_048}
-#: On a CPU a larger batch is no faster, and results do not depend on it.
-_CPU_BUDGET = 2_048
+#: On a CPU, where each thread has a batch of its own, a larger one is no faster, and results do not depend on it.
+_CPU_BUDGET = 1_024
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def set_up(
     precision, fp16_layers = precisions.parse_precision(requested)
     if precision == "fp8":
         check_fp8(device)
+    if precision == "bf16":
+        check_bf16(device)
     dtype = _STORED[precisions.choose_embedding_dtype(embedding_dtype, precision)]
     budget = token_budget or default_budget(precision, device)
     backends = attention.split(",")
@@ -191,4 +193,7 @@ _LOADERS: dict[Alphabet, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucl
 
 def _options(setup: Setup, alphabet: Alphabet) -> dict[str, Any]:
     attention = "auto" if setup.precision == "reference" else setup.records[alphabet].attention
+    if setup.precision == "bf16" and setup.device.type == "cpu":
+        # The residual stream, norms and attention in fp32 cost little there.
+        return {"dtype": torch.float32, "products": torch.bfloat16, "attention": attention}
     return {"dtype": _WEIGHTS[setup.precision], "attention": attention}

@@ -27,8 +27,8 @@ from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)
 
-#: Number of batches in host memory: prepared ahead, on the device, and on their way back.
-_SLOTS = 8
+#: Number of batches in host memory, beside those submitted ahead: prepared, and on their way back.
+_SLOTS = 6
 #: Tokens of a batch on a CPU are padded to a multiple of this. For fewer rows, or an odd number of them, the BLAS may
 #: choose another kernel, which changes the last digits of a product.
 _PADDING_MULTIPLE = 64
@@ -245,7 +245,7 @@ class _EncoderPass:
             start=self.done,
             budget=self.budget,
             padded=lambda tokens: self.engine.padded(tokens, self.budget),
-            slots=_SLOTS,
+            slots=_SLOTS + runner.ahead,
             pinned=self.engine.device.type == "cuda",
         ) as loader:
             for work in loader:

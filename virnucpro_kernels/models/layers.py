@@ -90,9 +90,9 @@ class Rope(ExactBuffers):
     def tables(self, length: int) -> RopeTables:
         """Return cosines and sines, fp32 (at least `length`, head_dim / 2) each: row p is position p."""
         if self._made_of is not self.inverse_frequencies or len(self._tables[0]) < length:
-            self._made_of = self.inverse_frequencies
             rows = max(1024, 1 << (length - 1).bit_length())
-            positions = torch.arange(rows, dtype=torch.float32, device=self._made_of.device)
-            angles = torch.outer(positions, self._made_of)
+            positions = torch.arange(rows, dtype=torch.float32, device=self.inverse_frequencies.device)
+            angles = torch.outer(positions, self.inverse_frequencies)
             self._tables = angles.cos(), angles.sin()
+            self._made_of = self.inverse_frequencies  # last: several threads may ask at a time
         return self._tables

@@ -1,9 +1,11 @@
 """Attention over packed sequences, with rotary positions (ESM-2) or ALiBi (DNABERT-S) applied inside."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -94,7 +96,7 @@ def varlen_attention(
 
     Args:
         qkv: Queries, keys and values, (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence
-            are ignored. **Its keys may be overwritten** by their rotated selves.
+            are ignored. **Its queries and keys may be overwritten** by their rotated selves.
         batch: Sequences, T tokens at most in all; the `tokens` of the batch are not read.
         parameters: Scale, and rotation or ALiBi.
         backend: Backend, see `dispatch.resolve_attention`.
@@ -120,9 +122,58 @@ def varlen_attention(
         launch = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
         return _launch(qkv, batch, parameters, launch)
     if chosen == "sdpa":
-        return varlen_attention_reference(qkv, batch, parameters)
-    out = _flash_attention(qkv, batch, parameters, bundled=chosen == "flash").flatten(1)
+        out = _sdpa(qkv, batch, parameters).flatten(1)
+    else:
+        out = _flash_attention(qkv, batch, parameters, bundled=chosen == "flash").flatten(1)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
+
+
+def _sdpa(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters) -> torch.Tensor:
+    """Attend by torch's own attention, one call for each run of neighbours of equal length; nothing is gathered.
+
+    On a CPU it computes in fp32 whatever the type of `qkv`: in 16 bits torch's attention there is slower.
+    """
+    tokens, _, heads, head_dim = qkv.shape
+    inputs = qkv.float() if qkv.device.type == "cpu" else qkv
+    inputs[:, 0] *= parameters.scale
+    if parameters.rope is not None:
+        cos, sin = (table[batch.positions] for table in parameters.rope)
+        _rotate_in_place(inputs[:, :2].view(tokens, 2 * heads, head_dim), cos, sin)
+    bias = None
+    if parameters.alibi_slopes is not None:
+        at = torch.arange(batch.max_length, device=qkv.device)
+        distance = (at.unsqueeze(1) - at).abs()
+        bias = (-parameters.alibi_slopes.view(-1, 1, 1) * distance).to(inputs.dtype).unsqueeze(0)
+    out = qkv.new_empty(tokens, heads, head_dim)
+    start = 0
+    for length, count in _runs(batch.lengths):
+        stop = start + length * count
+        query, key, value = inputs[start:stop].view(count, length, 3, heads, head_dim).permute(2, 0, 3, 1, 4)
+        near = None if bias is None else bias[..., :length, :length]
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=near, scale=1.0)
+        out[start:stop].view(count, length, heads, head_dim).copy_(attended.transpose(1, 2))
+        start = stop
+    out[start:] = 0
+    return out
+
+
+def _rotate_in_place(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+    """`rotate` in place."""
+    if x.dtype != torch.float32:
+        x.copy_(rotate(x, cos, sin))
+        return
+    first, second = x.chunk(2, dim=-1)
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    turned = first * sin
+    first.mul_(cos).addcmul_(second, sin, value=-1)
+    second.mul_(cos).add_(turned)
+
+
+def _runs(lengths: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield length and number of neighbouring sequences of equal length, empty ones left out."""
+    lengths = lengths[lengths > 0]
+    ends = np.append(np.flatnonzero(np.diff(lengths)) + 1, len(lengths))
+    yield from zip(lengths[ends - 1].tolist(), np.diff(ends, prepend=0).tolist(), strict=True) if len(lengths) else ()
 
 
 def _flash_attention(

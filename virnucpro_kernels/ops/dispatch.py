@@ -5,6 +5,7 @@
 
 import functools
 import importlib.util
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -130,3 +131,26 @@ def check_fp8(device: torch.device) -> None:
             f"precision fp8: PyTorch {torch.__version__} has no row-scaled fp8 products for {name}"
             f" ({str(error).splitlines()[0]}); choose fp16, or try a newer PyTorch"
         ) from error
+
+
+#: What Linux calls the instructions by which a CPU multiplies bf16: AVX-512, AMX, Arm.
+_BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def check_bf16(device: torch.device, cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Refuse bf16 on a CPU that would only emulate it, slower than fp32.
+
+    Raises:
+        UsageError: the CPU that `cpuinfo` describes lacks the instructions, or PyTorch lacks oneDNN, which uses them.
+    """
+    if device.type != "cpu":
+        return
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    flags = {flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.split()}
+    if not flags & _BF16_INSTRUCTIONS:
+        raise UsageError(
+            "precision bf16: this CPU has no instructions for it (avx512_bf16 or amx_bf16, as AMD's since EPYC 9004 and"
+            " Intel's since Xeon Scalable 4th generation have); choose fp32"
+        )
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        raise UsageError("precision bf16: this build of PyTorch lacks oneDNN; choose fp32")

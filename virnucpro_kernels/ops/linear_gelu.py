@@ -110,6 +110,9 @@ def linear_gelu(
         launch = one_kernel(x, weight, config=config)
         if launch is not None:
             return _launch(x, weight, bias, launch)
+        if dispatch.resolve_kernels(x.device, config) is None:
+            activated: torch.Tensor = torch.ops.aten.gelu_(linear(x, weight, bias))
+            return activated
     hidden = linear(x, weight)
     return bias_gelu(hidden, bias, None if quantize else hidden, config=config)
 

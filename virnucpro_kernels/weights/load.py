@@ -32,7 +32,12 @@ _ALWAYS_HASHED_BYTES = 64 << 20
 
 
 def load_protein_encoder(
-    model: Model, device: torch.device | str, dtype: torch.dtype, *, attention: str = "auto"
+    model: Model,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    products: torch.dtype | None = None,
+    attention: str = "auto",
 ) -> Esm2:
     """Load the protein encoder, for inference.
 
@@ -40,6 +45,7 @@ def load_protein_encoder(
         model: Model, as `registry.find_model` returns it.
         device: Device to load the weights to.
         dtype: Type of weights and activations; rotary tables and summed biases stay fp32.
+        products: Type of the weights of matrix products, where it is another one.
         attention: Backend, see `ops.dispatch`.
 
     Raises:
@@ -49,18 +55,23 @@ def load_protein_encoder(
     def make() -> Esm2:
         return Esm2(Esm2Config(**_encoder_sizes(model, model.protein, "esm2")), attention=attention)
 
-    return _load(model, model.protein, make, device, dtype)
+    return _load(model, model.protein, make, device, dtype, products)
 
 
 def load_nucleotide_encoder(
-    model: Model, device: torch.device | str, dtype: torch.dtype, *, attention: str = "auto"
+    model: Model,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    products: torch.dtype | None = None,
+    attention: str = "auto",
 ) -> DnabertS:
     """Load the nucleotide encoder; arguments and errors as for `load_protein_encoder`."""
 
     def make() -> DnabertS:
         return DnabertS(DnabertConfig(**_encoder_sizes(model, model.nucleotide, "dnabert")), attention=attention)
 
-    return _load(model, model.nucleotide, make, device, dtype)
+    return _load(model, model.nucleotide, make, device, dtype, products)
 
 
 def load_classifier(model: Model, device: torch.device | str = "cpu") -> Classifier:
@@ -81,13 +92,24 @@ def _encoder_sizes(model: Model, info: EncoderInfo, architecture: str) -> dict[s
 
 
 def _load(
-    model: Model, info: FileInfo, make: Callable[[], _Module], device: torch.device | str, dtype: torch.dtype
+    model: Model,
+    info: FileInfo,
+    make: Callable[[], _Module],
+    device: torch.device | str,
+    dtype: torch.dtype,
+    products: torch.dtype | None = None,
 ) -> _Module:
-    """Return the module that `make` makes, with the tensors of a file: parameters as `dtype`, buffers as they are."""
+    """Return the module that `make` makes, with the tensors of a file: buffers as they are, parameters converted.
+
+    Those of linear layers become `products`, or else `dtype` like all others.
+    """
     path = check_file(model, info)
     with torch.device("meta"):
         module = make()
-    wanted, parameters = module.state_dict(), dict(module.named_parameters())
+    wanted, dtypes = module.state_dict(), {name: dtype for name, _ in module.named_parameters()}
+    if products is not None:
+        linear = (name for name, part in module.named_modules() if isinstance(part, nn.Linear))
+        dtypes |= {name: products for part in linear for name in (f"{part}.weight", f"{part}.bias") if name in dtypes}
     tensors: dict[str, torch.Tensor] = {}
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
@@ -95,7 +117,7 @@ def _load(
                 raise DamagedFileError(f"{path}: not the tensors that model.toml promises; import the model again")
             for name in wanted:
                 tensor = file.get_tensor(name)
-                tensors[name] = tensor.to(dtype) if name in parameters else tensor
+                tensors[name] = tensor.to(dtypes.get(name, tensor.dtype))
     except SafetensorError as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     try:

@@ -78,6 +78,18 @@ def test_a_vector_does_not_depend_on_batch_mates_order_or_budget(tmp_path: Path)
     np.testing.assert_array_equal(a, c[backwards])
 
 
+def test_with_several_threads_the_bytes_are_the_same(tmp_path: Path) -> None:
+    frames, encoder = tiny.frames(150, distinct=150), proteins_by(tiny.protein_encoder())
+    embed(tmp_path / "one", frames, encoder)
+    torch.set_num_threads(11)  # more than the batches that are ready at a time
+    try:
+        measures = embed(tmp_path / "many", frames, encoder)["protein"]
+    finally:
+        torch.set_num_threads(1)
+    assert measures.batches > 20
+    assert (tmp_path / "one" / "p.h5").read_bytes() == (tmp_path / "many" / "p.h5").read_bytes()
+
+
 def test_a_sequence_longer_than_the_budget_has_a_batch_of_its_own(tmp_path: Path) -> None:
     frames = tiny.frames(6, distinct=6, lengths=(300, 400))
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()))["protein"]

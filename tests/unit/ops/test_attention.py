@@ -111,3 +111,16 @@ def test_rope_and_alibi_together_are_refused() -> None:
     arguments["parameters"] = arguments["parameters"]._replace(alibi_slopes=torch.ones(2, device=DEVICE))
     with pytest.raises(ValueError, match="not both"):
         varlen_attention(case.qkv(torch.float32), **arguments)
+
+
+@pytest.mark.parametrize("alibi", [False, True], ids=["rope", "alibi"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_runs_of_equal_length_are_attended_together(dtype: torch.dtype, alibi: bool) -> None:
+    case = AttentionCase((5, 5, 0, 9, 5, 1, 1, 0), heads=2, head_dim=16, alibi=alibi)
+    arguments = case.arguments()
+    expected = plain(varlen_attention_reference(case.qkv(dtype).float(), **arguments))
+    result = plain(varlen_attention(case.qkv(dtype), **arguments, backend="sdpa"))
+    assert result.dtype == dtype
+    torch.testing.assert_close(
+        result[:26].float(), expected[:26], atol=1e-6 if dtype == torch.float32 else 0.01, rtol=0
+    )

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.ops.dispatch import resolve_attention, resolve_kernels
+from virnucpro_kernels.ops.dispatch import check_bf16, resolve_attention, resolve_kernels
 
 CPU = torch.device("cpu")
 
@@ -51,3 +52,22 @@ def test_our_kernels_need_a_gpu_outside_of_the_interpreter(call: str) -> None:
 def test_head_dimensions_that_no_kernel_can_do_are_refused() -> None:
     with pytest.raises(UsageError, match="head dimension 20"):
         resolve_attention("triton", device=CPU, dtype=torch.float32, head_dim=20, alibi=False)
+
+
+@pytest.mark.parametrize(
+    "line", ["flags\t\t: fpu avx512f avx512_bf16 sha_ni", "flags : amx_bf16 amx_tile", "Features\t: fp asimd bf16"]
+)
+def test_bf16_runs_on_a_cpu_that_computes_it(tmp_path: Path, line: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: x\n{line}\n\nprocessor\t: 1\n{line}\n")
+    check_bf16(CPU, cpuinfo)
+
+
+@pytest.mark.parametrize("text", ["", "model name : bf16 avx512_bf16\nflags : fpu avx2 avx512f bf16x\n"])
+def test_bf16_is_refused_on_other_cpus(tmp_path: Path, text: str) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(text)
+    with pytest.raises(UsageError, match=r"no instructions for it .* choose fp32"):
+        check_bf16(CPU, cpuinfo)
+    with pytest.raises(UsageError, match="no instructions for it"):
+        check_bf16(CPU, tmp_path / "missing")
