@@ -1,5 +1,6 @@
 """From files to files: results and truth are read, and the evaluation is written and told."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from virnucpro_kernels.evaluate.output import JSON, PAGE, TABLE, markdown, write
 from virnucpro_kernels.evaluate.page import write_page
 from virnucpro_kernels.evaluate.relatives import find_relatives
 from virnucpro_kernels.evaluate.results import Columns, read_results
+from virnucpro_kernels.evaluate.tables import notes_on_relatives
 from virnucpro_kernels.evaluate.truth import read_truth
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate_files(
@@ -49,6 +53,9 @@ def evaluate_files(
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"two results are called {repeated}; put another name before one, as in other={given[-1]}")
     relatives = find_relatives(truth, sequences, genomes) if genomes else None
+    if relatives is not None and relatives.related.any():
+        for note in notes_on_relatives(relatives, truth):
+            _log.warning(note)
     evaluation = evaluate(truth, results, relatives, draws=draws, seed=seed)
     write_measures(evaluation, output_dir / TABLE)
     write_json(evaluation, output_dir / JSON)

@@ -139,7 +139,7 @@ class _Work:
             if 0 < left.sum() < subset.rows.sum():
                 self._measure(key._replace(without_call=LEFT_OUT), rows.pick(left), subset)
         either = scored & (is_virus | self._truth.is_host[level.contig])
-        if are_probabilities(level.score[either]):
+        if are_probabilities(level.score[either]) and 0 < is_virus[either].sum() < either.sum():
             q_value = None if level.q_value is None else level.q_value[either]
             self._calibration(Key(name, level.name, "all", LEFT_OUT, ""), rows.pick(either), q_value)
 
@@ -158,6 +158,9 @@ class _Work:
         found = calling(rows, self._draws)
         if 0 < viral < len(rows):
             found |= ranking(rows, self._draws)
+        else:
+            only = "recall" if viral else "false_positive_rate"
+            found = {only: found[only]}
         for measure in (*RANKING, *CALLING):
             if measure in subset.measures and measure in found:
                 depends = _DEPENDS.get(measure, (True, True))

@@ -10,6 +10,7 @@ from virnucpro_kernels.evaluate.calibration import BINS, NOMINAL
 from virnucpro_kernels.evaluate.evaluate import AS_HOST, LEFT_OUT, Evaluation, Key, Measured
 from virnucpro_kernels.evaluate.relatives import RELATED, Relatives
 from virnucpro_kernels.evaluate.truth import Truth, listed
+from virnucpro_kernels.pool.job_record import counted
 from virnucpro_kernels.report.words import percent
 
 #: Columns of the tables: measure and heading.
@@ -139,15 +140,17 @@ def notes(evaluation: Evaluation) -> list[str]:
         )
     for one in evaluation.results:
         if one.not_there:
-            found.append(f"{one.name}: {one.not_there:,} contigs of the truth are not in the results: without a call.")
+            missing_here = counted(one.not_there, "contig")
+            found.append(f"{one.name}: not in the results, so without a call: {missing_here} of the truth.")
         if one.without_truth:
-            found.append(f"{one.name}: {one.without_truth:,} contigs of the results are not in the truth: left out.")
+            unknown = counted(one.without_truth, "contig")
+            found.append(f"{one.name}: not in the truth, so left out: {unknown} of the results.")
         if one.without_call:
-            found.append(f"{one.name}: {one.without_call:,} of {len(truth):,} contigs are without a call.")
-        if (one.name, "contigs") not in evaluation.reliabilities:
+            found.append(f"{one.name}: without a call: {one.without_call:,} of {counted(len(truth), 'contig')}.")
+        if not missing and (one.name, "contigs") not in evaluation.reliabilities:
             found.append(f"{one.name}: the scores are no probabilities, so calibration is not measured.")
     if evaluation.relatives is not None:
-        found += _notes_on(evaluation.relatives, truth)
+        found += notes_on_relatives(evaluation.relatives, truth)
     if evaluation.reliabilities and not missing:
         share = percent(counts["virus"], counts["virus"] + counts["host"])
         found.append(
@@ -157,17 +160,18 @@ def notes(evaluation: Evaluation) -> list[str]:
     return found
 
 
-def _notes_on(relatives: Relatives, truth: Truth) -> Iterator[str]:
+def notes_on_relatives(relatives: Relatives, truth: Truth) -> Iterator[str]:
+    """Yield what a reader must know of the training genomes in the truth."""
     names = related_contigs(relatives, truth)
     if names:
         yield (
-            f"Training genomes: {len(names):,} contigs share at least {100 * RELATED:g} % of their 21-mers with them,"
-            f" which flatters the figures; the subset `unrelated` is without these: {listed(list(names))}."
+            f"Training genomes: of {counted(len(names), 'contig')}, at least {100 * RELATED:g} % of the 21-mers are in"
+            f" them, which flatters the figures; the subset `unrelated` is without {listed(list(names))}."
         )
     else:
         yield f"Training genomes: no contig shares {100 * RELATED:g} % or more of its 21-mers with them."
     if relatives.unknown:
-        yield f"Training genomes: of {relatives.unknown:,} contigs there is no sequence to compare."
+        yield f"Training genomes: no sequence to compare with them: {counted(relatives.unknown, 'contig')}."
 
 
 def related_contigs(relatives: Relatives, truth: Truth) -> dict[str, float]:

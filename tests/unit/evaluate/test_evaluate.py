@@ -100,7 +100,7 @@ def test_figures_of_a_small_table_are_those_computed_by_hand(tmp_path: Path, sma
         row = ended.row("realised_fdr", f"fdr:{nominal:g}", without_call="left_out")
         assert row.value == pytest.approx(value, abs=1e-6, nan_ok=True), nominal
         assert row.n == chosen
-    assert "scores: 1 contigs of the truth are not in the results: without a call" in ended.text
+    assert "scores: not in the results, so without a call: 1 contig of the truth" in ended.text
     assert "no column group" in ended.text
 
 
@@ -222,7 +222,7 @@ def test_categories_families_domains_and_lengths_are_measured_by_themselves(tmp_
         assert ended.row(measure, subset).value == pytest.approx(value, abs=1e-6), (measure, subset)
     assert ended.row("auroc").n == 6, "controls count in their own category only"
     assert np.isnan(ended.row("recall", "family:Other").low), "one group gives no interval"
-    assert "1 contigs of the results are not in the truth: left out" in ended.text
+    assert "not in the truth, so left out: 1 contig of the results" in ended.text
 
 
 def test_a_truth_of_hosts_alone_gives_false_positive_rates(tmp_path: Path, run: Run) -> None:
@@ -233,7 +233,7 @@ def test_a_truth_of_hosts_alone_gives_false_positive_rates(tmp_path: Path, run: 
     assert ended.code == 0, ended.text
     assert "The truth has no viruses: measures that need both are left out" in ended.text
     assert ended.row("false_positive_rate", "category:plasmid").value == 0.5
-    assert "auroc" not in set(ended.table["measure"])
+    assert set(ended.table["measure"]) == {"false_positive_rate"}
     assert 'data-figure="false_positives"' in (ended.folder / "evaluation.html").read_text()
 
 
@@ -241,32 +241,40 @@ def test_our_results_are_measured_by_contig_window_and_frame(tmp_path: Path, run
     contigs = [
         Contig("v1", 600, [(0, 300, {0: 3.0, 1: 1.0}), (300, 600, {2: -1.0})]),
         Contig("v2", 300, [(0, 300, {})]),
+        Contig("v3", 100, [(0, 100, {0: 5.0})]),  # too short for a call
         Contig("h1", 600, [(0, 300, {0: -2.0}), (300, 600, {})]),
         Contig("h2", 300, [(0, 300, {3: 0.5})]),
         Contig("not in the truth".replace(" ", "_"), 300, [(0, 300, {3: 9.0})]),
     ]
     collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", tmp_path / "out" / "results" / "s")
-    truth = write(
-        tmp_path / "truth.tsv", ["contig", "label"], [("v1", "virus"), ("v2", "virus"), ("h1", "host"), ("h2", "host")]
-    )
+    labels = [("v1", "virus"), ("v2", "virus"), ("v3", "virus"), ("h1", "host"), ("h2", "host")]
+    truth = write(tmp_path / "truth.tsv", ["contig", "label"], labels)
     ended = run(tmp_path / "out", "--truth", truth, "--bootstraps", 20)
     assert ended.code == 0, ended.text
-    # Contigs: v1 has the mean logit 0.5 of its windows (2 and -1), h2 0.5, h1 -2; v2 has no score.
-    assert ended.row("auroc").value == pytest.approx((1 + 0.5) / 4)
+    # Contigs: v1 has the mean logit 0.5 of its windows (2 and -1), h2 0.5, h1 -2; v2 and v3 have no call.
+    assert ended.row("auroc").value == pytest.approx((1 + 0.5) / 6)
     assert ended.row("auroc", without_call="left_out").value == pytest.approx(0.75)
-    assert ended.row("recall").value == 0.5
+    assert ended.row("recall").value == pytest.approx(1 / 3, abs=1e-6)
     assert ended.row("false_positive_rate").value == 0.5
-    # Windows: viral 2, -1 and one without a score; host -2, 0.5 and one without.
-    assert ended.row("auroc", level="windows").n == 6
-    assert ended.row("auroc", level="windows").value == pytest.approx((3 + 2 + 0.5) / 9)
-    assert ended.row("auroc", level="windows", without_call="left_out").value == pytest.approx(3 / 4)
-    assert ended.row("false_positive_rate", level="windows").value == pytest.approx(1 / 3)
+    # Windows: viral 2, -1, 5 and one without a score; host -2, 0.5 and one without.
+    assert ended.row("auroc", level="windows").n == 7
+    assert ended.row("auroc", level="windows").value == pytest.approx((3 + 2 + 3 + 0.5) / 12, abs=1e-6)
+    assert ended.row("auroc", level="windows", without_call="left_out").value == pytest.approx(5 / 6, abs=1e-6)
+    assert ended.row("false_positive_rate", level="windows").value == pytest.approx(1 / 3, abs=1e-6)
     assert ended.row("auroc", "length:300-499", level="windows").n == 6
-    # Frames: viral 3, 1, -1; host -2, 0.5. All have a score.
-    assert ended.row("auroc", level="frames").value == pytest.approx(5 / 6)
+    # Frames: viral 3, 1, -1, 5; host -2, 0.5. All have a score.
+    assert ended.row("auroc", level="frames").value == pytest.approx(7 / 8)
     assert set(ended.table.query("level == 'frames' and measure == 'auroc'")["without_call"]) == {"host"}
-    assert "s: 1 contigs of the results are not in the truth: left out" in ended.text
-    assert "s: 1 of 4 contigs are without a call" in ended.text
+    assert "s: not in the truth, so left out: 1 contig of the results" in ended.text
+    assert "s: without a call: 2 of 5 contigs" in ended.text
+
+
+def test_equal_probabilities_are_chosen_together(tmp_path: Path, small_truth: Path, run: Run) -> None:
+    scores = {"v1": 0.9, "v2": 0.9, "h1": 0.9, "v3": 0.6, "h2": 0.1}
+    ended = run(write(tmp_path / "s.tsv", ["contig", "score"], scores.items()), "--truth", small_truth)
+    chosen = {0.05: 0, 0.1: 3, 0.2: 4}
+    for nominal, number in chosen.items():
+        assert ended.row("realised_fdr", f"fdr:{nominal:g}", without_call="left_out").n == number, nominal
 
 
 def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_truth: Path, run: Run) -> None:
@@ -335,9 +343,9 @@ def test_relatives_of_the_training_genomes_are_named_and_left_out_of_figures(tmp
     genomes = write_fasta(tmp_path / "training.fna.gz", training)
     ended = run(scores, "--truth", truth, "--training-genomes", genomes, "--sequences", fasta)
     assert ended.code == 0, ended.text
-    assert "1 contigs share at least 20 % of their 21-mers with them" in ended.text
-    assert "is without these: v2." in ended.text
-    assert "of 1 contigs there is no sequence to compare" in ended.text
+    assert "of 1 contig, at least 20 % of the 21-mers are in them" in ended.text
+    assert "`unrelated` is without v2." in ended.text
+    assert "no sequence to compare with them: 1 contig" in ended.text
     known = {kmer for genome in training.values() for kmer in kmers(genome.upper())}
     shared = np.mean([not known.isdisjoint(kmers(sequences["v2"][i : i + 21])) for i in range(480)])
     found = json.loads((ended.folder / "evaluation.json").read_text())["related_to_training"]
@@ -351,7 +359,7 @@ def test_relatives_of_the_training_genomes_are_named_and_left_out_of_figures(tmp
     columns = ["seq_id", "category", "split"]
     write(folder / "genomes.tsv", columns, [("copy", "viral", "train"), ("other", "viral", "val")])
     ended = run(scores, "--truth", truth, "--training-genomes", folder, "--sequences", fasta)
-    assert "is without these: v1." in ended.text, "of a folder, the split train counts"
+    assert "`unrelated` is without v1." in ended.text, "of a folder, the split train counts"
 
 
 @pytest.mark.parametrize(
