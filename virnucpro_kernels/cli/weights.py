@@ -6,9 +6,13 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels.cli.options import Command, Group, ModelsDir
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.weights.listing import describe_models, describe_new
-from virnucpro_kernels.weights.registry import RELEASED
+from virnucpro_kernels.weights.registry import RELEASED, find_model
 from virnucpro_kernels.weights.site import find_models_dir
+
+Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 
 app = typer.Typer(
     cls=Group,
@@ -86,11 +90,61 @@ def verify(
         list[str] | None, typer.Argument(metavar="NAME", help="Names or folders of models; all models by default.")
     ] = None,
     models_dir: ModelsDir = None,
+    against_original: Annotated[
+        bool,
+        typer.Option(
+            "--against-original",
+            help="Also compute the original tool's published vectors and scores again, and compare (four frames,"
+            " downloaded). Exit code 3 where they differ by more than rounding.",
+        ),
+    ] = False,
+    golden: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the original's published files, for machines without a network.", exists=True),
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="Precision in which they are computed.")] = "auto",
+    threads: Threads = 4,
 ) -> None:
     """Compute the checksum of every file again. Exit code 3 where one is damaged.
 
-    Example: virnucpro weights verify virnucpro-500
+    Example: virnucpro weights verify virnucpro-500 --against-original
     """
     from virnucpro_kernels.weights.load import verify_models
 
+    if golden is not None and not against_original:
+        raise UsageError("--golden is for --against-original")
+    if against_original and len(names or []) != 1:
+        raise UsageError("--against-original is for one model; name it")
     verify_models(names or [], models_dir, typer.echo)
+    if against_original and names:
+        from virnucpro_kernels.tools.against_original import verify_against_original
+
+        model = find_model(names[0], models_dir)
+        verify_against_original(model, golden, typer.echo, device=device, precision=precision, threads=threads)
+
+
+@app.command("compare-precisions", cls=Command)
+def compare_precisions(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name or folder of the model.")],
+    sequences: Annotated[
+        Path | None,
+        typer.Option(help="Sequence file whose frames are taken; the bundled sequences by default.", exists=True),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Largest number of frames, taken evenly from all.")] = 300,
+    device: Device = "auto",
+    threads: Threads = 4,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the result with the model; run.json of later runs shows it.")
+    ] = False,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Measure what each precision of this machine costs and gives: speed, cosines, differences of scores, labels.
+
+    Example: virnucpro weights compare-precisions virnucpro-500 --keep
+    """
+    from virnucpro_kernels.tools.precisions import compare_precisions
+
+    compare_precisions(
+        find_model(name, models_dir), sequences, typer.echo, device=device, frames=frames, threads=threads, keep=keep
+    )

@@ -20,6 +20,7 @@ from virnucpro_kernels.pool.file_names import SCORE_SUFFIX, record_name
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.score.sample_reader import Sources
+from virnucpro_kernels.weights.evidence import kept_precisions
 from virnucpro_kernels.weights.registry import Model
 
 SCHEMA_VERSION = 1
@@ -94,7 +95,8 @@ def model_label(model: Model, geometry: str | None) -> str:
 
 
 def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
-    """Return everything that decides a score, with checksums."""
+    """Return everything that decides a score, with checksums, and what was measured of its precisions here."""
+    measured = kept_precisions(model)
     return {
         "name": model.name,
         "label": model_label(model, geometry),
@@ -106,6 +108,7 @@ def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
         "source": model.source,
         "licence": model.licence,
         **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},
+        **({"precisions": measured} if measured else {}),
         "calibration": asdict(model.calibration) if model.calibration else None,
     }
 

@@ -64,8 +64,10 @@ class Recipe:
         return joint_sha256({file.name: file.digest.removeprefix("sha256:") for file in files})
 
 
-#: Published files of each part of a model.
+#: Published files of each part of a model, and the original's results.
 _FILES = {part: tuple(PublishedFile(**file) for file in files) for part, files in read_data("published.toml").items()}
+#: What the original gave for some frames; the last folder of an address is part of the file's name.
+ORIGINAL_VECTORS = _FILES.pop("original")
 PUBLISHED = tuple(chain.from_iterable(_FILES.values()))
 RECIPES = tuple(
     Recipe(f"virnucpro-{file.window_length}", file.window_length, _FILES["protein"][0], _FILES["nucleotide"], file)
