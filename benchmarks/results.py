@@ -135,7 +135,7 @@ def to_markdown(results: Results) -> str:
     if results.accuracy:
         lines += ["", "Cosine of the mean vectors with those in fp32:", ""]
         lines += markdown_table(
-            ("precision", "outlier channels", "sequences", "worst", "mean"),
+            ("precision", "outlier channels", "sequences", "worst", "mean", "centred: worst", "mean"),
             (),
             [
                 (row.precision, "planted" if row.outliers else "none", str(row.sequences), *_cosines(row))
@@ -201,8 +201,8 @@ def _sample_cells(sample: SampleRate, samples: Sequence[SampleRate]) -> tuple[st
     )
 
 
-def _cosines(row: Accuracy) -> tuple[str, str]:
-    return f"{row.worst:.8f}", f"{row.mean:.8f}"
+def _cosines(row: Accuracy) -> tuple[str, ...]:
+    return tuple(f"{cosine:.8f}" for cosine in (row.worst, row.mean, row.centred_worst, row.centred_mean))
 
 
 def markdown_table(first: tuple[str, ...], second: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -81,11 +81,14 @@ def test_the_original_s_way_has_the_same_figures(tmp_path: Path) -> None:
 
 def test_every_part_of_a_layer_is_timed_and_low_precision_compared(tmp_path: Path) -> None:
     options = ("--rounds", "1", "--seconds", "0", "--token-budget", "64", "--accuracy", "2", "--no-reference")
-    results, _ = bench(tmp_path, *options, "--precision", "fp32,bf16")
+    results, table = bench(tmp_path, *options, "--precision", "fp32,bf16")
     for layer in results["layers"]:
         products = [part for part in layer["parts"] if part["teraflop"]]
         assert len(products) == 4
         assert sum(part["teraflop"] for part in products) == pytest.approx(2e-12 * 63 * 12 * 320**2, rel=0.05)
+    assert "| centred: worst | mean |" in table
+    for row in results["accuracy"]:
+        assert row["centred_worst"] <= row["centred_mean"] < row["mean"] or row["precision"] == "fp32"
     cosines = {(row["precision"], row["outliers"]): row["worst"] for row in results["accuracy"]}
     assert cosines["fp32", False] > 1 - 1e-6
     assert 0.99 < cosines["bf16", False] < 1 - 1e-7

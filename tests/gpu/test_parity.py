@@ -90,5 +90,6 @@ def test_vectors_are_those_of_the_reference(
         precision, False, vectors(encoder_of(name, precision, attention), samples(name)), exact(name)
     )
     log.info("%s %s %s: worst cosine %.9f, mean %.9f", name, precision, attention, found.worst, found.mean)
+    log.info("centred: worst %.9f, mean %.9f", found.centred_worst, found.centred_mean)
     assert found.sequences == SEQUENCES
     assert found.worst > BOUNDS[precision]
