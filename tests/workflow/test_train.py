@@ -82,6 +82,12 @@ def test_what_is_there_is_not_made_again_and_what_is_damaged_is_with_the_same_we
     assert (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes() == first
 
 
+def test_a_fresh_clone_plans_the_training_of_the_example(tmp_path: Path) -> None:
+    for name in (".test", "config"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    assert planned(tmp_path, snakefile=TRAIN) == {"draw": 1, "split": 1, "fit": 1}
+
+
 def test_a_group_on_two_sides_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     shutil.copy(DEMO, tmp_path)
     table = tmp_path / "genomes.tsv"

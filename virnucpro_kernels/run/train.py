@@ -6,7 +6,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.embed.torch_build import build_problem
@@ -95,15 +95,25 @@ def _watch(options: PredictOptions, run: Run, command: list[str], environment: d
         code = watch(command, environment=environment, log=log, lock=lock, tick=progress.tell)
     except KeyboardInterrupt:
         raise InterruptedRunError("finished work is kept; run the same command to go on") from None
-    if not code:
-        return
+    if code:
+        _explain(options, run, log, begin, since)
+
+
+def _explain(options: PredictOptions, run: Run, log: Path, begin: int, since: float) -> NoReturn:
+    """Raise the error of the job that failed, from its record; or else what Snakemake's log says."""
     for path in sorted((options.directory / WORK).rglob("*.json")):
         record = read_job(path)
-        if record.get("state") == "failed" and path.stat().st_mtime >= since:
-            error = _CLASSES.get(record.get("exit_code", 1), VirnucproError)
-            if error is DamagedFileError:
-                mend_pool(options.directory / run.split_dir(POOL), lambda line: _say(options, line))
-            raise error(f"{record['stage']}: {str(record['error']).partition(': ')[2]} (logs: {log.parent})")
+        if path.stat().st_mtime < since or record.get("state") not in ("failed", "running"):
+            continue
+        if record["state"] == "running":
+            raise VirnucproError(
+                f"{record['stage']}: killed, perhaps for want of memory; finished work is kept, and the same command"
+                f" goes on (logs: {log.parent})"
+            )
+        error = _CLASSES.get(record["exit_code"], VirnucproError)
+        if error is DamagedFileError:
+            mend_pool(options.directory / run.split_dir(POOL), lambda line: _say(options, line))
+        raise error(f"{record['stage']}: {record['error'].partition(': ')[2]} (logs: {log.parent})")
     with log.open(encoding="utf-8", errors="replace") as text:
         text.seek(begin)
         reason = textwrap.indent(last_error(text.read()), "  ")

@@ -260,8 +260,7 @@ def collect_needs(wildcards, input):
 
 
 def fit_needs(wildcards, input):
-    chunks = chunks_of(RUN.split_dir(POOL) / file_names.MANIFEST)
-    return requirements.for_fit(list(chunks.values()), RUN.model)
+    return requirements.for_fit(list(chunks_of(input.manifest).values()), RUN.model)
 
 
 def sweep_needs(wildcards, input):

@@ -60,6 +60,7 @@ rule fit:
     input:
         windows=rules.draw.output.windows,
         files=rules.draw.output.files,
+        manifest=str(RUN.split_dir(POOL) / file_names.MANIFEST),
         features=training_features,
     output:
         directory(str(MODELS / RUN.training["name"])),
@@ -67,7 +68,8 @@ rule fit:
         "logs/fit.log",
     conda:
         "../../envs/inference.yaml"
-    threads: 4
+    # More of them gain little on a CPU, and with their number the last digits would change.
+    threads: 1
     resources:
         mem_mb=amount("mem_mb", fit_needs),
         runtime=amount("runtime", fit_needs),
@@ -78,7 +80,7 @@ rule fit:
         window_length=RUN.model.window_length,
         layout=RUN.model.layout,
         drawn=subpath(input.windows, parent=True),
-        pool=str(RUN.split_dir(POOL)),
+        pool=subpath(input.manifest, parent=True),
         encoders=RUN.encoders,
         frames=RUN.training["frames"],
         recipe=RUN.training["recipe"],
