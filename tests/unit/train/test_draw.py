@@ -88,6 +88,9 @@ def test_frames_of_coding_sequences_are_part_of_a_translation(tmp_path: Path, sh
         kept[frame] += bool(sources)
     assert all(kept[frame] for frame in range(6))
     assert {source for name, source in used if name == "v1"} == {0, 1, 2, 3}
+    exons = records["v1"].features[2].location.parts
+    own = [window for window in drawn if window.seq_id == "v1"]
+    assert all(any(exon.start <= window.start and window.end <= exon.end for window in own) for exon in exons)
     lengths = {len(sequence) for sequence in contigs}
     assert lengths == {300} if not short_share else min(lengths) < 200 < 280 < max(lengths)
 
