@@ -42,7 +42,7 @@ def with_outliers(factor: float) -> Esm2:
 
 
 def provenance(budget: int = BUDGET, precision: str = "fp32") -> dict[Alphabet, Provenance]:
-    base = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
+    base = Provenance("pool", "00000", "500-original", "encoders", "aa" * 32, "bb" * 32)
     run = EncoderRecord("tiny", "cc" * 32, tiny.PROTEIN_DIMENSION, precision, "sdpa", budget)
     return {
         "protein": replace(base, protein=run),

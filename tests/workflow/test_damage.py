@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import pytest
 
 from tests.helpers.runs import MODEL, checksums, snakemake, virnucpro
@@ -112,6 +114,22 @@ def test_vectors_under_the_name_of_others_are_noticed(out: Path) -> None:
     wrong = Path(shutil.copy(features, features.with_name("00000.protein.h5")))
     problems = {checked.path: checked.problem for checked in check_run(out, Depth.ALL) if checked.problem}
     assert problems == {wrong: "the vectors are not those of protein, but of nucleotide and protein"}
+
+
+def test_vectors_in_the_folder_of_another_precision_are_noticed_before_they_are_scored(out: Path) -> None:
+    before = without_damaged(out)
+    (features,) = out.glob("work/*/second/*/00000.features.h5")
+    with h5py.File(features, "r+") as file:
+        file.attrs.modify("encoders", file.attrs["encoders"].replace(b"-fp32-", b"-fp16-"))
+    for path in (*out.glob("work/*/second/*/*/00000.parquet"), *out.glob("work/*/second/*/*/gathered.sha256")):
+        path.unlink()
+    (out / "results" / "three" / "run.json").unlink()
+    ended = snakemake(out)
+    assert ended.returncode == 1
+    assert re.search(r"00000.features.h5: the vectors are of .*-fp16-.*, not of .*-fp32-.*is now", ended.stderr)
+    ended = snakemake(out)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert without_damaged(out) == before
 
 
 def test_damaged_records_lose_times_and_nothing_else(out: Path) -> None:

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from virnucpro_kernels.cli.options import Model, ModelsDir
+from virnucpro_kernels.cli.options import Encoders, Model, ModelsDir
 
 
 def classify(
     features: Annotated[Path, typer.Argument(metavar="FEATURES", help="Features of a chunk, as `merge` writes them.")],
     model: Model,
     output: Annotated[Path, typer.Option(help="The Parquet file to write: row, logit, p_other, p_virus.")],
+    encoders: Encoders = "",
     models_dir: ModelsDir = None,
 ) -> None:
     """Score every frame of a chunk; refuses features of other windows or encoders than the model's.
@@ -21,4 +22,4 @@ def classify(
     from virnucpro_kernels.score.classify import classify
     from virnucpro_kernels.weights.registry import find_model
 
-    classify(features, find_model(model, models_dir), output)
+    classify(features, find_model(model, models_dir), output, encoders)

@@ -5,11 +5,14 @@ from typing import Annotated
 
 import typer
 
+from virnucpro_kernels.cli.options import Encoders
+
 
 def merge(
     nucleotide: Annotated[Path, typer.Argument(metavar="NUCLEOTIDE", help="Embedding file of the nucleotide encoder.")],
     protein: Annotated[Path, typer.Argument(metavar="PROTEIN", help="Embedding file of the protein encoder.")],
     output: Annotated[Path, typer.Option(help="The features file to write.")],
+    encoders: Encoders = "",
 ) -> None:
     """Put the vectors of both encoders side by side, after checking that their rows are the same.
 
@@ -17,4 +20,4 @@ def merge(
     """
     from virnucpro_kernels.embed.merge import run_merge
 
-    run_merge(nucleotide, protein, output)
+    run_merge(nucleotide, protein, output, encoders)

@@ -43,6 +43,13 @@ Version = Annotated[
     bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit.")
 ]
 Model = Annotated[str, typer.Option(help="Name or folder of the model.")]
+Encoders = Annotated[
+    str,
+    typer.Option(
+        help="Name of the encoders and the precision that must have made the vectors, as in the folders of a run.",
+        metavar="<name>",
+    ),
+]
 ModelsDir = Annotated[
     Path | None,
     typer.Option(

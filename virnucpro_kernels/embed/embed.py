@@ -186,8 +186,9 @@ def _start_torch(device_type: str, threads: int) -> "torch.device":
 def _provenance(manifest: Path, chunk: Chunk, setup: "Setup") -> dict[Alphabet, Provenance]:
     """Return the attributes of both files, with the token budget to begin with."""
     pool = manifest.absolute().parent.name
-    base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
     nucleotide, protein = setup.records["nucleotide"], setup.records["protein"]
+    encoders = setup.model.encoders_id(protein.precision)
+    base = Provenance(pool, chunk.chunk, chunk.geometry, encoders, chunk.nucleotide_sha256, chunk.protein_sha256)
     return {"nucleotide": replace(base, nucleotide=nucleotide), "protein": replace(base, protein=protein)}
 
 

@@ -14,16 +14,20 @@ from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import Provenance
 
 
-def run_merge(nucleotide: Path, protein: Path, output: Path) -> None:
+def run_merge(nucleotide: Path, protein: Path, output: Path, encoders: str = "") -> None:
     """Merge the embedding files of a chunk and keep the record of the job; see `merge`."""
     record = output.with_name(record_name("merge", output.name.removesuffix(vector_name("", "features"))))
     with Job(record, "merge") as job:
-        provenance = merge(nucleotide, protein, output, job.progress)
+        provenance = merge(nucleotide, protein, output, encoders, job.progress)
         job.facts |= {"dimension": provenance.dimension}
 
 
 def merge(
-    nucleotide: Path, protein: Path, output: Path, progress: Callable[[int, int], None] = lambda *_: None
+    nucleotide: Path,
+    protein: Path,
+    output: Path,
+    encoders: str = "",
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Provenance:
     """Write the features of a chunk from its two embedding files, a block at a time.
 
@@ -31,17 +35,18 @@ def merge(
         nucleotide: File with the vectors of the nucleotide encoder, (n, 768).
         protein: File with the vectors of the protein encoder, (n, 2560).
         output: File to write, both side by side, (n, 3328), in the wider of the two types.
+        encoders: Name of the encoders and the precision that must have made the vectors; any if empty.
         progress: Function that is given the number of rows done and the number of all rows.
 
     Returns:
         Provenance of the features: that of both files.
 
     Raises:
-        DamagedFileError: a file is damaged, or the files do not belong together: rows, chunk, content or geometry
-            differ.
+        DamagedFileError: a file is damaged, or the files do not belong together: rows, chunk, content, geometry,
+            encoders or precision differ.
     """
     remove_leftovers(output)
-    with EmbeddingReader(nucleotide) as left, EmbeddingReader(protein) as right:
+    with EmbeddingReader(nucleotide, encoders) as left, EmbeddingReader(protein, encoders) as right:
         provenance = _joined(left, right)
         rows = left.rows
         dtype = np.result_type(left.dtype, right.dtype)
@@ -62,7 +67,7 @@ def _joined(left: EmbeddingReader, right: EmbeddingReader) -> Provenance:
             raise DamagedFileError(
                 f"{reader.path}: these are not the vectors of a {alphabet} encoder; give nucleotide, then protein"
             )
-    for field in ("pool", "chunk", "geometry", "nucleotide_fasta_sha256", "protein_fasta_sha256"):
+    for field in ("pool", "chunk", "geometry", "encoders", "nucleotide_fasta_sha256", "protein_fasta_sha256"):
         one, other = getattr(left.provenance, field), getattr(right.provenance, field)
         if one != other:
             raise DamagedFileError(

@@ -5,12 +5,13 @@ each with a Fletcher32 checksum; HDF5's own structures are checksummed too (form
 them. Nothing in a file depends on when or where it was written: the same work gives the same bytes.
 """
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -21,7 +22,10 @@ from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+SCHEMA_VERSION = 2
 _BLOCK_BYTES = 1 << 22
 #: Blocks that a reader keeps, so that reading parts of them does not decode and check each several times.
 _CACHE_BYTES = 4 * _BLOCK_BYTES
@@ -57,7 +61,8 @@ class EmbeddingWriter:
     def __enter__(self) -> Self:
         temporary = self._stack.enter_context(atomic_path(self.path))
         try:
-            self._file = self._stack.enter_context(h5py.File(temporary, "w", libver=("v110", "v110"), locking=False))
+            self._disk = self._stack.enter_context(_Disk(temporary, "w+"))
+            self._file = self._stack.enter_context(h5py.File(self._disk, "w", libver=("v110", "v110")))
             for name, dtype, width in (("row", np.dtype(np.int64), ()), ("embedding", self._dtype, (self._dimension,))):
                 self._file.create_dataset(
                     name,
@@ -119,10 +124,11 @@ class EmbeddingWriter:
             self._file["embedding"][self._written : stop] = self._buffer[: self._buffered]
             self._file["row"][self._written : stop] = self._buffer_rows[: self._buffered]
             self._unsynced += self._buffer.nbytes
+            self._disk.check()
         self._written, self._buffered = stop, 0
         if self._unsynced >= _SYNC_BYTES:
             self._file.flush()
-            os.fdatasync(self._file.id.get_vfd_handle())
+            os.fdatasync(self._disk.fileno())
             self._unsynced = 0
 
     def __exit__(
@@ -136,6 +142,42 @@ class EmbeddingWriter:
             if self._written != self.rows:
                 raise ValueError(f"{self._written} rows written, {self.rows} announced")
             _write_attributes(self._file, {"schema_version": SCHEMA_VERSION, **self.provenance.attributes()})
+            self._file.close()
+            self._disk.check()
+
+
+class _Disk(io.FileIO):
+    """File that HDF5 writes to and that never fails in its eyes: `check` tells what went wrong.
+
+    Where a write fails, as on a full disk, HDF5 can close the file no more, and ends the whole process with a
+    segmentation fault when Python ends.
+    """
+
+    _error: OSError | None = None
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write `data`; return its length, whatever happens."""
+        view = memoryview(data)
+        try:
+            done = 0
+            while done < len(view):
+                done += super().write(view[done:])
+        except OSError as error:
+            self._error = self._error or error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Change the size of the file to `size`; return it, whatever happens."""
+        try:
+            super().truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        return size or 0
+
+    def check(self) -> None:
+        """Raise the first error of the file, if there was one."""
+        if self._error:
+            raise self._error
 
 
 class EmbeddingReader:
@@ -146,14 +188,15 @@ class EmbeddingReader:
     Attributes:
         path: File to read.
         provenance: Attributes of the file.
+        encoders: Name of the encoders and the precision that must have made the vectors; any if empty.
         rows: Rows, int64 (n,), strictly ascending.
         dtype: Type of the vectors.
 
     Every method raises DamagedFileError where the file is damaged or of another kind.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, encoders: str = "") -> None:
+        self.path, self.encoders = path, encoders
 
     def __enter__(self) -> Self:
         if not self.path.is_file():
@@ -174,6 +217,10 @@ class EmbeddingReader:
         if version != SCHEMA_VERSION:
             raise DamagedFileError(f"{self.path}: the file has format {version}, not {SCHEMA_VERSION}; {REMEDY}")
         self.provenance = Provenance.from_attributes(flat)
+        if self.encoders not in ("", self.provenance.encoders):
+            raise DamagedFileError(
+                f"{self.path}: the vectors are of {self.provenance.encoders}, not of {self.encoders}; {REMEDY}"
+            )
         rows, vectors = self._file["row"], self._file["embedding"]
         if rows.ndim != 1 or rows.dtype != np.int64 or vectors.shape != (len(rows), self.provenance.dimension):
             raise DamagedFileError(
@@ -208,13 +255,13 @@ class EmbeddingReader:
         self._file.close()
 
 
-def verify(path: Path) -> Provenance:
-    """Read and check a whole file.
+def verify(path: Path, encoders: str = "") -> Provenance:
+    """Read and check a whole file; arguments as those of `EmbeddingReader`.
 
     Raises:
         DamagedFileError: the file is damaged.
     """
-    with EmbeddingReader(path) as reader:
+    with EmbeddingReader(path, encoders) as reader:
         for _ in reader.blocks():
             pass
         return reader.provenance

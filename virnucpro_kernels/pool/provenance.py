@@ -41,6 +41,7 @@ class Provenance:
         pool: Name of the pool.
         chunk: Name of the chunk.
         geometry: Window length and layout, as in `500-original`.
+        encoders: Name of both encoders and the precision, as it stands in the path of a run (`Model.encoders_id`).
         nucleotide_fasta_sha256: Checksum of the chunk's nucleotide FASTA.
         protein_fasta_sha256: Checksum of the chunk's protein FASTA.
         nucleotide: Record of the nucleotide encoder, which made the first values of each vector, if it made any.
@@ -51,6 +52,7 @@ class Provenance:
     pool: str
     chunk: str
     geometry: str
+    encoders: str
     nucleotide_fasta_sha256: str
     protein_fasta_sha256: str
     nucleotide: EncoderRecord | None = None

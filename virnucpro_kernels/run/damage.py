@@ -272,10 +272,10 @@ def _read_parquet(path: Path) -> None:
 
 
 def _read_vectors(path: Path, chunk: Chunk | None) -> None:
-    """Read all vectors of a file, which are those of the chunk and of the encoders that it is named after."""
+    """Read all vectors of a file, which are those of the chunk, encoder and precision that its path names."""
     from virnucpro_kernels.pool.embedding_file import verify
 
-    provenance = verify(path)
+    provenance = verify(path, path.parent.name)
     if chunk and provenance.protein_fasta_sha256 != chunk.protein_sha256:
         raise DamagedFileError("the vectors are of another chunk")
     held = [content for content in _ENCODERS if getattr(provenance, content)]

@@ -29,21 +29,22 @@ _ROW_GROUP = 1 << 16
 _SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in VALUES)])
 
 
-def classify(features: Path, model: Model, output: Path) -> None:
+def classify(features: Path, model: Model, output: Path, encoders: str = "") -> None:
     """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
 
     Args:
         features: Features of the chunk, as `merge` writes them.
         model: Model whose window length and encoders must have made them.
         output: Parquet file to write; its metadata says what made it. The record of the job lies beside it.
+        encoders: Name of the encoders and the precision that must have made the features; any if empty.
 
     Raises:
-        DamagedFileError: the features are damaged, or of other windows or encoders than the model's.
+        DamagedFileError: the features are damaged, of other windows or encoders than the model's, or not of `encoders`.
     """
     with Job(output.with_name(record_name("classify", output.stem)), "classify") as job:
         classifier = load_classifier(model)
         remove_leftovers(output)
-        with EmbeddingReader(features) as reader:
+        with EmbeddingReader(features, encoders) as reader:
             check_features(reader.provenance, model, features)
             rows = reader.rows
             found = np.empty(len(rows), np.float32)

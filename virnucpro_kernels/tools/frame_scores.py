@@ -66,8 +66,9 @@ def score_frames(model: Model, frames: Frames, device: torch.device, precision: 
         UsageError: the precision cannot run on the device.
     """
     setup = set_up(model, device, precision=precision, attention="auto", token_budget=0, embedding_dtype="float32")
-    base = Provenance("frames", "00000", f"{model.window_length}-{model.layout}", "", "")
     nucleotide, protein = setup.records["nucleotide"], setup.records["protein"]
+    made_by = model.encoders_id(protein.precision)
+    base = Provenance("frames", "00000", f"{model.window_length}-{model.layout}", made_by, "", "")
     provenance: dict[Alphabet, Provenance] = {
         "nucleotide": replace(base, nucleotide=nucleotide),
         "protein": replace(base, protein=protein),

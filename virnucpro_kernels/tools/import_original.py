@@ -169,7 +169,8 @@ def import_run(run: OriginalRun, output_dir: Path, model: Model, threads: int, s
         with _gathered(run, alphabet, width, indices, pool) as vectors:
             for chunk, index in zip(chunks, indices.of_chunk, strict=True):
                 path = embeddings / vector_name(chunk.chunk, alphabet)
-                _write(path, indices.rows[index], vectors[index], _provenance(pool.name, chunk, alphabet, width))
+                provenance = _provenance(pool.name, embeddings.name, chunk, alphabet, width)
+                _write(path, indices.rows[index], vectors[index], provenance)
     for chunk in chunks:
         facts = {"device": "imported", "precision": PRECISION, "imported_from": str(run.directory / run.name)}
         with Job(embeddings / record_name("embed", chunk.chunk), "embed", facts) as job:
@@ -282,10 +283,10 @@ def _gathered(
         yield vectors
 
 
-def _provenance(pool: str, chunk: Chunk, alphabet: Alphabet, width: int) -> Provenance:
+def _provenance(pool: str, encoders: str, chunk: Chunk, alphabet: Alphabet, width: int) -> Provenance:
     tokenizer = UNRECORDED if alphabet == "nucleotide" else ""
     run = EncoderRecord(_ENCODERS[alphabet], UNRECORDED, width, PRECISION, PRECISION, 0, tokenizer)
-    base = Provenance(pool, chunk.chunk, chunk.geometry, chunk.nucleotide_sha256, chunk.protein_sha256)
+    base = Provenance(pool, chunk.chunk, chunk.geometry, encoders, chunk.nucleotide_sha256, chunk.protein_sha256)
     return replace(base, nucleotide=run) if alphabet == "nucleotide" else replace(base, protein=run)
 
 

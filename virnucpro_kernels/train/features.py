@@ -75,7 +75,7 @@ def _read_rows(rows: Int64s, pool: Path, encoders: str) -> tuple[torch.Tensor, P
     provenance: Provenance | None = None
     found = 0
     for chunk in read_manifest(pool / MANIFEST):
-        with EmbeddingReader(pool / encoders / vector_name(chunk.chunk, "features")) as reader:
+        with EmbeddingReader(pool / encoders / vector_name(chunk.chunk, "features"), encoders) as reader:
             provenance = reader.provenance
             if features is None:
                 features = torch.empty(len(rows), provenance.dimension)

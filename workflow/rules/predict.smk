@@ -19,7 +19,8 @@ rule merge:
     params:
         virnucpro=virnucpro,
     shell:
-        "{params.virnucpro} merge {input.nucleotide:q} {input.protein:q}" " --output {output.features:q} > {log:q} 2>&1"
+        "{params.virnucpro} merge {input.nucleotide:q} {input.protein:q} --encoders {wildcards.encoders:q}"
+        " --output {output.features:q} > {log:q} 2>&1"
 
 
 rule classify:
@@ -43,7 +44,7 @@ rule classify:
         virnucpro=virnucpro,
         model=model_path,
     shell:
-        "{params.virnucpro} classify {input.features:q} --model {params.model:q}"
+        "{params.virnucpro} classify {input.features:q} --encoders {wildcards.encoders:q} --model {params.model:q}"
         " --output {output.scores:q} > {log:q} 2>&1"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.helpers.runs import call, virnucpro_command
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.merge import merge
 from virnucpro_kernels.errors import DamagedFileError
@@ -14,7 +15,7 @@ from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWrit
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 
-BASE = Provenance("pool", "00000", "500-original", "aa" * 32, "bb" * 32)
+BASE = Provenance("pool", "00000", "500-original", "encoders-fp16", "aa" * 32, "bb" * 32)
 NUCLEOTIDE = replace(BASE, nucleotide=EncoderRecord("dnabert-s", "cc" * 32, 6, "fp16", "triton", 33_792, "ee" * 32))
 PROTEIN = replace(BASE, protein=EncoderRecord("esm2-3b", "dd" * 32, 10, "fp16", "triton", 16_896))
 ROWS = np.arange(3000) * 2 + 7
@@ -67,6 +68,7 @@ def test_other_rows_are_refused(tmp_path: Path, rows: npt.NDArray[np.int64], mes
         ("pool", replace(PROTEIN, pool="x")),
         ("chunk", replace(PROTEIN, chunk="00001")),
         ("geometry", replace(PROTEIN, geometry="300-original")),
+        ("encoders", replace(PROTEIN, encoders="encoders-fp32")),
         ("nucleotide_fasta_sha256", replace(PROTEIN, nucleotide_fasta_sha256="ff" * 32)),
         ("protein_fasta_sha256", replace(PROTEIN, protein_fasta_sha256="ff" * 32)),
     ],
@@ -75,6 +77,14 @@ def test_files_of_different_work_are_refused(tmp_path: Path, field: str, other: 
     left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", other)
     with pytest.raises(DamagedFileError, match=f"attribute {field} is .* in the first"):
         merge(left, right, tmp_path / "f.h5")
+
+
+def test_vectors_of_another_precision_than_the_folder_names_are_refused(tmp_path: Path) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    command = ["merge", str(left), str(right), "--output", str(tmp_path / "00000.features.h5"), "--encoders"]
+    app([*command, "encoders-fp16"], standalone_mode=False)
+    with pytest.raises(DamagedFileError, match=r"n.h5: the vectors are of encoders-fp16, not of encoders-fp32"):
+        app([*command, "encoders-fp32"], standalone_mode=False)
 
 
 def test_files_in_the_wrong_places_are_refused(tmp_path: Path) -> None:
@@ -88,3 +98,14 @@ def test_the_command_keeps_a_record_beside_its_output(tmp_path: Path) -> None:
     app(["merge", str(left), str(right), "--output", str(tmp_path / "00000.features.h5")], standalone_mode=False)
     record = read_job(tmp_path / "00000.merge.json")
     assert (record["state"], record["done"], record["total"]) == ("complete", 3000, 3000)
+
+
+def test_a_disk_that_takes_no_more_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk. The exit code is ours, although HDF5 cannot close the file."""
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    output = tmp_path / "out" / "00000.features.h5"
+    limited = ["bash", "-c", 'ulimit -f 60; exec "$@"', "_"]
+    ended = call([*limited, *virnucpro_command("merge", left, right, "--output", output)])
+    assert (ended.returncode, ended.stderr) == (1, "error: File too large\n")
+    assert [path.name for path in output.parent.iterdir()] == ["00000.merge.json"]
+    assert read_job(output.with_name("00000.merge.json"))["state"] == "failed"

@@ -13,7 +13,7 @@ from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWrit
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 
 PROTEIN = EncoderRecord("esm2-8m", "ab" * 32, 24, "fp32", "sdpa", 4096)
-PROVENANCE = Provenance("sämple; 1", "00003", "500-original", "01" * 32, "23" * 32, protein=PROTEIN)
+PROVENANCE = Provenance("sämple; 1", "00003", "500-original", "encoders", "01" * 32, "23" * 32, protein=PROTEIN)
 
 
 def vectors_of(count: int, dimension: int = 24, dtype: npt.DTypeLike = np.float32) -> npt.NDArray[np.float32]:
@@ -154,8 +154,8 @@ def test_a_missing_attribute_is_noticed(tmp_path: Path, name: str) -> None:
 def test_another_file_format_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", 3)
     with h5py.File(tmp_path / "a.h5", "r+") as file:
-        file.attrs["schema_version"] = 2
-    with pytest.raises(DamagedFileError, match="the file has format 2, not 1"):
+        file.attrs["schema_version"] = 1
+    with pytest.raises(DamagedFileError, match="the file has format 1, not 2"):
         verify(tmp_path / "a.h5")
 
 

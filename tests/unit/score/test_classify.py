@@ -35,6 +35,7 @@ def provenance(model: Model) -> Provenance:
         "pool",
         "00007",
         "500-original",
+        model.encoders_id("fp32"),
         "aa" * 32,
         "bb" * 32,
         EncoderRecord(
@@ -151,6 +152,13 @@ def test_vectors_of_unrecorded_weights_are_taken_by_the_encoder_s_name(tmp_path:
     )
     classify(write(tmp_path / "f.h5", made), model, tmp_path / "s.parquet")
     assert pq.read_schema(tmp_path / "s.parquet").metadata[b"protein_sha256"] == b"unrecorded"
+
+
+def test_features_of_another_precision_than_the_folder_names_are_refused(tmp_path: Path, model: Model) -> None:
+    path = write(tmp_path / "f.h5", provenance(model))
+    with pytest.raises(DamagedFileError, match=r"the vectors are of .*-fp32-.*, not of .*-fp16-"):
+        classify(path, model, tmp_path / "s.parquet", model.encoders_id("fp16"))
+    classify(path, model, tmp_path / "s.parquet", model.encoders_id("fp32"))
 
 
 def test_the_command_takes_a_model_directory(tmp_path: Path, model: Model) -> None:

@@ -160,7 +160,7 @@ def test_whole_runs_are_compared_sample_by_sample(tmp_path: Path, run: Run) -> N
 
 def vectors(path: Path, rows: list[int], values: np.ndarray, chunk_sha: str = "a" * 64) -> Path:
     encoder = EncoderRecord("p", "0" * 64, values.shape[1], "fp32", "sdpa", 100)
-    provenance = Provenance("pool", "00000", "300-original", chunk_sha, chunk_sha, protein=encoder)
+    provenance = Provenance("pool", "00000", "300-original", "encoders", chunk_sha, chunk_sha, protein=encoder)
     with EmbeddingWriter(path, len(rows), np.float32, provenance) as writer:
         writer.write(np.array(rows), values.astype(np.float32))
     return path

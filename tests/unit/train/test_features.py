@@ -40,7 +40,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[DrawnWind
         found = {int(row): f"{window} {frame}" for row, window, frame in re.findall(r">(\d+) (\w+)_chunk_1(..)", text)}
         names |= found
         record = EncoderRecord("any", "0", 1, "fp32", "sdpa", 0)
-        provenance = Provenance("windows", chunk.chunk, str(GEOMETRY), "", "", record, None)
+        provenance = Provenance("windows", chunk.chunk, str(GEOMETRY), "encoders", "", "", record, None)
         path = folder / "windows" / "encoders" / vector_name(chunk.chunk, "features")
         with EmbeddingWriter(path, len(found), np.float32, provenance) as writer:
             rows = np.array(sorted(found), np.int64)
