@@ -9,16 +9,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from tests.helpers.conda_names import PYPI_NAMES
 from tests.helpers.runs import MODEL, ROOT, call
 from virnucpro_kernels.run.run import CHUNK_STAGES
 
-#: Names on conda-forge and bioconda that differ from those on PyPI.
-PYPI_NAMES = {
-    "matplotlib-base": "matplotlib",
-    "pytorch": "torch",
-    "python-isal": "isal",
-    "python-zstandard": "zstandard",
-}
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
 
