@@ -13,6 +13,10 @@ class DamagedFileError(VirnucproError):
     exit_code = 3
 
 
+class FaultyDeviceError(DamagedFileError):
+    """A device holds or computes other numbers than it should. Exit code 3."""
+
+
 #: What to do about a damaged file of a run. The user may as well have named a file that is none of a run.
 REMEDY = "if it is a file of a run, the next `virnucpro predict` renames it and makes it again"
 

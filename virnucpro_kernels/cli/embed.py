@@ -38,6 +38,12 @@ def embed(
     attention: Attention = "auto",
     token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.", hidden=True)] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    paranoid: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Batches of each encoder, chosen at random, to compute twice; exit code 3 if they differ."
+        ),
+    ] = 0,
 ) -> None:
     """Embed a chunk. Run again after an interruption, it goes on where it stopped.
 
@@ -62,5 +68,6 @@ def embed(
             attention,
             token_budget,
             threads,
+            paranoid,
         )
     )

@@ -102,8 +102,16 @@ def verify(
         Path | None,
         typer.Option(help="Folder with the original's published files, for machines without a network.", exists=True),
     ] = None,
+    canaries: Annotated[
+        bool,
+        typer.Option(
+            "--canaries",
+            help="Also compute in fp32 on the CPU, and keep with the model, the vectors with which embedding jobs"
+            " compare those of their device.",
+        ),
+    ] = False,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="Precision in which they are computed.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision in which the original's are computed.")] = "auto",
     threads: Threads = 4,
 ) -> None:
     """Compute the checksum of every file again. Exit code 3 where one is damaged.
@@ -114,9 +122,15 @@ def verify(
 
     if golden is not None and not against_original:
         raise UsageError("--golden is for --against-original")
-    if against_original and len(names or []) != 1:
-        raise UsageError("--against-original is for one model; name it")
+    if (against_original or canaries) and len(names or []) != 1:
+        raise UsageError("--against-original and --canaries are for one model; name it")
     verify_models(names or [], models_dir, typer.echo)
+    if canaries and names:
+        from virnucpro_kernels.tools.canary_values import keep_canary_values
+
+        model = find_model(names[0], models_dir)
+        keep_canary_values(model, threads)
+        typer.echo(f"kept the vectors of the canaries in {model.directory}")
     if against_original and names:
         from virnucpro_kernels.tools.against_original import verify_against_original
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.embed.loader import Buffer, Slot, Work
-from virnucpro_kernels.errors import VirnucproError
+from virnucpro_kernels.errors import GpuMemoryError, VirnucproError
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
@@ -105,6 +105,33 @@ class BatchRunner(ABC):
             vectors[broken] = exact[broken]
         return vectors
 
+    def probe(self, batch: PackedBatch) -> Vectors:
+        """Return the vectors (B, d) of a batch on the host, fp32 whatever the type of the others, at once.
+
+        Raises:
+            GpuMemoryError: the batch does not fit.
+        """
+        try:
+            return self._probe(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self.reset()
+        try:
+            return self._probe(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise GpuMemoryError(f"out of memory with {len(batch.tokens)} tokens; use a GPU with more memory") from None
+
+    @torch.inference_mode()
+    def _vectors_of(self, batch: PackedBatch) -> Vectors:
+        vectors: Vectors = self.encoder.embed(batch).cpu().numpy()
+        return vectors
+
+    @abstractmethod
+    def _probe(self, batch: PackedBatch) -> Vectors: ...
+
     def _recompute(self, work: Work) -> torch.Tensor:
         with self._computing(), fp32_activations(cast("nn.Module", self.encoder)):
             return self._wait(self._submit(work))
@@ -165,6 +192,9 @@ class CpuRunner(BatchRunner):
 
     def _wait(self, submitted: Submitted) -> torch.Tensor:
         return cast("_OnCpu", submitted).computed.result()
+
+    def _probe(self, batch: PackedBatch) -> Vectors:
+        return self._pool.submit(self._vectors_of, batch).result()
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -233,6 +263,10 @@ class CudaRunner(BatchRunner):
         on_gpu.returned.synchronize()
         self.busy_seconds += on_gpu.started.elapsed_time(on_gpu.computed) / 1e3
         return on_gpu.result
+
+    def _probe(self, batch: PackedBatch) -> Vectors:
+        with self._computing():
+            return self._vectors_of(batch.to(self._device))
 
     def _computing(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._compute)

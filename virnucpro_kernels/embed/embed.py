@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import resource
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -51,6 +52,7 @@ class EmbedOptions:
         device: `auto`, `cpu` or `cuda`.
         precision, embedding_dtype, attention, token_budget: Settings as `encoders.set_up` takes them.
         threads: Number of CPU threads.
+        twice: Number of batches of each encoder, chosen at random, to compute twice and compare.
     """
 
     manifest: Path
@@ -64,6 +66,7 @@ class EmbedOptions:
     attention: str
     token_budget: int
     threads: int
+    twice: int = 0
 
 
 def embed(options: EmbedOptions) -> None:
@@ -72,6 +75,7 @@ def embed(options: EmbedOptions) -> None:
     Raises:
         DamagedFileError: the chunk's files are not those that the manifest describes, or there is none; or the model is
             damaged, or for other windows.
+        FaultyDeviceError: the device holds or computes wrong numbers; nothing of the chunk is kept.
         GpuMemoryError: a single sequence does not fit.
         StoppedError: SIGTERM or SIGINT came; finished vectors are kept, and the same call goes on from there.
         UsageError: the options cannot run here, or there is no such chunk.
@@ -86,14 +90,14 @@ def embed(options: EmbedOptions) -> None:
         with unbroken():
             frames = _read_frames(options, chunk, job)
         if units is None:
-            _embed(options, chunk, frames, "cpu", job, progress)
+            _embed(options, chunk, frames, "cpu", f"the CPU of {socket.gethostname()}", job, progress)
             return
         with gpu.lease(units) as unit:
             job.restart_clock()
             monitor = GpuMonitor(unit)
             job.measure = monitor.summary
             with monitor:
-                _embed(options, chunk, frames, "cuda", job, progress)
+                _embed(options, chunk, frames, "cuda", f"GPU {unit} of {socket.gethostname()}", job, progress)
             job.facts["device"] = monitor.summary()["gpu"] or "cuda"
             _free_memory()
 
@@ -126,9 +130,15 @@ def _read_frames(options: EmbedOptions, chunk: Chunk, job: Job) -> Frames:
 
 
 def _embed(
-    options: EmbedOptions, chunk: Chunk, frames: Frames, device_type: str, job: Job, progress: "_Progress"
+    options: EmbedOptions,
+    chunk: Chunk,
+    frames: Frames,
+    device_type: str,
+    device_name: str,
+    job: Job,
+    progress: "_Progress",
 ) -> None:
-    """Compute the vectors and write both files."""
+    """Compute the vectors and write both files; `device_name` is for messages."""
     with unbroken():
         from virnucpro_kernels.embed.encoders import loading, set_up
         from virnucpro_kernels.embed.engine import Engine
@@ -155,7 +165,14 @@ def _embed(
         StopRequest() as stop,
     ):
         remove_leftovers(*outputs.values())  # now that the lock of the partial files is held
-        engine = Engine(device, setup.dtype, progress=progress.report, stopped=stop.stopped)
+        engine = Engine(
+            device,
+            setup.dtype,
+            progress=progress.report,
+            stopped=stop.stopped,
+            name=device_name,
+            twice=options.twice,
+        )
         provenance = _provenance(options.manifest, chunk, setup)
         try:
             measures = engine.embed_chunk(frames, weights.makers, provenance, outputs, partial)

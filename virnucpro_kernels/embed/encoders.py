@@ -21,6 +21,7 @@ from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_bf16, check_fp8, resolve_attention
 from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord
+from virnucpro_kernels.weights.evidence import kept_canaries
 from virnucpro_kernels.weights.load import load_dna_tokenizer, load_nucleotide_encoder, load_protein_encoder
 from virnucpro_kernels.weights.registry import EncoderInfo, Model
 
@@ -177,7 +178,7 @@ def _load_nucleotide(setup: Setup) -> Encoder:
     tokenizer = load_dna_tokenizer(setup.model)
     encoder = load_nucleotide_encoder(setup.model, setup.device, **_options(setup, "nucleotide"))
     module: Embeds = ReferenceDnabertS(encoder) if setup.precision == "reference" else encoder
-    return Encoder("nucleotide", module, tokenizer.encode)
+    return Encoder("nucleotide", module, tokenizer.encode, kept_canaries(setup.model, "nucleotide"))
 
 
 def _load_protein(setup: Setup) -> Encoder:
@@ -185,7 +186,7 @@ def _load_protein(setup: Setup) -> Encoder:
     if setup.precision == "fp8":
         encoder.to_fp8(keep=setup.fp16_layers)
     module: Embeds = ReferenceEsm2(encoder) if setup.precision == "reference" else encoder
-    return Encoder("protein", module, tokenize_proteins)
+    return Encoder("protein", module, tokenize_proteins, kept_canaries(setup.model, "protein"))
 
 
 _LOADERS: dict[Alphabet, Callable[[Setup], Encoder]] = {"nucleotide": _load_nucleotide, "protein": _load_protein}

@@ -6,6 +6,7 @@ while the device goes on. Which sequences share a batch follows from their order
 """
 
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import torch
 
+from virnucpro_kernels.embed.canaries import Canaries
 from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
 from virnucpro_kernels.embed.device import BatchRunner, Embeds, OutOfMemoryError, Submitted, make_runner
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.output import OutputThread
 from virnucpro_kernels.embed.resume import PartialEmbeddings
-from virnucpro_kernels.errors import GpuMemoryError, StoppedError
+from virnucpro_kernels.errors import FaultyDeviceError, GpuMemoryError, StoppedError
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_record, with_budget
@@ -42,11 +44,13 @@ class Encoder:
         alphabet: Alphabet of the one of a frame's two sequences that it takes.
         module: Network, on the device.
         tokenize: Function that makes its tokens.
+        canaries: Vectors that a CPU gave in fp32 for the canaries, float32 (n, d), or None.
     """
 
     alphabet: Alphabet
     module: Embeds
     tokenize: Tokenize
+    canaries: Vectors | None = None
 
 
 @dataclass
@@ -64,6 +68,8 @@ class Measures:
         token_budget: Largest number of tokens of a batch, at the end.
         recomputed: Number of batches computed again with fp32 activations, for vectors that were not finite.
         out_of_memory: Number of times that the budget was halved.
+        canaries: Number of canaries, each computed at begin and end.
+        computed_twice: Number of batches computed twice, with the same bits.
         seconds: Time from the encoder's turn to the complete file.
         device_seconds: Time of these that the device spent on the encoder.
         write_seconds: Time of writing, which runs beside the computing.
@@ -80,6 +86,8 @@ class Measures:
     token_budget: int = 0
     recomputed: int = 0
     out_of_memory: int = 0
+    canaries: int = 0
+    computed_twice: int = 0
     seconds: float = 0.0
     device_seconds: float = 0.0
     write_seconds: float = 0.0
@@ -105,6 +113,8 @@ class Engine:
         save_seconds: Longest time after which finished vectors are saved in partial files; many are saved sooner.
         progress: Function that is given an alphabet, its number of finished distinct sequences, and its number of all.
         stopped: Function called before each batch; once it returns true, batches under way are finished and saved.
+        name: Name of the device for messages, of a GPU its UUID.
+        twice: Number of batches of each encoder, chosen at random, that are computed twice and compared.
     """
 
     device: torch.device
@@ -112,6 +122,8 @@ class Engine:
     save_seconds: float = 60.0
     progress: Callable[[Alphabet, int, int], None] = lambda *_: None
     stopped: Callable[[], bool] = lambda: False
+    name: str = "the CPU"
+    twice: int = 0
 
     def embed_chunk(
         self,
@@ -133,9 +145,26 @@ class Engine:
             partial: Partial files, which keep the progress; the caller removes them.
 
         Raises:
+            FaultyDeviceError: the device computes wrong numbers; no file of the chunk is left, nor a partial one.
             GpuMemoryError: a single sequence does not fit.
             StoppedError: `stopped` returned true; finished vectors are in the partial files.
         """
+        try:
+            return self._embed_chunk(frames, encoders, provenance, outputs, partial)
+        except FaultyDeviceError:
+            for path in outputs.values():
+                path.unlink(missing_ok=True)
+            partial.clear()
+            raise
+
+    def _embed_chunk(
+        self,
+        frames: Frames,
+        encoders: Mapping[Alphabet, Callable[[], Encoder]],
+        provenance: Mapping[Alphabet, Provenance],
+        outputs: Mapping[Alphabet, Path],
+        partial: PartialEmbeddings,
+    ) -> dict[Alphabet, Measures]:
         sequences: dict[Alphabet, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
         to_do = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
         measures = {}
@@ -174,6 +203,8 @@ class _EncoderPass:
     budget: int = field(init=False)
     budget_tokens: int = 0
     measures: Measures = field(init=False)
+    canaries: Canaries = field(init=False)
+    twice: frozenset[int] = frozenset()
 
     def write(self, path: Path, *, save_all: bool) -> Measures:
         """Read the partial files, compute the rest, write the file; `save_all` keeps all vectors in partial files."""
@@ -183,6 +214,10 @@ class _EncoderPass:
         numpy_type = torch.empty(0, dtype=self.engine.dtype).numpy().dtype
         fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
         runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)
+        letters = len(self.distinct.sequences.data)
+        self.canaries = Canaries.of(self.encoder.alphabet, self.encoder.tokenize, letters, self.engine.name)
+        batches = max(1, self.canaries.chunk_tokens // self.budget)
+        self.twice = frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
         with (
             EmbeddingWriter(path, len(self.rows), numpy_type, self.provenance) as writer,
             OutputThread(self.rows, fan_out, writer, self._save, self.engine.save_seconds) as output,
@@ -193,7 +228,11 @@ class _EncoderPass:
                 self.done += len(vectors)
             measures.resumed = self.done
             self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
-            self._compute(runner, output)
+            if self.done < len(self.distinct):
+                self._look(runner)
+                self._compute(runner, output)
+                self._look(runner)
+                measures.canaries = len(self.canaries.batch.lengths)
             writer.provenance = with_budget(self.provenance, self.encoder.alphabet, self.budget)
             if save_all:
                 output.save()
@@ -203,6 +242,11 @@ class _EncoderPass:
         measures.seconds = time.perf_counter() - started
         measures.tokens_per_second = measures.tokens / measures.seconds
         return measures
+
+    def _look(self, runner: BatchRunner) -> None:
+        """Compare the canaries, see `Canaries.look`."""
+        precision = encoder_record(self.provenance, self.encoder.alphabet).precision
+        self.canaries.look(runner, self.encoder.canaries, precision)
 
     def _compute(self, runner: BatchRunner, output: OutputThread) -> None:
         while self.done < len(self.distinct):
@@ -224,6 +268,7 @@ class _EncoderPass:
                 self._halve_budget(error.work, str(error))
                 output.save()
             if self.engine.stopped() and self.done < len(self.distinct):
+                self._look(runner)
                 output.save()
                 raise StoppedError(
                     f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
@@ -260,12 +305,23 @@ class _EncoderPass:
     def _finish(self, runner: BatchRunner, loader: Loader, submitted: Submitted) -> Vectors:
         work, measures = submitted.work, self.measures
         vectors = runner.finish(submitted)
+        if measures.batches in self.twice:
+            self._compute_again(runner, work, vectors)
         loader.release(work.slot)
         measures.batches += 1
         measures.tokens += work.tokens
         measures.padded_tokens += work.padded_tokens
         self.budget_tokens += self.budget
         return vectors
+
+    def _compute_again(self, runner: BatchRunner, work: Work, vectors: Vectors) -> None:
+        if runner.finish(runner.submit(work)).tobytes() != vectors.tobytes():
+            raise FaultyDeviceError(
+                f"{self.engine.name} computes wrong numbers: {len(work.lengths)} {self.encoder.alphabet} sequences from"
+                f" number {work.first} on had other vectors the second time; nothing of this chunk is kept. Use another"
+                " device, and have this one examined"
+            )
+        self.measures.computed_twice += 1
 
     def _is_alone(self, work: Work) -> bool:
         """Whether a batch is a single sequence with the least padding, so that it cannot be made smaller."""

@@ -38,6 +38,11 @@ class PartialEmbeddings:
         with EmbeddingWriter(path, len(vectors), vectors.dtype, provenance) as out:
             out.write(first + np.arange(len(vectors)), vectors)
 
+    def clear(self) -> None:
+        """Remove the progress of all encoders: the device that made it cannot be trusted."""
+        for path in self.directory.glob("*.h5"):
+            path.unlink()
+
     def keep_budget(self, alphabet: Alphabet, provenance: Provenance) -> None:
         """Make the next attempt begin with the token budget of `provenance`, whatever made the partial files."""
         last = max(self.directory.glob(f"{alphabet}-*.h5"), default=None)

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
@@ -50,6 +50,7 @@ def load_protein_encoder(
 
     Raises:
         DamagedFileError: the file is not the one that `model.toml` describes.
+        FaultyDeviceError: the weights on the device are not those of the file.
     """
 
     def make() -> Esm2:
@@ -112,11 +113,16 @@ def _load(
         dtypes |= {name: products for part in linear for name in (f"{part}.weight", f"{part}.bias") if name in dtypes}
     tensors: dict[str, torch.Tensor] = {}
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
+        with safe_open(path, framework="pt", device=str(device)) as file, safe_open(path, framework="pt") as on_host:
             if set(file.keys()) != wanted.keys():
                 raise DamagedFileError(f"{path}: not the tensors that model.toml promises; import the model again")
             for name in wanted:
                 tensor = file.get_tensor(name)
+                if bit_sum(tensor) != bit_sum(on_host.get_tensor(name)):
+                    raise FaultyDeviceError(
+                        f"{path}: {name} is not on {tensor.device} what it is in the file; use another device, and have"
+                        f" this one examined"
+                    )
                 tensors[name] = tensor.to(dtypes.get(name, tensor.dtype))
     except SafetensorError as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
@@ -125,6 +131,12 @@ def _load(
     except RuntimeError as error:  # this is how torch reports wrong shapes
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     return module.requires_grad_(False).eval().to(device)
+
+
+def bit_sum(tensor: torch.Tensor) -> int:
+    """Return the sum of a tensor's bits, read as integers, modulo 2^64: one flipped bit always changes it."""
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.contiguous().view(integers).sum(dtype=torch.int64)) if tensor.numel() else 0
 
 
 def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:

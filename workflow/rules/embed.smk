@@ -24,6 +24,7 @@ rule embed:
         device=RUN.device,
         attention="auto",
         token_budget=0,
+        paranoid=0,
     params:
         virnucpro=virnucpro,
         model=model_path,
@@ -34,4 +35,4 @@ rule embed:
         " --nucleotide {output.nucleotide:q} --protein {output.protein:q}"
         " --model {params.model:q} --precision {params.precision} --embedding-dtype {params.dtype}"
         " --device {resources.device} --attention {resources.attention}"
-        " --token-budget {resources.token_budget} --threads {threads} > {log:q} 2>&1"
+        " --token-budget {resources.token_budget} --paranoid {resources.paranoid} --threads {threads} > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 """The embed command: from a manifest to embedding files, here and in processes that are stopped or killed."""
 
 import gc
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.gpu import list_gpus
-from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, UsageError
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
@@ -238,3 +239,24 @@ def test_a_killed_job_leaves_nothing_that_is_in_the_way(slow_pool: Path, whole: 
     assert read_job(folder / "00000.embed.json")["nucleotide"]["resumed"] == FRAMES
     assert_same_files(whole, folder)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_a_job_says_what_was_checked_and_compares_canaries_with_kept_ones(tmp_path: Path) -> None:
+    checked = tiny.write_model(tmp_path / "checked")
+    manifest = write_pool(tmp_path / "pool", tiny.frames(60, distinct=60))
+    app(["weights", "verify", str(checked.directory), "--canaries", "--threads", "1"], standalone_mode=False)
+    folder = embed(manifest, checked, paranoid=2, token_budget=256)
+    job = read_job(folder / "00000.embed.json")
+    assert job is not None
+    assert (job["protein"]["canaries"], job["protein"]["computed_twice"]) == (1, 2)
+
+    kept = checked.directory / "canaries.json"
+    values = json.loads(kept.read_text())
+    values["protein"][0] = values["protein"][1]
+    kept.write_text(json.dumps(values))
+    with pytest.raises(FaultyDeviceError, match=r"the CPU of .* computes wrong numbers: the canaries of the protein"):
+        embed(manifest, checked, folder="faulty")
+    assert not list((manifest.parent / "faulty").rglob("*.h5"))
+    kept.write_text(kept.read_text()[:-9])
+    with pytest.raises(DamagedFileError, match=r"canaries\.json: damaged"):
+        embed(manifest, checked, folder="unreadable")

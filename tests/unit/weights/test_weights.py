@@ -30,6 +30,7 @@ from virnucpro_kernels.weights.directory import (
 )
 from virnucpro_kernels.weights.import_model import import_model
 from virnucpro_kernels.weights.load import (
+    bit_sum,
     load_classifier,
     load_dna_tokenizer,
     load_nucleotide_encoder,
@@ -287,3 +288,18 @@ def test_the_command_refuses_a_hostile_classifier_with_exit_code_3(
 def test_only_released_models_are_fetched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "weights", "fetch", "esm3") == 5
     assert "virnucpro-500, virnucpro-300" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8])
+def test_any_flipped_bit_changes_the_sum_of_bits(dtype: torch.dtype) -> None:
+    tensor = (torch.randn(7, 33) * 50).to(dtype)
+    before = bit_sum(tensor)
+    assert bit_sum(tensor.t()) == before
+    raw = tensor.view(torch.uint8).view(-1)
+    for place in range(0, len(raw), 11):
+        for bit in range(8):
+            raw[place] ^= 1 << bit
+            assert bit_sum(tensor) != before
+            raw[place] ^= 1 << bit
+    assert bit_sum(tensor) == before
+    assert bit_sum(torch.empty(0, dtype=dtype)) == 0
