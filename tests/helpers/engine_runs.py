@@ -61,7 +61,7 @@ def embed(
     """Embed into `folder`, with the partial files beside the others."""
     engine = engine or Engine(torch.device("cpu"), torch.float32)
     outputs: dict[Alphabet, Path] = {"nucleotide": folder / "n.h5", "protein": folder / "p.h5"}
-    makers = {each.alphabet: partial(Encoder, each.alphabet, each.module, each.tokenize, each.canaries) for each in encoders}
+    makers = {each.alphabet: partial(replace, each) for each in encoders}
     with open_partial(folder / "partial") as earlier:
         return engine.embed_chunk(frames, makers, provenance(budget, precision), outputs, earlier)
 

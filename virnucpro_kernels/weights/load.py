@@ -134,9 +134,10 @@ def _load(
 
 
 def bit_sum(tensor: torch.Tensor) -> int:
-    """Return the sum of a tensor's bits, read as integers, modulo 2^64: one flipped bit always changes it."""
-    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    return int(tensor.contiguous().view(integers).sum(dtype=torch.int64)) if tensor.numel() else 0
+    """Return the sum of a tensor's bytes, read as integers of 64 bits, modulo 2^64: a flipped bit always changes it."""
+    raw = tensor.contiguous().view(-1).view(torch.uint8)
+    whole = len(raw) // 8 * 8
+    return (int(raw[:whole].view(torch.int64).sum()) + int(raw[whole:].sum(dtype=torch.int64))) % 2**64
 
 
 def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
