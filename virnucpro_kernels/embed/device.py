@@ -5,6 +5,7 @@ finite. The device itself computes a flag and sends it along with the vectors; t
 and never waits for it.
 """
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -177,6 +178,12 @@ class CpuRunner(BatchRunner):
         self._pool = ThreadPoolExecutor(
             self._threads, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(1,)
         )
+        started = threading.Barrier(self._threads + 1)
+        for _ in range(self._threads):
+            self._pool.submit(started.wait)
+        started.wait()
+        # What a thread sets holds for others too, until they set it themselves.
+        torch.set_num_threads(self._threads)
         self._under_way: set[Future[torch.Tensor]] = set()
 
     def _submit(self, work: Work) -> _OnCpu:

@@ -84,6 +84,7 @@ def test_with_several_threads_the_bytes_are_the_same(tmp_path: Path) -> None:
     torch.set_num_threads(11)  # more than the batches that are ready at a time
     try:
         measures = embed(tmp_path / "many", frames, encoder)["protein"]
+        assert torch.get_num_threads() == 11  # of the next encoder
     finally:
         torch.set_num_threads(1)
     assert measures.batches > 20
