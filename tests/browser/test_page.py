@@ -164,6 +164,8 @@ def test_a_narrow_window_has_everything(page: Page) -> None:
     page.set_viewport_size({"width": 420, "height": 800})
     page.wait_for_timeout(400)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    for drawing in page.locator(".drawing").all():
+        assert drawing.evaluate("drawing => drawing.scrollWidth <= drawing.clientWidth"), "nothing is cut off"
 
 
 def test_the_page_of_an_evaluation_draws_every_figure_it_has_room_for(browser: Browser, tmp_path: Path) -> None:

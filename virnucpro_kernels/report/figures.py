@@ -116,7 +116,8 @@ def cutoffs_figure(summaries: Sequence[ContigSummary], thresholds: Thresholds, p
     above = np.cumsum(scores[::-1])[::-1].tolist()
     rows: Rows = [{"p_virus": place / len(above), "contigs": number} for place, number in enumerate(above) if number]
     high, medium, low, *_ = _added([summary.contigs for summary in summaries]).tolist()
-    called = dict(zip(_cuts(thresholds).values(), (low + medium + high, medium + high, high), strict=True))
+    numbers = {"viral": low + medium + high, "medium": medium + high, "high": high}
+    called = {cut: numbers[name] for name, cut in _cuts(thresholds).items()}
     labels: Rows = [
         {"p_virus": cut, "contigs": number, "text": f"{number:,}"} for cut, number in called.items() if number
     ]
@@ -190,7 +191,8 @@ def _density(summaries: Sequence[ContigSummary], thresholds: Thresholds, palette
         }
         for length, place in np.argwhere(counts).tolist()
     ]
-    is_viral = alt.datum.to > thresholds.viral_threshold
+    viral, host, either = (alt.value(palette[name]) for name in ("viral", "host", "ink"))
+    by_call = alt.condition(alt.datum.to > thresholds.viral_threshold, viral, host)
     scale = alt.Scale(type="log", nice=False)
     marks: alt.Chart = _chart(rows).mark_rect()
     return marks.encode(
@@ -198,14 +200,19 @@ def _density(summaries: Sequence[ContigSummary], thresholds: Thresholds, palette
         x2="to:Q",
         y=alt.Y("shortest:Q", title="length (bp)", axis=_LENGTH_AXIS, scale=scale),
         y2="longest:Q",
-        color=alt.condition(is_viral, alt.value(palette["viral"]), alt.value(palette["host"])),
+        color=by_call if thresholds.fdr is None else either,
         opacity=alt.Opacity("contigs:Q", scale=alt.Scale(type="log", domainMin=1, range=[0.25, 1]), legend=None),
         tooltip=["from:Q", "to:Q", _count("shortest"), _count("longest"), _count("contigs")],
     )
 
 
 def _cuts(thresholds: Thresholds) -> dict[str, float]:
-    """Return the thresholds that the figures mark, by name: where calls and tiers begin."""
+    """Return the thresholds that the figures mark, by name: where calls and tiers begin.
+
+    There are none where a false discovery rate decides, at another p_virus in each sample.
+    """
+    if thresholds.fdr is not None:
+        return {}
     return {
         "viral": thresholds.viral_threshold,
         "medium": max(thresholds.tier_medium, thresholds.viral_threshold),

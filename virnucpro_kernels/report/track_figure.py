@@ -98,7 +98,8 @@ _BAR, _GAP = 9, 5
 def _scores(thresholds: Thresholds, palette: Palette, zoom: alt.Parameter) -> Layers:
     """The score of each window, from the threshold up or down."""
     low, high = thresholds.ambiguous_band
-    threshold = thresholds.viral_threshold
+    # A false discovery rate decides on contigs, at another p_virus in each sample; regions still have their threshold.
+    threshold = thresholds.viral_threshold if thresholds.fdr is None else thresholds.region_threshold
     axis = alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], format=".1f")
 
     def y(field: str) -> alt.Y:

@@ -28,7 +28,7 @@ class Row:
         viral_bases: Bases of the contigs called viral.
         regions, region_bases: Number of viral regions, and of their bases.
         model: Name of the model, marked where it is for trying out.
-        viral_threshold: Least p_virus of a viral contig.
+        viral_threshold: Least p_virus of a viral contig; `NA` where a false discovery rate decides.
     """
 
     sample: str
@@ -51,7 +51,7 @@ class Row:
     regions: int
     region_bases: int
     model: str
-    viral_threshold: float
+    viral_threshold: str
 
     @classmethod
     def of(cls, record: dict[str, Any], setting: str) -> Self:
@@ -59,13 +59,13 @@ class Row:
         counts = record["counts"]
         flat = {**counts, **counts["status"], **counts["call"], **counts["tier"]}
         wanted = [field.name for field in fields(cls) if field.type is int]
-        none = counts["call"]["none"]
+        none, thresholds = counts["call"]["none"], record["parameters"]["thresholds"]
         return cls(
             sample=record["sample"],
             setting=setting or NOT_AVAILABLE,
             none_fraction=f"{none / counts['contigs']:.6f}" if counts["contigs"] else NOT_AVAILABLE,
             model=record["model"]["label"],
-            viral_threshold=record["parameters"]["thresholds"]["viral_threshold"],
+            viral_threshold=f"{thresholds['viral_threshold']:g}" if thresholds.get("fdr") is None else NOT_AVAILABLE,
             **{name: flat.get(name, 0) for name in wanted},
         )
 

@@ -14,6 +14,7 @@ from tests.helpers.defaults import thresholds
 from tests.helpers.runs import virnucpro
 from tests.helpers.synthetic_pool import Contig, Pool, write_pool
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.run.summary_table import Row
 from virnucpro_kernels.weights.registry import read_model, write_model
 
 _CONTIGS = 4000
@@ -66,6 +67,7 @@ def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], p
     calibrated = write_pool(tmp_path / "pool", {"s": contigs[0]}, calibration=found)
     record = run(calibrated, "s", tmp_path / "results", thresholds=thresholds(fdr=0.1))
     assert record["model"]["calibration"]["prior"] == 0.1
+    assert Row.of(record, "").viral_threshold == "NA", "it decided nothing"
     table = pd.read_csv(tmp_path / "results" / "contigs.tsv", sep="\t")
     weight = np.where(viral, 0.1 / viral.mean(), 0.9 / (1 - viral.mean()))
     for low, high in ((0, 0.05), (0.05, 0.3), (0.3, 1)):

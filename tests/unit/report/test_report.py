@@ -14,7 +14,9 @@ from tests.helpers.reports import PROPHAGE, SAMPLES, write_results
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.job_record import read_record, write_record
+from virnucpro_kernels.report.figures import run_figures
 from virnucpro_kernels.report.methods import describe_methods
+from virnucpro_kernels.report.palette import LIGHT
 from virnucpro_kernels.report.report import write_report
 from virnucpro_kernels.report.samples import find_samples
 from virnucpro_kernels.report.shown import choose_shown
@@ -140,3 +142,27 @@ def test_a_model_for_real_work_has_no_notice(results: Path, html: str, tmp_path:
         write_record(record, content)
     written = write_report(copy, [], None, None)
     assert "for trying out" not in written.read_text(encoding="utf-8")
+
+
+def test_figures_mark_no_threshold_where_a_false_discovery_rate_decides(
+    results: Path, html: str, tmp_path: Path
+) -> None:
+    def marked(page: str) -> set[str]:
+        figures = json.dumps([data(page)["figures"][name] for name in ("scores", "cutoffs", "strips")])
+        return set(re.findall(r'"name": "(viral|medium|high)"', figures))
+
+    def lines(page: str) -> set[float]:
+        return {float(value) for value in re.findall(r'"at": ([\d.]+)', json.dumps(data(page)["trackFigures"]))}
+
+    assert marked(html) == {"viral", "medium", "high"}
+    copy = shutil.copytree(results, tmp_path / "results")
+    for record in copy.glob("*/run.json"):
+        content = read_record(record)
+        content["parameters"]["thresholds"] |= {"fdr": 0.1, "region_threshold": 0.625}
+        write_record(record, content)
+    page = write_report(copy).read_text(encoding="utf-8")
+    assert marked(page) == set()
+    assert (lines(html), lines(page)) == ({0.5}, {0.625}), "tracks have the threshold of regions"
+    samples = find_samples(copy)
+    density = run_figures(choose_shown(samples, most_rows=9), LIGHT)["scores"].to_json()
+    assert "0.5" not in re.findall(r"datum.to > ([\d.]+)", density)

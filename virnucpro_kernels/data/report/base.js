@@ -5,12 +5,14 @@ const byId = (id) => document.getElementById(id);
 
 // Figures -------------------------------------------------------------------------------------------------------------
 
-// A copy of a figure that is as wide as `width` allows: `usermeta.room` is what axes and gaps take of it.
+// A copy of a figure that is as wide as `width` allows: `usermeta.room` is what axes and gaps take of it. An entry of a
+// legend is some 100 pixels wide.
 function fitted(spec, width) {
   const copy = structuredClone(spec);
   const parts = copy.hconcat ?? copy.vconcat ?? [copy];
   const each = (width - spec.usermeta.room) / (copy.hconcat?.length ?? 1);
   for (const part of parts) part.width = Math.max(Math.floor(each), 60);
+  copy.config.legend.columns = Math.max(Math.floor(width / 100), 1);
   return copy;
 }
 
