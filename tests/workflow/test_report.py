@@ -29,6 +29,24 @@ def test_a_run_ends_with_its_report_and_snakemake_shows_it_with_captions(copy_of
         assert words in html
 
 
+def test_an_older_report_goes_where_a_sample_fails(copy_of_finished: Path) -> None:
+    config, sheet = (copy_of_finished / "config" / name for name in ("config.yaml", "samples.tsv"))
+    config.write_text(config.read_text().replace("report: false\n", ""))
+    older = [copy_of_finished / "results" / name for name in ("report.html", "figures/calls.svg")]
+    for path in older:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (copy_of_finished / "data" / "bad.fa").write_text(">protein\nMKLVWQEEE\n")
+    sheet.write_text(f"{sheet.read_text()}bad\t../data/bad.fa\tsecond\n")
+    ended = virnucpro("predict", "--output-dir", copy_of_finished, "--no-progress")
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert not [path for path in older if path.exists()]
+    command = ended.stdout.partition("of those that are complete: virnucpro ")[2].splitlines()[0]
+    assert command == f"report {copy_of_finished / 'results'}"
+    assert virnucpro(*command.split()).returncode == 0
+    assert "<strong>bad</strong>" in older[0].read_text(encoding="utf-8")
+
+
 def test_a_run_without_a_report(tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 2))
     out = tmp_path / "out"

@@ -140,6 +140,22 @@ def write_failures(run: Run, directory: Path = Path(), *, since: float = 0.0, un
     write_failed(path, failures)
 
 
+def remove_old_report(run: Run, directory: Path, since: float) -> None:
+    """Remove the report of an earlier start, with its figures, after a start in which samples failed.
+
+    It shows what this start was to make anew. `virnucpro report` makes one of the samples that are complete.
+
+    Args:
+        run: Run that has ended.
+        directory: Folder of the run.
+        since: Time of the start of the run, see `find_failures`.
+    """
+    if any(failure.attempts for failure in find_failures(run, directory, since)):
+        for path in (directory / path for path in run.report.values()):
+            if path.exists() and path.stat().st_mtime < since:
+                path.unlink()
+
+
 def _unfinished_jobs(split: _JobTrace) -> list[_JobTrace]:
     """Return the jobs that samples of a pool still wait for: `split`, or one for each chunk without scores."""
     run, directory, pool = split.run, split.directory, split.unit

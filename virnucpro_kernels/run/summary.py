@@ -55,6 +55,9 @@ def describe_results(run: Run, directory: Path, failures: Sequence[Failure], *, 
     page = run.report.get("page")
     if page and not failures and (directory / page).exists():
         yield f"report: {directory / page}"
+    elif page and failures:
+        command = shlex.join(["virnucpro", "report", str(directory / run.results_root)])
+        yield f"no report while samples fail; of those that are complete: {command}"
     comparison = [directory / path for path in run.comparison]
     if comparison and not failures and all(path.exists() for path in comparison):
         yield f"settings compared: {' and '.join(map(str, comparison))}"

@@ -18,7 +18,7 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool import file_names
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run import requirements
-from virnucpro_kernels.run.failures import write_failures
+from virnucpro_kernels.run.failures import remove_old_report, write_failures
 from virnucpro_kernels.run.installation import python_path
 from virnucpro_kernels.run.leftovers import remove_all_leftovers
 from virnucpro_kernels.run.locks import hold_for_snakemake
