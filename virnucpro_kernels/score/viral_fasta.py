@@ -81,9 +81,9 @@ def write_viral(directory: Path, sources: Sources, sample: str, findings: Findin
             table = records.take(len(batch))
             names = table["contig"].to_pylist()
             _check_same(source, batch, names, table["length"].to_pylist())
-            viral.writelines(_contigs(batch, names, contigs[first:stop], model))
+            viral.write(b"".join(_contigs(batch, names, contigs[first:stop], model)))
             of_batch = slice(*np.searchsorted(regions["contig"], [first, stop]).tolist())
-            parts.writelines(_regions(batch, names, regions[of_batch], first, model))
+            parts.write(b"".join(_regions(batch, names, regions[of_batch], first, model)))
             first = stop
         if first != len(contigs):
             raise UsageError(_changed(sources.inputs[-1], f"has {first:,} instead of the {len(contigs):,} records"))
@@ -119,8 +119,7 @@ def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths:
 def fasta_entry(header: str, sequence: bytes) -> bytes:
     """Return a record in FASTA, 60 bases a line."""
     starts = range(0, len(sequence), _LINE_BASES)
-    wrapped = b"".join(sequence[start : start + _LINE_BASES] + b"\n" for start in starts)
-    return f">{header.rstrip(' ')}\n".encode() + wrapped
+    return b"\n".join([f">{header.rstrip(' ')}".encode(), *[sequence[at : at + _LINE_BASES] for at in starts], b""])
 
 
 def _changed(path: Path, how: str) -> str:
