@@ -11,9 +11,10 @@ from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import TokenArray, pack, plan_batches
+from virnucpro_kernels.pool.geometry import Geometry, Layout
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.frames import frame_sequences
-from virnucpro_kernels.split.windows import Geometry, Layout, Windows, place_windows
+from virnucpro_kernels.split.windows import Windows, place_windows
 from virnucpro_kernels.weights.registry import Model
 
 _TOKEN_BUDGET = 8192

@@ -17,7 +17,7 @@ from training.features import Encoders, find_frames
 from training.genomes import Genomes
 from training.untrained import make_nucleotide_encoder, make_protein_encoder, make_tokenizer
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
-from virnucpro_kernels.split.windows import Geometry
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.train.head import RECIPES, Epoch, Examples, train_classifier
 from virnucpro_kernels.weights.directory import (
     NewClassifier,

@@ -11,7 +11,8 @@ from training.categories import HOSTS, VIRUSES, category_of
 from training.codons import STOPS
 from training.genomes import read_split
 from training.network import Segments
-from virnucpro_kernels.split.frames import MAX_SEGMENTS, MIN_SEGMENT
+from virnucpro_kernels.pool.geometry import MIN_SEGMENT
+from virnucpro_kernels.split.frames import MAX_SEGMENTS
 
 CATEGORIES = (*VIRUSES, *HOSTS)
 _OTHER = 4

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.run.config import default
 from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.split.split import SplitOptions
-from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.weights.registry import Calibration
 
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from tests.helpers.defaults import split_options
 from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.split.split import PoolSummary, split_pool
-from virnucpro_kernels.split.windows import Geometry
 
 GEOMETRY = Geometry(60, "original")
 ALPHABETS = ["ACGGCC", "ACGGCC", "ACGT", "ACGTNRY-*Uacgt", "acgc", "N", "TA"]

@@ -74,6 +74,7 @@ def test_a_moved_run_and_a_moved_model_rerun_nothing(copy_of_finished: Path, tmp
         ({"original_files": "broad"}, {"collect": 3}),
         ({"chunk_tokens": "1000000"}, {"split": 2, "gather": 2, "collect": 3}),
         ({"layout": "even"}, {"split": 2, "gather": 2, "collect": 3}),
+        ({"layout": "segments", "min_segment": "40"}, {"split": 2, "gather": 2, "collect": 3}),
         ({"precision": "fp16"}, {"embed": 4, "merge": 4, "classify": 4, "gather": 2, "collect": 3}),
     ],
 )

@@ -32,7 +32,7 @@ def draw(
 
     Example: virnucpro draw genomes.tsv --output-dir drawn --window-length 500
     """
-    from virnucpro_kernels.split.windows import Geometry
+    from virnucpro_kernels.pool.geometry import Geometry
     from virnucpro_kernels.train.draw import DrawOptions, draw
 
     geometry = Geometry(window_length, layout)

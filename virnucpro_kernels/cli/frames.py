@@ -23,8 +23,8 @@ def frames(
 
     Example: virnucpro frames contigs.fa --window-length 500 --nucleotide n.fa --protein p.fa
     """
+    from virnucpro_kernels.pool.geometry import Geometry
     from virnucpro_kernels.split.frame_files import write_frames
-    from virnucpro_kernels.split.windows import Geometry
 
     geometry = Geometry(window_length, layout)
     counts = write_frames(input_file, geometry, nucleotide=nucleotide, protein=protein, windows=windows)

@@ -17,6 +17,7 @@ Inputs = Annotated[
     ),
 ]
 MinLength = Annotated[int, schema_option("min_length", "Contigs with fewer bases are not scored.")]
+MinSegment = Annotated[int, schema_option("min_segment", "Least residues of a frame where --layout is segments.")]
 DuplicateIds = Annotated[
     Literal["error", "suffix"],
     schema_option("duplicate_ids", "Stop where an ID occurs twice in a sample, or number the repeats."),
@@ -29,6 +30,7 @@ def split(
     inputs: Inputs,
     window_length: Annotated[int, typer.Option(min=3, max=10_000_000, help="Bases of a window.")],
     output_dir: Annotated[Path, typer.Option(help="Folder for tables, chunks and manifest.")],
+    min_segment: MinSegment,
     min_length: MinLength,
     duplicate_ids: DuplicateIds,
     chunk_tokens: ChunkTokens,
@@ -45,12 +47,11 @@ def split(
 
     Example: virnucpro split contigs.fa --window-length 500 --output-dir pool
     """
+    from virnucpro_kernels.pool.geometry import Geometry
     from virnucpro_kernels.run.samples import parse_samples
     from virnucpro_kernels.split.job import run_split
     from virnucpro_kernels.split.split import SplitOptions
-    from virnucpro_kernels.split.windows import Geometry
 
-    options = SplitOptions(
-        Geometry(window_length, layout), min_length, duplicate_ids, chunk_tokens, min_chunks, threads, allow_empty
-    )
+    geometry = Geometry(window_length, layout, min_segment)
+    options = SplitOptions(geometry, min_length, duplicate_ids, chunk_tokens, min_chunks, threads, allow_empty)
     run_split(parse_samples(inputs), output_dir, options, say=typer.echo, warn=partial(typer.echo, err=True))

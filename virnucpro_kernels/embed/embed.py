@@ -26,6 +26,7 @@ from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.models.precisions import choose_device
 from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
 from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance
@@ -82,7 +83,7 @@ def embed(options: EmbedOptions) -> None:
     """
     with Job(options.protein.with_name(record_name("embed", options.chunk)), "embed") as job:
         chunk = _find_chunk(options.manifest, options.chunk)
-        options.model.check_window_length(int(chunk.geometry.partition("-")[0]), str(options.manifest))
+        options.model.check_window_length(Geometry.parse(chunk.geometry).window_length, str(options.manifest))
         job.facts["rows"] = chunk.rows
         progress = _Progress(job, chunk, options.model)
         units = _find_units(options.device)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from virnucpro_kernels import __version__
+from virnucpro_kernels.pool.geometry import Geometry
 
 #: Word in place of the checksum of weights that are not on record: those of embeddings that the original tool made.
 UNRECORDED = "unrecorded"
@@ -62,7 +63,7 @@ class Provenance:
     @property
     def window_length(self) -> int:
         """Length of the windows that the frames come from, in bases."""
-        return int(self.geometry.partition("-")[0])
+        return Geometry.parse(self.geometry).window_length
 
     @property
     def dimension(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import counted, length_in_words
 from virnucpro_kernels.report.samples import SampleResults
 from virnucpro_kernels.report.words import joined, percent
@@ -29,8 +30,6 @@ _LAYOUTS = {
     "even": "at equal distances",
     "segments": "at equal distances",
 }
-_FRAMES = "Frames without a stop codon"
-_SEGMENTS = "The longest part without a stop codon of each frame, the three longest of a window at most,"
 _WINDOW_LOGITS = {
     "original": "the mean of the highest and the lowest logit of its frames",
     "segments": "the sum of the logits of its frames",
@@ -64,7 +63,9 @@ def describe_methods(samples: Sequence[SampleResults]) -> list[Method]:
 def _paragraphs(samples: Sequence[SampleResults]) -> tuple[str, ...]:
     record = samples[0].record
     model, software, parameters = record["model"], record["software"], record["parameters"]
-    length, layout = model["window_length"], (parameters["geometry"] or "-").partition("-")[2]
+    length = model["window_length"]
+    geometry = Geometry.parse(parameters["geometry"]) if parameters["geometry"] else None
+    placed = f", {_LAYOUTS[geometry.layout]}" if geometry else ""
     thresholds = parameters["thresholds"]
     counts = [sample.counts for sample in samples]
     contigs, total = (sum(count[what] for count in counts) for what in ("contigs", "bases"))
@@ -77,8 +78,8 @@ def _paragraphs(samples: Sequence[SampleResults]) -> tuple[str, ...]:
         f"Viral sequences were identified by the method of VirNucPro [1] with the implementation virnucpro"
         f" {software['version']}{commit} and the model {model['name']}. {counted(contigs, 'contig')}"
         f" ({length_in_words(total)}) of {counted(len(samples), 'sample')} were cut into windows of"
-        f" {length} bp{', ' + _LAYOUTS[layout] if layout in _LAYOUTS else ''}, and each window was translated in six"
-        f" reading frames. {_SEGMENTS if layout == 'segments' else _FRAMES} were represented by the mean over the"
+        f" {length} bp{placed}, and each window was translated in six"
+        f" reading frames. {_frames(geometry)} were represented by the mean over the"
         f" tokens of {_encoder(model['nucleotide'])} for their nucleotides and of {_encoder(model['protein'])} for"
         f" their residues{', computed in ' + precision if precision else ''}; a multilayer perceptron gave each frame a"
         f" logit, virus against other.",
@@ -93,6 +94,16 @@ def _paragraphs(samples: Sequence[SampleResults]) -> tuple[str, ...]:
         f" {thresholds['region_threshold']:g}, are the log-likelihood ratio of the states.",
         *([f"The workflow ran under Snakemake {snakemake} [4]."] if snakemake else []),
         *([f"{model['notice']} (model {model['name']})"] if model.get("notice") else []),
+    )
+
+
+def _frames(geometry: Geometry | None) -> str:
+    """Return what became vectors, at the begin of a sentence."""
+    if geometry is None or geometry.layout != "segments":
+        return "Frames without a stop codon"
+    return (
+        f"The longest part without a stop codon of each frame, of at least {geometry.min_segment} residues, the three"
+        f" longest of a window at most,"
     )
 
 

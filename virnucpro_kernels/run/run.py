@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from virnucpro_kernels.embed.gpu import count_gpus
 from virnucpro_kernels.errors import UsageError
@@ -22,6 +22,7 @@ from virnucpro_kernels.pool.file_names import (
     WORK,
     record_name,
 )
+from virnucpro_kernels.pool.geometry import Geometry, Layout
 from virnucpro_kernels.pool.tokens import BASES_PER_PROTEIN_TOKEN
 from virnucpro_kernels.run.config import Config, complete_config
 from virnucpro_kernels.run.pools import Assignment, assign, estimate_bases, read_pools
@@ -103,8 +104,8 @@ class Run:
 
     @property
     def geometry(self) -> str:
-        """Window length and layout, as in `500-original`."""
-        return f"{self.model.window_length}-{self.layout}"
+        """Window length and layout, as `Geometry` writes them."""
+        return str(Geometry(self.model.window_length, cast("Layout", self.layout), self.config["min_segment"]))
 
     @property
     def encoders(self) -> str:

@@ -15,7 +15,7 @@ from virnucpro_kernels.run.sheet import read_lines
 from virnucpro_kernels.score.thresholds import Thresholds
 
 #: Keys that a setting may change: those that decide a path below `work/`, or the last step alone.
-KEYS = ("model", "layout", "precision", "preset", *Thresholds.__dataclass_fields__)
+KEYS = ("model", "layout", "min_segment", "precision", "preset", *Thresholds.__dataclass_fields__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

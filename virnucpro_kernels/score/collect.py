@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool import file_names
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
@@ -124,7 +125,7 @@ def collect(
             check_output(table, sources.manifest.with_name(file_names.record_name("split")))
         chunks = read_manifest(sources.manifest)
         for geometry in sorted({chunk.geometry for chunk in chunks}):
-            model.check_window_length(int(geometry.partition("-")[0]), str(sources.manifest))
+            model.check_window_length(Geometry.parse(geometry).window_length, str(sources.manifest))
         batches = partial(read_contig_batches, sources, chunks, sample=sample, model_id=model.model_id)
         with _publishing(output_dir) as directory:
             rule = Rule.of(model, thresholds)

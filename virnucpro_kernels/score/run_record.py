@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import PACKAGE, sha256
 from virnucpro_kernels.pool.file_names import SCORE_SUFFIX, record_name
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.score.sample_reader import Sources
@@ -90,7 +91,7 @@ def model_label(model: Model, geometry: str | None) -> str:
 
     It is marked where the model is for trying out only, and where it was not trained on frames of this geometry.
     """
-    foreign = geometry is not None and not model.knows_layout(geometry.partition("-")[2])
+    foreign = geometry is not None and not model.knows_layout(Geometry.parse(geometry).layout)
     return model.name + "(trial)" * (model.purpose == "trial") + "(not-trained-on-this-layout)" * foreign
 
 

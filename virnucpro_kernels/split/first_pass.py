@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import FileBlock
 from virnucpro_kernels.sequences.sample_input import BlockCheck, check_block
 from virnucpro_kernels.split.frames import OpenFrames, find_frames
-from virnucpro_kernels.split.windows import Geometry, Windows, place_windows
+from virnucpro_kernels.split.windows import Windows, place_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def count_frames(block: FileBlock, *, geometry: Geometry, min_length: int) -> Fi
     batch, check = check_block(block)
     sequences = batch.sequences.as_dna()
     windows = lay_windows(sequences, geometry, min_length)
-    found = find_frames(sequences, windows, geometry.layout)
+    found = find_frames(sequences, windows, geometry.layout, geometry.min_segment)
     residues, frames = np.unique(found.residues, return_counts=True)
     return FirstPass(check, windows, found.masks, FrameCounts(residues, frames.astype(np.int64)))
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from virnucpro_kernels.files import atomic_path
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 from virnucpro_kernels.sequences.streams import readable
 from virnucpro_kernels.split.frames import frame_ids, frame_sequences
-from virnucpro_kernels.split.windows import Geometry, place_windows
+from virnucpro_kernels.split.windows import place_windows
 
 _LINE_BASES = 60
 
@@ -58,7 +59,9 @@ def write_frame_files(
         for batch in batches:
             contigs = [contig.encode() for contig in batch.contigs]
             placed = place_windows(batch.sequences.lengths, geometry.window_length, geometry.layout)
-            frames, nucleotides, proteins = frame_sequences(batch.sequences, placed, geometry.layout)
+            frames, nucleotides, proteins = frame_sequences(
+                batch.sequences, placed, geometry.layout, geometry.min_segment
+            )
             headers = [b">%b\n" % name for name in frame_ids(contigs, placed, frames)]
             for file, sequences in ((nucleotide_file, nucleotides), (protein_file, proteins)):
                 file.writelines(chain.from_iterable(zip(headers, sequences, repeat(b"\n"))))

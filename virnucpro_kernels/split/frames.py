@@ -27,16 +27,17 @@ from itertools import product
 
 import numpy as np
 
+from virnucpro_kernels.pool.geometry import MIN_SEGMENT, Layout
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import Bools, Int64s, SequenceArray, Uint8s
-from virnucpro_kernels.split.windows import Layout, Windows
+from virnucpro_kernels.split.windows import Windows
 
 _STOP, _REVERSE_STOP, _CODON, _NO_CODON = 1, 2, 4, 8
 _OTHER_BASE = 4
 _INVALID_CODON = 124
 _DROPPED = b"-"
-#: Shortest segment, in residues, and the largest number of segments of a window; see `find_frames`.
-MIN_SEGMENT, MAX_SEGMENTS = 30, 3
+#: Largest number of segments of a window; see `find_frames`.
+MAX_SEGMENTS = 3
 _BLOCK_BASES = 1 << 20
 
 
@@ -125,7 +126,7 @@ class _Translation:
         # The codon that ends a window begins at `end - 3`, which has the remainder of `end`.
         return np.concatenate([start + offsets, end - offsets]) % 3
 
-    def frames(self, start: Int64s, end: Int64s, layout: Layout) -> OpenFrames:
+    def frames(self, start: Int64s, end: Int64s, layout: Layout, min_segment: int) -> OpenFrames:
         """Find the frames of windows; see `find_frames`."""
         flags = _look_up(self._codons, _FLAGS)
         low, high = self._intervals(start, end)
@@ -137,7 +138,7 @@ class _Translation:
         remainders = self._remainders(start, end)
         lows, highs = (np.take_along_axis(bound, remainders, axis=0) for bound in (low, high))
         if layout == "segments":
-            return self._segments(flags, lows, highs, readable)
+            return self._segments(flags, lows, highs, readable, min_segment)
         of_frame = np.take_along_axis(seen, remainders, axis=0)
         wanted = np.array([_CODON | _STOP] * 3 + [_CODON | _REVERSE_STOP] * 3, np.uint8)
         is_open = ((of_frame & wanted[:, None]) == _CODON).T
@@ -150,7 +151,7 @@ class _Translation:
         return OpenFrames(_masks(is_open), readable, window, frame, np.zeros_like(window), codons, residues)
 
     @staticmethod
-    def _segments(flags: Uint8s, lows: Int64s, highs: Int64s, readable: Bools) -> OpenFrames:
+    def _segments(flags: Uint8s, lows: Int64s, highs: Int64s, readable: Bools, min_segment: int) -> OpenFrames:
         """Find the segments of windows, given the interval of each frame, (6, w)."""
         first, length = np.empty_like(lows), np.empty_like(lows)
         for strand, stop in ((slice(0, 3), _STOP), (slice(3, 6), _REVERSE_STOP)):
@@ -160,7 +161,7 @@ class _Translation:
         by_length = np.argsort(-length, axis=0, kind="stable")
         kept = np.zeros(length.shape, np.bool_)
         np.put_along_axis(kept, by_length[:MAX_SEGMENTS], True, axis=0)
-        kept &= length >= MIN_SEGMENT
+        kept &= length >= min_segment
         window, frame = np.nonzero(kept.T)
         begin, codons = first[frame, window], length[frame, window]
         forward, backward = begin - lows[frame, window], highs[frame, window] - begin - codons
@@ -235,7 +236,9 @@ def _blocks(sequences: SequenceArray, windows: Windows) -> Iterator[tuple[int, _
         first = last
 
 
-def find_frames(sequences: SequenceArray, windows: Windows, layout: Layout) -> OpenFrames:
+def find_frames(
+    sequences: SequenceArray, windows: Windows, layout: Layout, min_segment: int = MIN_SEGMENT
+) -> OpenFrames:
     """Find the frames of `windows` on `sequences`.
 
     In the layouts `original` and `even`: those whose whole translation has no stop and is not empty. A codon with a
@@ -243,13 +246,14 @@ def find_frames(sequences: SequenceArray, windows: Windows, layout: Layout) -> O
     never a stop. The complement of such a character is the character itself.
 
     In the layout `segments`: of each of the six translations the longest part without a stop and without such a codon,
-    and of these parts the `MAX_SEGMENTS` longest with at least `MIN_SEGMENT` residues.
+    and of these parts the `MAX_SEGMENTS` longest with at least `min_segment` residues.
     """
-    return _join((first, block.frames(start, end, layout)) for first, block, start, end in _blocks(sequences, windows))
+    blocks = _blocks(sequences, windows)
+    return _join((first, block.frames(start, end, layout, min_segment)) for first, block, start, end in blocks)
 
 
 def frame_sequences(
-    sequences: SequenceArray, windows: Windows, layout: Layout
+    sequences: SequenceArray, windows: Windows, layout: Layout, min_segment: int = MIN_SEGMENT
 ) -> tuple[OpenFrames, list[bytes], list[bytes]]:
     """Find the frames as `find_frames` does, and return them, their nucleotides and their proteins, in upper case.
 
@@ -261,7 +265,7 @@ def frame_sequences(
     nucleotides: list[bytes] = []
     proteins: list[bytes] = []
     for first, block, start, end in _blocks(sequences, windows):
-        frames = block.frames(start, end, layout)
+        frames = block.frames(start, end, layout, min_segment)
         found.append((first, frames))
         texts = block.sequences_of(start, end, frames, layout)
         for all_of_them, more in zip((nucleotides, proteins), texts, strict=True):

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.labels import NOTES
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray, Uint8s
 from virnucpro_kernels.sequences.formats import FileBlock
@@ -13,7 +14,6 @@ from virnucpro_kernels.sequences.records import RecordBatch
 from virnucpro_kernels.sequences.sample_input import read_block
 from virnucpro_kernels.split.first_pass import FrameCounts, lay_windows, statuses
 from virnucpro_kernels.split.frames import frame_ids, frame_sequences
-from virnucpro_kernels.split.windows import Geometry
 
 INPUT_CHANGED = "an input file changed while it was being read: start again when it is complete"
 
@@ -91,7 +91,7 @@ def extract_frames(
     batch = read_block(ranked.block)
     sequences = batch.sequences.as_dna()
     windows = lay_windows(sequences, geometry, min_length)
-    frames, nucleotides, proteins = frame_sequences(sequences, windows, geometry.layout)
+    frames, nucleotides, proteins = frame_sequences(sequences, windows, geometry.layout, geometry.min_segment)
     lengths = batch.sequences.lengths
     contigs = [contig.encode() for contig in batch.contigs]
     lines = ContigLines(

@@ -22,6 +22,7 @@ import numpy as np
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.pool.file_names import CHUNKS, CONTIGS, MANIFEST, UNUSABLE, WINDOWS
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.labels import STATUSES
 from virnucpro_kernels.pool.manifest import Chunk, write_manifest
 from virnucpro_kernels.pool.tokens import BASES_PER_NUCLEOTIDE_TOKEN, SPECIAL_TOKENS
@@ -42,7 +43,6 @@ from virnucpro_kernels.split.chunk_files import ChunkFiles
 from virnucpro_kernels.split.chunk_plan import ChunkPlan, plan_chunks
 from virnucpro_kernels.split.first_pass import FrameCounts, count_frames
 from virnucpro_kernels.split.second_pass import INPUT_CHANGED, RankedBlock, extract_frames
-from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.split.workers import Workers
 
 if TYPE_CHECKING:

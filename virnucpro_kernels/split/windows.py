@@ -1,15 +1,12 @@
 """Where the windows of a contig lie: the original's layout, or spread evenly."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from virnucpro_kernels.pool.geometry import LAYOUTS, Layout
 from virnucpro_kernels.sequences.arrays import Int64s
-
-Layout = Literal["original", "even", "segments"]
-LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +65,3 @@ def place_windows(lengths: npt.ArrayLike, window_length: int, layout: Layout) ->
     else:
         raise ValueError(f"layout {layout!r}: must be one of {', '.join(LAYOUTS)}")
     return Windows(contig, number, start, np.minimum(start + window_length, size))
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Window length and layout. Its text, as in `500-original`, is a part of the paths of a pool."""
-
-    window_length: int
-    layout: Layout
-
-    def __str__(self) -> str:
-        return f"{self.window_length}-{self.layout}"

@@ -21,6 +21,7 @@ from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.pool.chunk_fasta import check_fasta, read_frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows
 from virnucpro_kernels.pool.file_names import MANIFEST, WORK, record_name, vector_name
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.manifest import Chunk, read_manifest
 from virnucpro_kernels.pool.provenance import UNRECORDED, Alphabet, EncoderRecord, Provenance
@@ -29,7 +30,6 @@ from virnucpro_kernels.run.folder import CONFIG, SHEET
 from virnucpro_kernels.run.samples import Sample, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.split.split import SplitOptions, split_pool
-from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.tools.original_embeddings import read_original_embeddings
 from virnucpro_kernels.weights.registry import Model, find_model
 

@@ -20,12 +20,12 @@ from virnucpro_kernels.models.similarity import Cosines, cosines
 from virnucpro_kernels.ops.dispatch import check_bf16, check_fp8
 from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
 from virnucpro_kernels.pool.file_names import MANIFEST
+from virnucpro_kernels.pool.geometry import Geometry, Layout
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import default
 from virnucpro_kernels.run.installation import demonstration
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.split import SplitOptions, split_pool
-from virnucpro_kernels.split.windows import Geometry, Layout
 from virnucpro_kernels.tools.frame_scores import ScoredFrames, score_frames, start_device
 from virnucpro_kernels.weights.evidence import keep_precisions
 from virnucpro_kernels.weights.registry import Model

@@ -14,12 +14,13 @@ import numpy as np
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.pool.file_names import record_name
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.sequences.records import read_records
 from virnucpro_kernels.split.frames import find_frames
-from virnucpro_kernels.split.windows import Geometry, place_windows
+from virnucpro_kernels.split.windows import place_windows
 from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_FASTA, WINDOW_LIST, DrawnWindow, FrameRule, GenomeFile
 from virnucpro_kernels.train.exons import coding_masks, read_exons
 from virnucpro_kernels.train.genomes import LABELS, SPLITS, Genome, GenomeTable, read_genomes
@@ -272,7 +273,7 @@ def _frames(pieces: Sequence[bytes], start: Int64s, end: Int64s, exons: Int64s |
     """Return the frames to train on of each piece as a mask, int64 (n,); 0 for a piece with an unknown base."""
     sequences = SequenceArray.from_list(pieces)
     windows = place_windows(sequences.lengths, geometry.window_length, geometry.layout)
-    masks = find_frames(sequences, windows, geometry.layout).masks.astype(np.int64)
+    masks = find_frames(sequences, windows, geometry.layout, geometry.min_segment).masks.astype(np.int64)
     if exons is not None:
         masks &= coding_masks(exons, start, end)
     masks[[bool(piece.translate(None, b"ACGT")) for piece in pieces]] = 0

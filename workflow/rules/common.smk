@@ -36,7 +36,7 @@ HERE = Path(workflow.modifier.modify_path("work")).parent
 
 
 wildcard_constraints:
-    geometry=r"\d+-(original|even|segments)",
+    geometry=r"\d+-(original|even|segments)(-\d+)?",
     pool=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     setting=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     sample=r"[A-Za-z0-9][A-Za-z0-9._-]*",

@@ -25,6 +25,7 @@ checkpoint split:
         samples=pool_samples,
         window_length=of_run(lambda run: run.model.window_length),
         layout=of_run(lambda run: run.layout),
+        min_segment=of_run(lambda run: run.config["min_segment"]),
         min_length=RUN.config["min_length"],
         duplicate_ids=RUN.config["duplicate_ids"],
         chunk_tokens=RUN.config["chunk_tokens"],
@@ -33,6 +34,7 @@ checkpoint split:
     shell:
         "{params.virnucpro} split {params.samples:q} --output-dir {params.directory:q}"
         " --window-length {params.window_length} --layout {params.layout}"
+        " --min-segment {params.min_segment}"
         " --min-length {params.min_length} --duplicate-ids {params.duplicate_ids}"
         " --chunk-tokens {params.chunk_tokens} --min-chunks {params.min_chunks}"
         " --threads {threads} --allow-empty > {log:q} 2>&1"

@@ -111,3 +111,12 @@ def test_the_same_work_gives_the_same_bytes(tmp_path: Path, model: Model, sample
     for path in made:
         if path.suffix != ".json":
             assert sha256(tmp_path / "a" / path) == sha256(tmp_path / "b" / path), path
+
+
+def test_the_least_length_of_segments_is_a_part_of_the_geometry(tmp_path: Path, samples: dict[str, Path]) -> None:
+    split = ("split", samples["one"], "--window-length", 300, "--layout", "segments")
+    run(*split, "--output-dir", tmp_path / "30")
+    run(*split, "--output-dir", tmp_path / "40", "--min-segment", 40)
+    (default,), (longer,) = (read_manifest(tmp_path / name / "chunks.tsv") for name in ("30", "40"))
+    assert (default.geometry, longer.geometry) == ("300-segments", "300-segments-40")
+    assert 30 <= default.min_residues < 40 <= longer.min_residues

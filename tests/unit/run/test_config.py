@@ -9,12 +9,12 @@ import yaml
 
 from virnucpro_kernels.cli import collect, options, split
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool import geometry
 from virnucpro_kernels.run.config import complete_config, read_config, schema, write_config
 from virnucpro_kernels.run.folder import read_settings
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.score import original_tables, viral_reads
 from virnucpro_kernels.sequences import sample_input
-from virnucpro_kernels.split import windows
 
 
 def test_missing_keys_take_their_defaults() -> None:
@@ -64,7 +64,7 @@ def test_refuses_what_the_schema_does_not_know(config: dict[str, object], messag
 @pytest.mark.parametrize(
     ("key", "types"),
     [
-        ("layout", [windows.Layout, get_args(options.Layout)[0]]),
+        ("layout", [geometry.Layout, get_args(options.Layout)[0]]),
         ("duplicate_ids", [sample_input.DuplicateIds, get_args(split.DuplicateIds)[0]]),
         ("preset", [get_args(collect.Preset)[0]]),
         ("original_files", [original_tables.OriginalFormat, get_args(collect.OriginalFiles)[0]]),

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.sequences.records import read_batches
 from virnucpro_kernels.split.frame_files import WrittenCounts, write_frame_files
-from virnucpro_kernels.split.windows import Geometry
 
 
 def write(text: str, folder: Path, geometry: Geometry) -> tuple[WrittenCounts, list[str]]:

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.sequences.arrays import SequenceArray
-from virnucpro_kernels.split.frames import MAX_SEGMENTS, MIN_SEGMENT, frame_sequences
+from virnucpro_kernels.split.frames import MAX_SEGMENTS, frame_sequences
 from virnucpro_kernels.split.windows import place_windows
 
 _UNKNOWN = re.compile("[^ACGT]")
 
 
-def _segments(window: str) -> dict[str, tuple[str, str]]:
+def _segments(window: str, min_segment: int) -> dict[str, tuple[str, str]]:
     """Nucleotides and protein of each segment, by the name of its frame."""
     strands = {"F": window.upper(), "R": str(Seq(window.upper()).complement())[::-1]}
     found = []
@@ -25,7 +25,7 @@ def _segments(window: str) -> dict[str, tuple[str, str]]:
         parts = [match.span() for match in re.finditer(r"[^*]+", residues)]
         # Of equally long parts the first on the forward strand: the last one that is read backwards.
         start, end = max(parts[:: 1 if name[0] == "F" else -1], key=lambda part: part[1] - part[0], default=(0, 0))
-        if end - start >= MIN_SEGMENT:
+        if end - start >= min_segment:
             found.append((name, ("".join(codons[start:end]), residues[start:end])))
     longest = sorted(found, key=lambda segment: -len(segment[1][1]))[:MAX_SEGMENTS]
     return {name: segment for name, segment in found if name in dict(longest)}
@@ -36,16 +36,16 @@ _BASES = st.text("ACGTGCAG", min_size=90, max_size=700) | st.text("ACGTacgtGCgcN
 
 
 @settings(max_examples=150)
-@given(st.lists(_BASES, max_size=5), st.sampled_from([100, 300, 500]))
-@example(["ATG" + "GCA" * 40 + "TAA" + "GCC" * 40], 500)
-def test_all_sequences(contigs: list[str], window_length: int) -> None:
+@given(st.lists(_BASES, max_size=5), st.sampled_from([100, 300, 500]), st.sampled_from([1, 30, 40]))
+@example(["ATG" + "GCA" * 40 + "TAA" + "GCC" * 39], 500, 40)
+def test_all_sequences(contigs: list[str], window_length: int, min_segment: int) -> None:
     sequences = SequenceArray.from_list([contig.encode() for contig in contigs])
     windows = place_windows(sequences.lengths, window_length, "segments")
-    found, nucleotides, proteins = frame_sequences(sequences, windows, "segments")
+    found, nucleotides, proteins = frame_sequences(sequences, windows, "segments", min_segment)
     expected = []
     places = zip(windows.contig.tolist(), windows.start.tolist(), windows.end.tolist(), strict=True)
     for number, (contig, start, end) in enumerate(places):
-        segments = _segments(contigs[contig][start:end])
+        segments = _segments(contigs[contig][start:end], min_segment)
         expected += [(number, name, *segment) for name, segment in segments.items()]
     names = [FRAME_NAMES[frame] for frame in found.frame]
     texts = [[sequence.decode() for sequence in column] for column in (nucleotides, proteins)]

@@ -22,11 +22,11 @@ from tests.helpers.split_runs import GEOMETRY, contents, random_contigs, run, sp
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.chunk_fasta import Frames, read_frames
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.sequences.problems import InputError
 from virnucpro_kernels.split.split import split_pool
-from virnucpro_kernels.split.windows import Geometry
 
 
 def chunk_frames(folder: Path) -> list[Frames]:

@@ -10,10 +10,11 @@ from Bio import SeqIO
 
 from tests.helpers.genome_files import LINES, write_coding_genomes, write_genomes, write_table
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.sequences.records import read_records
 from virnucpro_kernels.split.frames import frame_sequences
-from virnucpro_kernels.split.windows import Geometry, place_windows
+from virnucpro_kernels.split.windows import place_windows
 from virnucpro_kernels.train.draw import DrawOptions, draw
 from virnucpro_kernels.train.drawn import WINDOW_FASTA, DrawnWindow
 

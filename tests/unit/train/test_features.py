@@ -13,10 +13,10 @@ from tests.helpers.split_runs import split
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
 from virnucpro_kernels.pool.file_names import MANIFEST, WINDOWS, vector_name
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
-from virnucpro_kernels.split.windows import Geometry
 from virnucpro_kernels.train.draw import DrawOptions, draw
 from virnucpro_kernels.train.drawn import WINDOW_FASTA, DrawnWindow
 from virnucpro_kernels.train.features import read_training_frames

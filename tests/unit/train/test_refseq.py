@@ -14,7 +14,7 @@ from tests.helpers.file_server import FileServer, serve
 from tests.helpers.genome_files import coding_record
 from tests.helpers.runs import virnucpro
 from virnucpro_kernels.errors import DamagedFileError, UsageError, VirnucproError
-from virnucpro_kernels.split.windows import Geometry
+from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.train.draw import DrawOptions, draw
 from virnucpro_kernels.train.refseq import fetch_refseq
 from virnucpro_kernels.weights import download as module
