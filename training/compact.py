@@ -227,7 +227,7 @@ def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> Non
                 purpose="work",
                 source="made by training/compact.py of this project",
                 licence="MIT",
-                notes="A small model for laptops, trained on the train split of real genomes; see docs/models.md.",
+                notes="A small model for machines without a GPU; see docs/models.md.",
             ),
             nucleotide=NewEncoder("compact-nucleotide", sizes.nucleotide, nucleotide, origin),
             tokenizer=tokenizer,

@@ -102,7 +102,7 @@ def _known(kind: str, number: int, place: Place, length: int) -> Known:
     category = "shuffled" if kind == "shuffled" else category_of(place.row)
     domain = _DOMAINS.get(category, "")
     return Known(
-        f"{kind}_{number}", label, category, domain, place.row["group"], place.row["family"], length,
+        f"{kind}_{length}_{number}", label, category, domain, place.row["group"], place.row["family"], length,
         place.record.contig, place.start,
     )  # fmt: skip
 

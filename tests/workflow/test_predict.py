@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake, virnucpro, virnucpro_command
@@ -60,6 +61,7 @@ def test_what_it_says_at_the_start_and_at_the_end(tmp_path: Path) -> None:
     text, said = ended.stdout.decode(), ended.stderr.decode()
     assert ended.returncode == 0, text + said
     assert "model builtin-500, cpu, fp32" in said
+    assert "of builtin-500 rank contigs, but are no probabilities" in " ".join(said.split())
     assert f"into {out}/results/SAMPLE" in " ".join(said.split())
     assert "to do    2 of 2 samples" in said
     assert "stdin: 3 contigs (" in text
@@ -215,7 +217,7 @@ def test_without_a_model_the_error_names_both_ways_on(tmp_path: Path) -> None:
     ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
     assert ended.returncode == 5
     assert "weights fetch" in ended.stderr
-    assert "--model builtin-500" in ended.stderr
+    assert "--model compact-500" in ended.stderr
 
 
 def test_init_writes_what_snakemake_and_predict_start_from(tmp_path: Path) -> None:
@@ -357,3 +359,25 @@ def test_paired_reads_in_a_sheet_become_one_sample(tmp_path: Path) -> None:
     ended = virnucpro("predict", *options, "--no-progress")
     assert ended.returncode == 5
     assert "reads_2.fq.gz" in ended.stderr
+
+
+def test_a_false_discovery_rate_decides_the_calls_of_a_calibrated_model(tmp_path: Path) -> None:
+    out, sequences = tmp_path / "out", tmp_path / "some.fa"
+    sequences.write_text(contigs(0, 14))
+    refused = virnucpro("predict", sequences, "--output-dir", out, "--model", MODEL, "--fdr", "0.2")
+    assert refused.returncode == 5
+    assert f"fdr: model {MODEL} has no calibration" in refused.stderr
+    assert "virnucpro calibrate" in refused.stderr
+    assert not out.exists()
+
+    ended = virnucpro("predict", sequences, "--output-dir", out, "--model", "compact-500", "--fdr", "0.2")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "errors   Of genomes unlike those of its training" in ended.stderr
+    assert "no probabilities" not in ended.stderr
+    table = pd.read_csv(out / "results" / "some" / "contigs.tsv", sep="\t")
+    assert table["p_virus"].notna().all(), "each has a segment"
+    assert ((table["call"] == "viral") == (table["q_value"] <= 0.2)).all()
+    assert set(table["call"]) == {"viral", "host"}
+    record = json.loads((out / "results" / "some" / "run.json").read_text())
+    assert record["parameters"]["thresholds"]["fdr"] == 0.2
+    assert 0 < record["parameters"]["viral_share"] < 1

@@ -17,7 +17,7 @@ def classify(
 ) -> None:
     """Score every frame of a chunk; refuses features of other windows or encoders than the model's.
 
-    Example: virnucpro classify features.h5 --model builtin-500 --output scores.parquet
+    Example: virnucpro classify features.h5 --model compact-500 --output scores.parquet
     """
     from virnucpro_kernels.score.classify import classify
     from virnucpro_kernels.weights.registry import find_model

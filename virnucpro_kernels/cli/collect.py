@@ -102,7 +102,7 @@ def collect(
     """Write the tables, the viral sequences and the record of one sample.
 
     Example: virnucpro collect --contigs contigs.parquet --windows windows.parquet --manifest chunks.tsv
-    --scores-dir scores --sample S1 --model builtin-500 --output-dir results/S1
+    --scores-dir scores --sample S1 --model compact-500 --output-dir results/S1
     """
     from virnucpro_kernels.score.collect import collect
     from virnucpro_kernels.score.sample_reader import Sources

@@ -47,7 +47,7 @@ def embed(
 ) -> None:
     """Embed a chunk. Run again after an interruption, it goes on where it stopped.
 
-    Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model builtin-500 --nucleotide n.h5 --protein p.h5
+    Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model compact-500 --nucleotide n.h5 --protein p.h5
     """
     from virnucpro_kernels.embed.stopping import unbroken
 

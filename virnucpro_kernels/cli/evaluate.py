@@ -33,6 +33,15 @@ def evaluate(
             help="Least score of a viral row. Without it, contigs of ours have their calls, and all else has 0.5."
         ),
     ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of viral contigs for which calibration and false discovery rates are measured. Without it, that"
+            " of the model's calibration, or else that of the truth.",
+        ),
+    ] = None,
     bootstraps: Annotated[
         int, typer.Option(min=0, help="How often groups are drawn anew for the 95 % intervals; 0 for no intervals.")
     ] = 1000,
@@ -60,7 +69,7 @@ def evaluate(
         results,
         truth,
         output_dir,
-        Columns(contig_column, score_column, threshold),
+        Columns(contig_column, score_column, threshold, share),
         draws=bootstraps,
         seed=seed,
         genomes=training_genomes or (),

@@ -13,7 +13,7 @@ def init(
 ) -> None:
     """Write the configuration and the sample sheet of a run into DIR/config, for Snakemake or `virnucpro predict`.
 
-    Example: virnucpro init run1 a.fa.gz b.fa.gz --model builtin-500
+    Example: virnucpro init run1 a.fa.gz b.fa.gz --model compact-500
     """
     import shlex
 

@@ -14,7 +14,7 @@ app = typer.Typer(
     name="virnucpro",
     cls=Group,
     help="Find viral sequences among short contigs and reads."
-    "\n\nExample: virnucpro predict contigs.fa.gz --output-dir out --model builtin-500",
+    "\n\nExample: virnucpro predict contigs.fa.gz --output-dir out --model compact-500",
     epilog="Exit codes: 0 done; 1 failed; 2 some samples failed; 3 damaged file; 4 too little GPU memory; 5 wrong usage"
     " or input; 130 interrupted.",
     context_settings={"help_option_names": ["-h", "--help"]},

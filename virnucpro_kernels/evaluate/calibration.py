@@ -38,39 +38,52 @@ def are_probabilities(score: Float64s) -> bool:
     return bool(len(known) and known.min() >= 0 and known.max() <= 1)
 
 
-def reliability(rows: Rows, draws: Draws) -> Reliability:
+def weights(is_virus: Bools, share: float | None) -> Float64s:
+    """Return how much each row counts, float64 (m,), so that a share of all is viral; None for that of the rows."""
+    if share is None or is_virus.all() or not is_virus.any():
+        return np.ones(len(is_virus))
+    viral = float(is_virus.mean())
+    weight: Float64s = np.where(is_virus, share / viral, (1 - share) / (1 - viral))
+    return weight
+
+
+def reliability(rows: Rows, weight: Float64s, draws: Draws) -> Reliability:
     """Return how far the probabilities of scored rows are what they say (Naeini et al., AAAI 2015)."""
     place = np.minimum((rows.score * BINS).astype(np.int64), BINS - 1)
-    bins = [place == number for number in range(BINS)]
-    of_bins = [one for which in bins for one in (which, which * rows.score, which & rows.is_virus)]
+    bins = [(place == number) * weight for number in range(BINS)]
+    of_bins = [one for which in bins for one in (which, which * rows.score, which * rows.is_virus)]
     sums = np.stack(draws.sums(rows.unit, *of_bins), axis=1).reshape(-1, BINS, 3)
-    number, score, viral = sums[..., 0], sums[..., 1], sums[..., 2]
+    total, score, viral = sums[..., 0], sums[..., 1], sums[..., 2]
+    number, number_viral = (np.bincount(some, minlength=BINS) for some in (place, place[rows.is_virus]))
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.abs(score - viral).sum(axis=1) / number.sum(axis=1)
-        return Reliability(number[0].astype(np.int64), viral[0].astype(np.int64), score / number, viral / number, error)
+        error = np.abs(score - viral).sum(axis=1) / total.sum(axis=1)
+        return Reliability(number, number_viral, score / total, viral / total, error)
 
 
-def q_values(probability: Float64s) -> Float64s:
+def q_values(probability: Float64s, weight: Float64s) -> Float64s:
     """Return the false discovery rate of calling each row and all with its probability or a higher one, float64 (m,).
 
-    It is the mean of 1 - p over these rows: what is expected if the probabilities are right.
+    It is the weighted mean of 1 - p over these rows: what is expected if the probabilities are right.
     """
-    values, rank, count = np.unique(-probability, return_inverse=True, return_counts=True)
+    values, rank = np.unique(-probability, return_inverse=True)
+    count = np.bincount(rank, weight)
     means: Float64s = np.cumsum((1 + values) * count) / np.cumsum(count)
     return means[rank]
 
 
-def realised(rows: Rows, chosen: Bools, draws: Draws) -> tuple[Float64s, Float64s]:
+def realised(rows: Rows, chosen: Bools, weight: Float64s, draws: Draws) -> tuple[Float64s, Float64s]:
     """Return the fraction of the chosen rows that is not viral, and of the viral rows that is chosen.
 
     Args:
         rows: Rows with their truth.
         chosen: Which are chosen, bool (m,). All draws have the same choice.
+        weight: How much each counts, float64 (m,).
         draws: Draws of groups.
 
     Returns:
         Realised false discovery rate and recall, float64 (1 + draws,) each; NaN where nothing is chosen.
     """
-    picked, wrong, viral = draws.sums(rows.unit, chosen, chosen & ~rows.is_virus, rows.is_virus)
+    counted = (chosen, chosen & ~rows.is_virus, rows.is_virus)
+    picked, wrong, viral = draws.sums(rows.unit, *(weight * which for which in counted))
     with np.errstate(invalid="ignore", divide="ignore"):
         return wrong / picked, (picked - wrong) / viral

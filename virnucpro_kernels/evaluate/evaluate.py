@@ -16,6 +16,7 @@ from virnucpro_kernels.evaluate.calibration import (
     q_values,
     realised,
     reliability,
+    weights,
 )
 from virnucpro_kernels.evaluate.measures import CALLING, RANKING, Rows, calling, ranking
 from virnucpro_kernels.evaluate.relatives import Relatives
@@ -112,7 +113,7 @@ def evaluate(
     work = _Work(truth, draw_groups(truth, draws, seed), None if relatives is None else relatives.related)
     for one in results:
         for level in one.levels:
-            work.measure_level(one.name, level)
+            work.measure_level(one, level)
     for other in results[1:]:
         work.compare(results[0].name, other.name)
     return Evaluation(truth, results, work.measured, work.reliabilities, relatives, draws, seed)
@@ -127,13 +128,13 @@ class _Work:
         self.reliabilities: dict[tuple[str, str], Reliability] = {}
         self._values: dict[Key, Float64s] = {}
 
-    def measure_level(self, name: str, level: Level) -> None:
+    def measure_level(self, results: Results, level: Level) -> None:
         """Measure all subsets of a level, and its calibration where its scores are probabilities."""
         unit, is_virus = self._draws.unit[level.contig], self._truth.is_virus[level.contig]
         rows = Rows(unit, is_virus, level.score, level.called)
         scored = ~np.isnan(level.score)
         for subset in subsets_of(level, self._truth, self._related):
-            key = Key(name, level.name, subset.title, AS_HOST, "")
+            key = Key(results.name, level.name, subset.title, AS_HOST, "")
             self._measure(key, rows.pick(subset.rows), subset)
             left = subset.rows & scored
             if 0 < left.sum() < subset.rows.sum():
@@ -141,7 +142,8 @@ class _Work:
         either = scored & (is_virus | self._truth.is_host[level.contig])
         if are_probabilities(level.score[either]) and 0 < is_virus[either].sum() < either.sum():
             q_value = None if level.q_value is None else level.q_value[either]
-            self._calibration(Key(name, level.name, "all", LEFT_OUT, ""), rows.pick(either), q_value)
+            key = Key(results.name, level.name, "all", LEFT_OUT, "")
+            self._calibration(key, rows.pick(either), q_value, results.share)
 
     def compare(self, first: str, other: str) -> None:
         """Add how much larger each measure of scores is than with the first results, drawn together."""
@@ -170,9 +172,9 @@ class _Work:
                 if measure in RANKING and subset.kind in _COMPARED and key.without_call == AS_HOST:
                     self._values[one] = found[measure]
 
-    def _calibration(self, key: Key, rows: Rows, q_value: Float64s | None) -> None:
-        n, viral = len(rows), int(rows.is_virus.sum())
-        found = reliability(rows, self._draws)
+    def _calibration(self, key: Key, rows: Rows, q_value: Float64s | None, share: float | None) -> None:
+        n, viral, weight = len(rows), int(rows.is_virus.sum()), weights(rows.is_virus, share)
+        found = reliability(rows, weight, self._draws)
         self.reliabilities[key.results, key.level] = found
         self._add(key._replace(measure="expected_calibration_error"), found.error, n, viral)
         for number in range(BINS):
@@ -181,11 +183,13 @@ class _Work:
             if counts[0]:
                 self._add(bin_key._replace(measure="mean_p_virus"), found.mean[:, number], *counts)
                 self._add(bin_key._replace(measure="fraction_viral"), found.fraction[:, number], *counts)
-        of_rows = q_values(rows.score) if q_value is None else q_value
+        if q_value is not None:  # those of a run are for the share of viruses that the sample has
+            weight = weights(rows.is_virus, None)
+        of_rows = q_values(rows.score, weight) if q_value is None else q_value
         for nominal in NOMINAL:
             chosen = of_rows <= nominal
             counts = int(chosen.sum()), int((chosen & rows.is_virus).sum())
-            rate, recall = realised(rows, chosen, self._draws)
+            rate, recall = realised(rows, chosen, weight, self._draws)
             self._add(key._replace(subset=f"fdr:{nominal:g}", measure="realised_fdr"), rate, *counts)
             self._add(key._replace(subset=f"fdr:{nominal:g}", measure="recall"), recall, n, viral)
 

@@ -41,6 +41,7 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
                 "contigs_without_call": one.without_call,
                 "contigs_not_in_results": one.not_there,
                 "contigs_without_truth": one.without_truth,
+                "viral_share_of_calibration": one.share,
             }
             for one in evaluation.results
         ],

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.evaluate.truth import Truth, listed, read_text_table
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, WINDOW_TABLE
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, RUN_RECORD, WINDOW_TABLE
+from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.report.tables import read_table
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 from virnucpro_kernels.tools.result_rows import result_folders
@@ -57,6 +58,7 @@ class Results:
         without_truth: Number of contigs that the truth does not name, which are left out.
         not_there: Number of contigs of the truth that the results do not have, which are without a call.
         without_call: Number of contigs of the truth without a call, these among them.
+        share: Share of viral contigs for which the scores are probabilities; None for that of the truth.
     """
 
     name: str
@@ -65,15 +67,24 @@ class Results:
     without_truth: int
     not_there: int
     without_call: int
+    share: float | None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of another tool's table, and the least score of a viral contig (None for the default)."""
+    """How results are to be read.
+
+    Attributes:
+        contig, score: Names of the columns of another tool's table.
+        threshold: Least score of a viral contig; None for the default.
+        share: Share of viral contigs for which scores are probabilities. None for that of the model's calibration, and
+            for other tools that of the truth.
+    """
 
     contig: str = "contig"
     score: str = "score"
     threshold: float | None = None
+    share: float | None = None
 
 
 def read_results(given: str, truth: Truth, columns: Columns) -> list[Results]:
@@ -91,11 +102,13 @@ def read_results(given: str, truth: Truth, columns: Columns) -> list[Results]:
     folders = result_folders(where)
     names = [name if len(folders) == 1 else f"{name}.{folder}".lstrip(".") for folder in folders]
     read = zip(names, folders, folders.values(), strict=True)
-    return [_read_ours(name or folder, path, truth, columns.threshold) for name, folder, path in read]
+    return [_read_ours(name or folder, path, truth, columns) for name, folder, path in read]
 
 
-def _read_ours(name: str, folder: Path, truth: Truth, threshold: float | None) -> Results:
-    path = folder / CONTIG_TABLE
+def _read_ours(name: str, folder: Path, truth: Truth, columns: Columns) -> Results:
+    path, threshold = folder / CONTIG_TABLE, columns.threshold
+    calibration = read_job(folder / RUN_RECORD).get("model", {}).get("calibration") or {}
+    share = calibration.get("prior") if columns.share is None else columns.share
     q_type = {Q_VALUE: pa.float64()} if Q_VALUE in _header(path) else {}
     table = pa.concat_tables(read_table(path, _CONTIG_TYPES | q_type)).to_pandas()
     score = table["p_virus"].where(table["call"] != "none").to_numpy(np.float64)
@@ -107,7 +120,7 @@ def _read_ours(name: str, folder: Path, truth: Truth, threshold: float | None) -
     bound = _THRESHOLD if threshold is None else threshold
     windows = _below("windows", folder / WINDOW_TABLE, _WINDOW_TYPES, truth, bound)
     frames = _below("frames", folder / FRAME_TABLE, _FRAME_TYPES, truth, bound)
-    return _results(name, folder, contigs, (windows, frames))
+    return _results(name, folder, contigs, (windows, frames), share)
 
 
 def _read_other(name: str, path: Path, truth: Truth, columns: Columns) -> Results:
@@ -121,7 +134,9 @@ def _read_other(name: str, path: Path, truth: Truth, columns: Columns) -> Result
         raise UsageError(f"{path}: the score of {contig!r} is {texts.iloc[place]!r}, which is no number")
     score = numbers.to_numpy(np.float64)
     called = score >= (_THRESHOLD if columns.threshold is None else columns.threshold)
-    return _results(name, path, _contigs(path, pd.Index(table[columns.contig]), score, called, truth), ())
+    return _results(
+        name, path, _contigs(path, pd.Index(table[columns.contig]), score, called, truth), (), columns.share
+    )
 
 
 def _header(path: Path) -> list[str]:
@@ -172,7 +187,9 @@ def _below(name: str, path: Path, types: dict[str, pa.DataType], truth: Truth, t
     return Level(name, contig.astype(np.int64), score, score >= threshold, length)
 
 
-def _results(name: str, path: Path, contigs: tuple[Level, int, int], others: Sequence[Level]) -> Results:
+def _results(
+    name: str, path: Path, contigs: tuple[Level, int, int], others: Sequence[Level], share: float | None
+) -> Results:
     level, without_truth, not_there = contigs
     without_call = int(np.isnan(level.score).sum())
-    return Results(name, path, (level, *others), without_truth, not_there, without_call)
+    return Results(name, path, (level, *others), without_truth, not_there, without_call, share)

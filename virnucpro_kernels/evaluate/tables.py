@@ -152,11 +152,14 @@ def notes(evaluation: Evaluation) -> list[str]:
     if evaluation.relatives is not None:
         found += notes_on_relatives(evaluation.relatives, truth)
     if evaluation.reliabilities and not missing:
-        share = percent(counts["virus"], counts["virus"] + counts["host"])
-        found.append(
-            f"Precision, calibration and false discovery rates are those of a truth that is {share} viral: they get"
-            " worse where viruses are rarer."
-        )
+        own = percent(counts["virus"], counts["virus"] + counts["host"])
+        found.append(f"Precision is that of a truth that is {own} viral: it is lower where viruses are rarer.")
+        for one in evaluation.results:
+            if (one.name, "contigs") in evaluation.reliabilities:
+                share = own if one.share is None else percent(one.share, 1)
+                found.append(
+                    f"{one.name}: calibration and false discovery rates are those of samples that are {share} viral."
+                )
     return found
 
 

@@ -113,7 +113,7 @@ def _probability(calibration: Mapping[str, Any] | None) -> str:
         return "its sigmoid"
     return (
         f"the probability of virus that follows from it and the number of scored bases by logistic regression on"
-        f" {calibration['source']}, where {percent(calibration['prior'], 1)} of the sequences are viral"
+        f" {calibration['source']}, for samples of which {percent(calibration['prior'], 1)} are viral"
     )
 
 

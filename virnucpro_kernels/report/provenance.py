@@ -53,7 +53,9 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         "source of the model": model["source"],
         "SHA-256 of the classifier": model["classifier"]["sha256"],
         "windows": parameters["geometry"] or _NONE,
-        "thresholds": ", ".join(f"{name} {_value(value)}" for name, value in parameters["thresholds"].items()),
+        "thresholds": ", ".join(
+            f"{name} {_value(value)}" for name, value in parameters["thresholds"].items() if value is not None
+        ),
         "precision": scores.get("protein_precision", _NONE),
         "attention": scores.get("protein_attention", _NONE),
         "devices": ", ".join(f"{number} x {name}" for name, number in embed["devices"].items()) or _NONE,

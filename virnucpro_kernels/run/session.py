@@ -104,6 +104,14 @@ class Session:
             self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
         for notes in dict.fromkeys(one.model.notes for one in run.settings if one.model.notes):
             self._say(f"  model    {notes}")
+        for known in dict.fromkeys(one.model.calibration for one in run.settings):
+            if known and known.accuracy:
+                self._say(f"  errors   {known.accuracy}")
+        if raw := dict.fromkeys(one.model.name for one in run.settings if one.model.calibration is None):
+            self._say(
+                f"  scores   of {', '.join(raw)} rank contigs, but are no probabilities: no calibration (virnucpro"
+                " calibrate --help)"
+            )
         if not self._options.dry_run:
             folder = self._directory / run.results_root / ("SETTING/SAMPLE" if run.sweep else "SAMPLE")
             self._say(f"  writes   {', '.join(run.result_names)} into {folder}")

@@ -100,7 +100,7 @@ def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, rule: Ru
 def _viral_windows(batch: ContigBatch, windows: WindowScores, contigs: ContigScores, rule: Rule) -> Bools:
     """Return which windows belong to a region, bool (w,), with unscored ones at its ends."""
     bound = np.clip(rule.thresholds.region_threshold, 10.0**-DECIMALS, 1 - 10.0**-DECIMALS)
-    evidence = np.where(windows.scored, windows.log_odds - log_odds_of(bound), 0.0)
+    evidence = np.where(windows.scored, windows.log_odds - rule.prior - log_odds_of(bound), 0.0)
     evidence = np.clip(evidence, -MOST_EVIDENCE, MOST_EVIDENCE) * (batch.end - batch.start) / rule.window_length
     return settled(batch, windows, contigs, viral_path(evidence, batch.windows, SWITCH_COST))
 

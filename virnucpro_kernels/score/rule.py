@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from virnucpro_kernels.score.discoveries import Discoveries
-from virnucpro_kernels.score.logistic import sigmoid
+from virnucpro_kernels.score.logistic import log_odds_of, sigmoid
 from virnucpro_kernels.score.thresholds import Thresholds
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.weights.registry import Calibration, Model
@@ -46,6 +46,11 @@ class Rule:
             intercept = calibration.intercept + calibration.intercept_per_doubling * doublings
             found: Float64s = intercept + (calibration.slope + calibration.slope_per_doubling * doublings) * logit
         return found
+
+    @property
+    def prior(self) -> float:
+        """Log-odds of virus before any evidence: those of the calibration's share of viral sequences, or 0."""
+        return log_odds_of(self.calibration.prior) if self.calibration else 0.0
 
     def is_viral(self, log_odds: Float64s) -> Bools:
         """Return which sequences of these log-odds are viral, bool (n,), if there is enough evidence."""

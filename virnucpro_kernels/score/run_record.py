@@ -108,6 +108,7 @@ def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
         "layout": model.layout,
         "source": model.source,
         "licence": model.licence,
+        "notes": model.notes,
         **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},
         **({"precisions": measured} if measured else {}),
         "calibration": asdict(model.calibration) if model.calibration else None,

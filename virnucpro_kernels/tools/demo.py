@@ -8,6 +8,7 @@ from virnucpro_kernels.run.installation import demonstration
 from virnucpro_kernels.run.options import PredictOptions
 from virnucpro_kernels.run.predict import predict
 from virnucpro_kernels.run.samples import read_sheet
+from virnucpro_kernels.weights.registry import BUNDLED
 
 
 def run_demo(directory: Path) -> int:
@@ -23,4 +24,4 @@ def run_demo(directory: Path) -> int:
             raise UsageError(
                 f"{directory} holds something else than the demonstration; choose another folder with --output-dir"
             )
-    return predict(PredictOptions(directory, (demonstration(),), settings={"model": "builtin-500"}))
+    return predict(PredictOptions(directory, (demonstration(),), settings={"model": BUNDLED}))

@@ -23,7 +23,14 @@ from virnucpro_kernels.run.environment import has_writable_cache
 from virnucpro_kernels.run.installation import workflow_root
 from virnucpro_kernels.run.requirements import embed_memory_mb
 from virnucpro_kernels.score.run_record import describe_software
-from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, RELEASED, find_model, model_directories, read_model
+from virnucpro_kernels.weights.registry import (
+    BUILTIN_DIRECTORY,
+    BUNDLED,
+    RELEASED,
+    find_model,
+    model_directories,
+    read_model,
+)
 from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 Severity = Literal["ok", "warning", "failure"]
@@ -232,7 +239,8 @@ def _models(subject: Subject) -> Iterator[Finding]:
             "warning",
             "model",
             f"none in {find_models_dir(models_dir).path}:"
-            f" `{command_line('weights', 'fetch', RELEASED[0], models_dir=models_dir)}`; builtin-500 is for trying out",
+            f" `{command_line('weights', 'fetch', RELEASED[0], models_dir=models_dir)}`;"
+            f" {BUNDLED} is part of the package",
         )
 
 

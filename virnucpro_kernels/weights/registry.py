@@ -20,6 +20,8 @@ SCHEMA = 1
 PURPOSES = ("work", "trial")
 SEGMENTS = "segments"
 RELEASED = ("virnucpro-500", "virnucpro-300")
+#: Model for work that comes with the package.
+BUNDLED = "compact-500"
 BUILTIN_DIRECTORY = DATA / "models"
 
 
@@ -72,6 +74,7 @@ class Calibration:
         intercept, intercept_per_doubling: Values that make a.
         slope, slope_per_doubling: Values that make b.
         source: Sequences that the values were fitted on, for people.
+        accuracy: Error rates of the calls on other sequences, for people; empty where nobody measured them.
     """
 
     prior: float
@@ -80,6 +83,7 @@ class Calibration:
     slope: float
     slope_per_doubling: float
     source: str
+    accuracy: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class Model(Description):
         """Name of all that decides the scores of given embeddings, for a path."""
         parts = [self.classifier.sha256, str(self.window_length)]
         if self.calibration:
-            parts.append(str(self.calibration))
+            parts.append(str({**asdict(self.calibration), "source": "", "accuracy": ""}))
         return f"{self.name}-{_short_hash(*parts)}"
 
     def calibrated(self) -> Calibration:
@@ -205,7 +209,7 @@ def find_model(name_or_path: str | None = None, models_dir: Path | None = None) 
     """Return a complete model by its name or directory, or the imported released one where none is named.
 
     Args:
-        name_or_path: `virnucpro-500`, `builtin-500`, any name below `models_dir`, or a directory with a `model.toml`.
+        name_or_path: `virnucpro-500`, `compact-500`, any name below `models_dir`, or a directory with a `model.toml`.
         models_dir: Folder of imported models; None for the site's or the user's own (`site.find_models_dir`).
 
     Raises:
@@ -246,7 +250,7 @@ def _how_to_get(name: str | None, models_dir: Path | None) -> str:
     return (
         f"{what} in {find_models_dir(models_dir)} (there: {have}). Get the published weights with"
         f" `{command_line('weights', 'fetch', wanted, models_dir=models_dir)}`,"
-        " or try the pipeline with the small model that comes with it: --model builtin-500"
+        f" or use the small model that comes with the package: --model {BUNDLED}"
     )
 
 
@@ -311,7 +315,7 @@ def _read_section(kind: type[FileInfo], table: Mapping[str, Any]) -> Any:
 
 
 def _read_calibration(table: Mapping[str, Any]) -> Calibration:
-    calibration = Calibration(**_read_fields(get_type_hints(Calibration), table))
+    calibration = Calibration(**_read_fields(get_type_hints(Calibration), {"accuracy": "", **table}))
     if not 0 < calibration.prior < 1:
         raise ValueError(f"the calibration's prior {calibration.prior} is not between 0 and 1")
     return calibration

@@ -15,7 +15,7 @@ from tests.helpers.runs import virnucpro
 from tests.helpers.synthetic_pool import Contig, Pool, write_pool
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.run.summary_table import Row
-from virnucpro_kernels.weights.registry import read_model, write_model
+from virnucpro_kernels.weights.registry import Calibration, read_model, write_model
 
 _CONTIGS = 4000
 
@@ -104,3 +104,26 @@ def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
     done = virnucpro(*arguments, str(folder / "truth.tsv"), "--model", str(other.directory))
     assert done.returncode == UsageError.exit_code
     assert "name that model" in done.stderr
+
+
+def test_calibration_is_measured_at_the_share_that_it_is_for(
+    contigs: tuple[list[Contig], list[bool]], pool: Pool, tmp_path: Path
+) -> None:
+    folder = pool.directory.parent
+    errors = {}
+    for share in (0.1, 0.4):
+        made = Calibration(share, -0.62 + math.log(share / (1 - share)), 0.0, 0.62, 0.0, "made up")
+        calibrated = write_pool(tmp_path / f"{share}" / "pool", {"s": contigs[0]}, calibration=made)
+        run(calibrated, "s", tmp_path / f"{share}" / "results")
+        for asked in ("", "0.4"):
+            options = ["--share", asked] if asked else []
+            words = ["evaluate", str(tmp_path / f"{share}" / "results"), "--truth", str(folder / "truth.tsv")]
+            output = tmp_path / f"{share}-{asked}"
+            done = virnucpro(*words, "--bootstraps", "0", "-o", str(output), *options)
+            assert done.returncode == 0, done.stderr
+            table = pd.read_csv(output / "evaluation.tsv", sep="\t")
+            rows = table[(table["measure"] == "expected_calibration_error") & (table["level"] == "contigs")]
+            errors[share, asked] = float(rows["value"].iloc[0])
+    assert errors[0.1, ""] < 0.05 > errors[0.4, ""]
+    assert errors[0.4, ""] == errors[0.4, "0.4"]
+    assert errors[0.1, "0.4"] > 0.15

@@ -99,7 +99,7 @@ def test_what_is_not_there_is_answered_with_both_ways_on(tmp_path: Path) -> None
     with pytest.raises(UsageError) as caught:
         find_model("virnucpro-300", tmp_path)
     assert caught.value.exit_code == 5
-    for part in ("virnucpro-300", "mine", "virnucpro weights fetch virnucpro-300", "--model builtin-500"):
+    for part in ("virnucpro-300", "mine", "virnucpro weights fetch virnucpro-300", "--model compact-500"):
         assert part in str(caught.value)
 
 
