@@ -22,6 +22,7 @@ from training.evaluate import load_encoders
 from training.genomes import Genomes
 from training.presets import score
 from virnucpro_kernels.run.config import complete_config
+from virnucpro_kernels.score.logistic import log_odds_of
 from virnucpro_kernels.score.regions import Regions, find_regions, regions_of, settled
 from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.sample_reader import ContigBatch
@@ -199,7 +200,7 @@ def report(
     batch = score(joined, model, load_encoders(model), load_classifier(model))
     windows = score_windows(batch, rule)
     contigs = score_contigs(batch, windows, rule)
-    bound = float(np.log(thresholds.region_threshold / (1 - thresholds.region_threshold)))
+    bound = rule.prior + log_odds_of(thresholds.region_threshold)
     lengths = [len(sequence) for sequence in sequences]
     in_use = find_regions(batch, windows, contigs, rule)
     by_method = {"hidden Markov model": in_use}

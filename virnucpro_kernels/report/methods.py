@@ -91,7 +91,7 @@ def _paragraphs(samples: Sequence[SampleResults]) -> tuple[str, ...]:
         f" reading frame without a stop codon or of evidence.",
         f"Viral regions inside contigs are on the most likely path of a hidden Markov model with two states, virus and"
         f" host (Viterbi), in which the log-odds of a window, counted from those of a p_virus of"
-        f" {thresholds['region_threshold']:g}, are the log-likelihood ratio of the states.",
+        f" {thresholds['region_threshold']:g} at equal shares of both, are the log-likelihood ratio of the states.",
         *([f"The workflow ran under Snakemake {snakemake} [4]."] if snakemake else []),
         *([f"{model['notice']} (model {model['name']})"] if model.get("notice") else []),
     )
