@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from training.codons import CODONS
 from training.compact import Recipe, train, write_model
-from training.windows import CATEGORIES, Genomes, find_segments
+from training.network import COMPACT, TEACHER, CompactNetwork
+from training.windows import CATEGORIES, Genomes, fill_buckets, find_segments
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.frames import frame_sequences
 from virnucpro_kernels.split.windows import place_windows
@@ -76,7 +78,27 @@ def test_an_interrupted_training_ends_with_the_same_weights(genomes: Path, tmp_p
     with pytest.raises(SystemExit, match="another recipe"):
         train(genomes, tmp_path / "parts", Recipe(steps=2, windows=7), CPU)
 
-    write_model(whole, tmp_path / "mine", Recipe(steps=4))
+    pupil = Recipe(steps=2, windows=6, teachers=1)
+    taught = train(genomes, tmp_path / "taught", pupil, CPU, [whole])
+    train(genomes, tmp_path / "taught-parts", replace(pupil, steps=1), CPU, [whole])
+    again = train(genomes, tmp_path / "taught-parts", pupil, CPU, [whole]).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in taught.state_dict().items())
+    assert taught.sizes == COMPACT != whole.sizes
+
+    write_model(taught, tmp_path / "mine", pupil)
     model = find_model(str(tmp_path / "mine"))
     assert verify(model) == []
     assert model.adds_frames
+
+
+def test_a_pupil_follows_its_teacher_and_not_the_labels_alone(genomes: Path, tmp_path: Path) -> None:
+    teacher = CompactNetwork(TEACHER, len(CATEGORIES)).eval()
+    torch.nn.init.zeros_(teacher.output.weight)
+    with torch.no_grad():
+        teacher.output.bias[1] = 4.0  # to it, every segment is viral
+    recipe = Recipe(steps=12, windows=6, warm_up=1, teachers=1)
+    pupil = train(genomes, tmp_path / "pupil", recipe, CPU, [teacher])
+    windows = Genomes(genomes, "train", CPU).draw(20, 300, torch.Generator().manual_seed(1))[0]
+    segments = fill_buckets(find_segments(windows), len(windows), None, torch.Generator())
+    with torch.no_grad():
+        assert (pupil(segments)[segments.window < len(windows), 0] > 0).all()
