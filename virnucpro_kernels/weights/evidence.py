@@ -32,7 +32,7 @@ def kept_precisions(model: Model) -> dict[str, Any] | None:
     path = model.directory / _PRECISIONS
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if found["model_id"] == model.model_id else None
+        return found if found["weights"] == _weights(model) else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -57,7 +57,7 @@ def kept_canaries(model: Model, alphabet: str) -> npt.NDArray[np.float32] | None
     path = model.directory / _CANARIES
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return np.array(found[alphabet], np.float32) if found["model_id"] == model.model_id else None
+        return np.array(found[alphabet], np.float32) if found["weights"] == _weights(model) else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -68,4 +68,9 @@ def kept_canaries(model: Model, alphabet: str) -> npt.NDArray[np.float32] | None
 
 def _keep(model: Model, name: str, content: Mapping[str, Any]) -> None:
     with atomic_path(model.directory / name) as temporary:
-        temporary.write_text(json.dumps({"model_id": model.model_id} | dict(content)) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({"weights": _weights(model)} | dict(content)) + "\n", encoding="utf-8")
+
+
+def _weights(model: Model) -> list[str]:
+    """Return the checksums of all files of the model. A calibration changes none of what is kept here."""
+    return [info.sha256 for info in model.files]

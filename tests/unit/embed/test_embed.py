@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.weights.load import load_protein_encoder
-from virnucpro_kernels.weights.registry import Model
+from virnucpro_kernels.weights.registry import Calibration, Model
 
 FRAMES = 1500
 
@@ -254,9 +255,13 @@ def test_a_job_says_what_was_checked_and_compares_canaries_with_kept_ones(tmp_pa
     values = json.loads(kept.read_text())
     values["protein"][0] = values["protein"][1]
     kept.write_text(json.dumps(values))
-    with pytest.raises(FaultyDeviceError, match=r"the CPU of .* computes wrong numbers: the canaries of the protein"):
-        embed(manifest, checked, folder="faulty")
-    assert not list((manifest.parent / "faulty").rglob("*.h5"))
+    calibrated = replace(checked, calibration=Calibration(0.2, -1.0, 0.0, 1.0, 0.0, "some contigs"))
+    for model, name in ((checked, "faulty"), (calibrated, "faulty and calibrated")):
+        with pytest.raises(
+            FaultyDeviceError, match=r"the CPU of .* computes wrong numbers: the canaries of the protein"
+        ):
+            embed(manifest, model, folder=name)
+        assert not list((manifest.parent / name).rglob("*.h5"))
     kept.write_text(kept.read_text()[:-9])
     with pytest.raises(DamagedFileError, match=r"canaries\.json: damaged"):
         embed(manifest, checked, folder="unreadable")

@@ -11,7 +11,7 @@ import pytest
 from virnucpro_kernels.cli.main import main
 from virnucpro_kernels.score.run_record import describe_model
 from virnucpro_kernels.tools.precisions import wilson_interval
-from virnucpro_kernels.weights.registry import find_model, read_model
+from virnucpro_kernels.weights.registry import Calibration, find_model, read_model
 
 
 def compare(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -47,6 +47,8 @@ def test_precisions_are_compared_and_kept(
     else:
         assert "without bf16: precision bf16: this CPU has no instructions for it" in out
 
+    calibrated = replace(model, calibration=Calibration(0.2, -1.0, 0.0, 1.0, 0.0, "some contigs"))
+    assert describe_model(calibrated, None)["precisions"] == kept
     other = replace(model, classifier=replace(model.classifier, sha256="0" * 64))
     assert "precisions" not in describe_model(other, None)
     (directory / "precisions.json").write_text(json.dumps(kept)[:-5])
