@@ -5,6 +5,7 @@ each: training that was killed goes on from the last whole epoch and ends with t
 """
 
 import hashlib
+import io
 import logging
 import math
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 
 _log = logging.getLogger(__name__)
 _DROPOUT = 0.5
+#: Bytes of the SHA-256 at the begin of a checkpoint: torch does not notice a flipped bit.
+_DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -235,12 +238,21 @@ class _Training:
             "best": self._best,
             "epochs": [asdict(epoch) for epoch in self.epochs],
         }
+        content = io.BytesIO()
+        torch.save(state, content)
         with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(hashlib.sha256(content.getbuffer()).digest() + content.getbuffer())
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint; one of other data or settings is left alone, and training begins anew."""
-        state: dict[str, Any] = torch.load(path, map_location=self._train.labels.device, weights_only=True)
+        """Go on from a checkpoint; where it is damaged, or of other data or settings, training begins anew."""
+        whole = path.read_bytes()
+        content = whole[_DIGEST_BYTES:]
+        if whole[:_DIGEST_BYTES] != hashlib.sha256(content).digest():
+            _log.warning("%s is damaged; training begins anew", path)
+            return
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(content), map_location=self._train.labels.device, weights_only=True
+        )
         if state["fingerprint"] != self._fingerprint:
             _log.info("%s is of other frames or settings; training begins anew", path)
             return

@@ -129,6 +129,21 @@ def test_a_checkpoint_of_other_frames_is_not_used(tmp_path: Path) -> None:
     assert torch.equal(found.classifier.hidden.weight, expected.classifier.hidden.weight)
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped bit", "empty"])
+def test_a_damaged_checkpoint_is_not_used(tmp_path: Path, damage: str) -> None:
+    state, recipe = tmp_path / "state", replace(RECIPES["default"], epochs=2)
+    data = examples(300, 0), examples(50, 1)
+    expected = train_classifier(*data, recipe, SEED, checkpoint=state)
+    whole = bytearray(state.read_bytes())
+    weights = expected.classifier.output.weight.numpy().tobytes()
+    whole[whole.index(weights) + 3] ^= 64
+    state.write_bytes({"cut": bytes(whole[:-100]), "flipped bit": bytes(whole), "empty": b""}[damage])
+    told: list[int] = []
+    found = train_classifier(*data, recipe, SEED, checkpoint=state, progress=lambda number, _: told.append(number))
+    assert told == [1, 2]
+    assert torch.equal(found.classifier.output.weight, expected.classifier.output.weight)
+
+
 def test_the_default_recipe_learns_takes_features_as_they_are_and_keeps_the_best_epoch() -> None:
     train, val = examples(2000, 0), examples(500, 1)
     told: list[Epoch] = []
