@@ -28,6 +28,7 @@ from virnucpro_kernels.weights.registry import EncoderInfo, Model
 _FRAMES = "output_1.fa"
 _VECTORS: dict[Alphabet, str] = {"nucleotide": "output_1_DNABERT_S.pt", "protein": "output_1_ESM.pt"}
 _SCORES = "prediction_results.txt"
+_INSTEAD = "or get the files on another machine and name their folder with --golden"
 #: Window length of the classifier that gave the published scores.
 _WINDOW_LENGTH = 500
 
@@ -156,7 +157,7 @@ def _download(folder: Path) -> None:
     for file in ORIGINAL_VECTORS:
         path = folder.joinpath(*file.url.split("/")[-2:])
         path.parent.mkdir(exist_ok=True)
-        download(file, file.url, path)
+        download(file, file.url, path, instead=_INSTEAD)
 
 
 def read_original_results(folder: Path) -> list[OriginalResults]:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 SOURCE = "https://ftp.ncbi.nlm.nih.gov/refseq/release"
 #: Files in the folder of a download: the table to train with, and the list of what belongs to it.
 TABLE, FILES = "genomes.tsv", "refseq.tsv"
-_INSTEAD = "run the command on another machine and copy its folder"
+_INSTEAD = "or a mirror (--source URL), or run the command on another machine and copy its folder"
 
 
 @dataclass(frozen=True)

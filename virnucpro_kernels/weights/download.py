@@ -28,8 +28,11 @@ _BLOCK = 1 << 16
 #: Answers after which it makes sense to ask again: the server is busy or being restarted.
 _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 _UNKNOWN = -1
-_ADVICE = "If this machine has no way to that address, name a proxy (in HTTPS_PROXY) or a mirror (--source URL), or"
-_IMPORT = "get the files on another machine and import them here (`virnucpro weights import --help`)"
+_ADVICE = "If this machine has no way to that address, name a proxy (in HTTPS_PROXY),"
+_IMPORT = (
+    "or a mirror (--source URL), or get the files on another machine and import them here"
+    " (`virnucpro weights import --help`)"
+)
 
 
 class _WrongPartError(RequestException):
@@ -46,7 +49,7 @@ def download(file: PublishedFile, address: str, path: Path, *, instead: str = _I
         file: File, with its digest.
         address: Address, its publisher's or that of a mirror.
         path: Path of the new file.
-        instead: What else a user without a way to the address can do, for the message.
+        instead: What else a user without a way to the address can do, for the messages; it begins with "or".
 
     Raises:
         DamagedFileError: there is another file at the address; nothing of it is kept.
@@ -68,7 +71,7 @@ def download(file: PublishedFile, address: str, path: Path, *, instead: str = _I
             partial.unlink()
             raise DamagedFileError(
                 f"the file {file.name} from {address} is not the published one (expected {file.digest}, found {found})"
-                " and was removed; try again, or name a mirror that has the right one with --source URL"
+                f" and was removed; try again, {instead}"
             )
         partial.replace(path)
     except RequestException as error:

@@ -116,6 +116,19 @@ def test_files_of_other_frames_or_missing_ones_are_errors(
     assert (code, "no results of the original" in err) == (5, True)
 
 
+def test_without_a_connection_the_folder_of_another_machine_is_named(
+    model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setattr(sys, "argv", ["virnucpro", "weights", "verify", str(model.directory), "--against-original"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert "or get the files on another machine and name their folder with --golden" in said
+    assert "--source" not in said, "this command has no such option"
+
+
 def test_the_published_files_are_read(
     golden: Path, model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
