@@ -95,7 +95,9 @@ def read_results(given: str, truth: Truth, columns: Columns) -> list[Results]:
         DamagedFileError: a table is damaged.
         FileNotFoundError: there is no such table.
     """
-    name, _, path = given.rpartition("=") if not Path(given).exists() else ("", "", given)
+    name, named, path = given.partition("=")
+    if not named or Path(given).exists():
+        name, path = "", given
     where = Path(path)
     if not where.is_dir():
         return [_read_other(name or where.name.partition(".")[0], where, truth, columns)]

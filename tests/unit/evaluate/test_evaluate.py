@@ -299,7 +299,10 @@ def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_tru
 def test_results_side_by_side_are_drawn_together(tmp_path: Path, small_truth: Path, run: Run) -> None:
     first = write(tmp_path / "first.tsv", ["contig", "score"], SMALL.items())
     same = write(tmp_path / "same.tsv", ["contig", "score"], SMALL.items())
-    best = write(tmp_path / "best.tsv", ["contig", "score"], [(name, int(name[0] == "v")) for name in [*SMALL, "v4"]])
+    (tmp_path / "date=1").mkdir()
+    best = write(
+        tmp_path / "date=1" / "best.tsv", ["contig", "score"], [(name, int(name[0] == "v")) for name in [*SMALL, "v4"]]
+    )
     ended = run(first, same, f"perfect={best}", "--truth", small_truth)
     assert ended.code == 0, ended.text
     row = ended.row("auroc_minus_first", results="same")
@@ -360,6 +363,17 @@ def test_relatives_of_the_training_genomes_are_named_and_left_out_of_figures(tmp
     write(folder / "genomes.tsv", columns, [("copy", "viral", "train"), ("other", "viral", "val")])
     ended = run(scores, "--truth", truth, "--training-genomes", folder, "--sequences", fasta)
     assert "`unrelated` is without v1." in ended.text, "of a folder, the split train counts"
+
+    (folder / "sequences").mkdir()
+    (folder / "viral.fna.gz").rename(folder / "sequences" / "1.fna.gz")
+    for seq_ids in (["copy", "other"], [""]):
+        write(folder / "genomes.tsv", ["file", "seq_id"], [("sequences/1.fna.gz", seq_id) for seq_id in seq_ids])
+        ended = run(scores, "--truth", truth, "--training-genomes", folder, "--sequences", fasta)
+        assert "`unrelated` is without v1, v3." in ended.text, "a table to train with, which leaves the split to us"
+    write(folder / "genomes.tsv", ["seq_id"], [("copy",)])
+    ended = run(scores, "--truth", truth, "--training-genomes", folder, "--sequences", fasta)
+    assert ended.code == 5, ended.text
+    assert "genomes.tsv: a table of genomes has the column file, or the columns seq_id and category" in ended.text
 
 
 @pytest.mark.parametrize(
