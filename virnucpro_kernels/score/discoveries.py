@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from virnucpro_kernels.score.logistic import log_odds_of, logistic
+from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 
 _ROUNDS, _SETTLED = 1000, 1e-9
@@ -55,7 +55,8 @@ class Discoveries:
         """Return the false discovery rate among the sequences that score as high as each, float64 (n,)."""
         place = np.searchsorted(self.log_odds, log_odds, side="right") - 1
         rates = np.append(self.rates, 1.0)  # below all: place -1
-        return np.where(np.isnan(log_odds), np.nan, rates[np.minimum(place, len(self.rates))])
+        found = np.round(rates[np.minimum(place, len(self.rates))], DECIMALS)  # as the table has them
+        return np.where(np.isnan(log_odds), np.nan, found)
 
     def chosen(self, log_odds: Float64s) -> Bools:
         """Return which sequences are viral at the rate asked for, bool (n,)."""

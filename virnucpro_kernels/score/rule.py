@@ -44,7 +44,9 @@ class Rule:
         with np.errstate(divide="ignore", invalid="ignore"):
             doublings = np.log2(np.asarray(bases, np.float64) / self.window_length)
             intercept = calibration.intercept + calibration.intercept_per_doubling * doublings
-            found: Float64s = intercept + (calibration.slope + calibration.slope_per_doubling * doublings) * logit
+            slope = calibration.slope + calibration.slope_per_doubling * doublings
+        # Far below the lengths of the calibration the slope would change its sign, and hosts would look viral.
+        found: Float64s = intercept + np.maximum(slope, 0.0) * logit
         return found
 
     @property

@@ -26,6 +26,13 @@ def test_log_odds_change_with_the_scored_bases() -> None:
     assert score_contigs(batch, windows, chosen).p_virus[0] == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-6)
 
 
+def test_a_higher_logit_never_lowers_the_log_odds() -> None:
+    logits = np.array([-3.0, 0.0, 3.0])
+    for bases in (3, 30, 300, 300_000):
+        found = rule(calibration=CALIBRATION).log_odds(logits, bases)
+        assert (np.diff(found) >= 0).all()
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_the_rates_of_a_sample_are_those_that_come_true(share: float) -> None:
     generator = np.random.default_rng(1)
