@@ -96,10 +96,13 @@ def _read(folder: Path, truth: Truth, model: Model) -> Scored:
     bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]
     doublings = np.log2(bases / model.window_length)
     logit = np.log(p_virus) - np.log1p(-p_virus)
+    is_virus = truth.is_virus[place[known]]
     if before := model.calibration:
-        logit -= before.intercept + before.intercept_per_doubling * doublings
-        logit /= before.slope + before.slope_per_doubling * doublings
-    return Scored(logit, doublings, truth.is_virus[place[known]])
+        slope = before.slope + before.slope_per_doubling * doublings
+        usable = slope > 0  # the others are so short that their scores say nothing of their logits
+        logit, doublings, is_virus, slope = (values[usable] for values in (logit, doublings, is_virus, slope))
+        logit = (logit - before.intercept - before.intercept_per_doubling * doublings) / slope
+    return Scored(logit, doublings, is_virus)
 
 
 def fit(scored: Scored) -> Float64s:
