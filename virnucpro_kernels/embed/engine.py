@@ -216,8 +216,6 @@ class _EncoderPass:
         runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)
         letters = len(self.distinct.sequences.data)
         self.canaries = Canaries.of(self.encoder.alphabet, self.encoder.tokenize, letters, self.engine.name)
-        batches = max(1, self.canaries.chunk_tokens // self.budget)
-        self.twice = frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
         with (
             EmbeddingWriter(path, len(self.rows), numpy_type, self.provenance) as writer,
             OutputThread(self.rows, fan_out, writer, self._save, self.engine.save_seconds) as output,
@@ -229,6 +227,7 @@ class _EncoderPass:
             measures.resumed = self.done
             self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
             if self.done < len(self.distinct):
+                self.twice = self._choose_twice()
                 self._look(runner)
                 self._compute(runner, output)
                 self._look(runner)
@@ -242,6 +241,13 @@ class _EncoderPass:
         measures.seconds = time.perf_counter() - started
         measures.tokens_per_second = measures.tokens / measures.seconds
         return measures
+
+    def _choose_twice(self) -> frozenset[int]:
+        """Return the numbers of the batches to compute twice, among as many as what is left will make at least."""
+        lengths = self.distinct.sequences.lengths
+        left = self.canaries.chunk_tokens * int(lengths[self.done :].sum()) // int(lengths.sum())
+        batches = max(1, left // self.budget)
+        return frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
 
     def _look(self, runner: BatchRunner) -> None:
         """Compare the canaries, see `Canaries.look`."""

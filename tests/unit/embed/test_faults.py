@@ -13,7 +13,7 @@ from tests.helpers.blocks import esm2_blocks
 from tests.helpers.engine_runs import embed, proteins_by, read
 from virnucpro_kernels.embed.canaries import canary_sequences
 from virnucpro_kernels.embed.engine import Encoder, Engine
-from virnucpro_kernels.errors import FaultyDeviceError
+from virnucpro_kernels.errors import FaultyDeviceError, StoppedError
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
@@ -135,6 +135,19 @@ def test_a_passing_fault_is_noticed_where_its_batch_is_computed_twice(tmp_path: 
     assert share_noticed(tmp_path, lambda seed: with_flips(seed, what, lasting=False), tries=8) == 0
     all_twice = 1000
     assert share_noticed(tmp_path, lambda seed: with_flips(seed, what, lasting=False), twice=all_twice, tries=16) == 1
+
+
+def test_a_job_that_goes_on_computes_batches_twice_among_those_that_are_left(tmp_path: Path) -> None:
+    device = Device()
+    batches = embed(tmp_path / "whole", FRAMES, proteins_by(device))["protein"].batches
+    assert batches > 8
+    resumed, before = tmp_path / "resumed", device.batches
+    engine = Engine(CPU, torch.float32, stopped=lambda: device.batches - before > batches - 2)
+    with pytest.raises(StoppedError):
+        embed(resumed, FRAMES, proteins_by(device), engine=engine)
+    measures = embed(resumed, FRAMES, proteins_by(device), engine=Engine(CPU, torch.float32, twice=1))["protein"]
+    assert 0 < measures.batches < 3
+    assert measures.computed_twice == 1
 
 
 def test_vectors_of_a_stopped_job_are_not_kept_if_the_device_is_faulty(tmp_path: Path) -> None:
