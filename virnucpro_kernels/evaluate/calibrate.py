@@ -54,13 +54,14 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
         The calibration, and what it was fitted on.
 
     Raises:
-        UsageError: the truth or the results cannot be used, are of another model, or are too few.
+        UsageError: the truth or the results cannot be used, are of another model, have a contig twice, or are too few.
         DamagedFileError: a table is damaged.
     """
     if not 0 < prior < 1:
         raise UsageError(f"--prior {prior:g}: give a share between 0 and 1")
     truth = read_truth(truth_path)
-    parts = [_read(folder, truth, model) for path in given for folder in result_folders(path).values()]
+    seen = np.zeros(len(truth), np.bool_)
+    parts = [_read(folder, truth, model, seen) for path in given for folder in result_folders(path).values()]
     scored = Scored(*(np.concatenate([getattr(part, name) for part in parts]) for name in Scored.__dataclass_fields__))
     viral, hosts = int(scored.is_virus.sum()), int((~scored.is_virus).sum())
     if min(viral, hosts) < LEAST:
@@ -81,8 +82,8 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
     return calibration, what
 
 
-def _read(folder: Path, truth: Truth, model: Model) -> Scored:
-    """Return the scored contigs of a sample whose origin is known."""
+def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
+    """Return the scored contigs of a sample whose origin is known; mark them in `seen`, contigs of the truth, (n,)."""
     record = read_job(folder / RUN_RECORD) or {}
     if (found := record.get("model", {}).get("id")) != model.model_id:
         raise UsageError(f"{folder}: the results are of model {found}, not of {model.model_id}; name that model")
@@ -91,6 +92,13 @@ def _read(folder: Path, truth: Truth, model: Model) -> Scored:
     p_virus = table["p_virus"].to_numpy(np.float64)
     known = (place >= 0) & ~np.isnan(p_virus)
     known[known] = (truth.is_virus | truth.is_host)[place[known]]
+    if (again := seen[place[known]]).any():
+        name = truth.contigs[place[known][again][0]]
+        raise UsageError(
+            f"{folder}: contig {name!r} is in other results too; a contig counts once, so name the results of one setting"
+            " or label"
+        )
+    seen[place[known]] = True
     least = 0.5 * 10.0**-DECIMALS
     p_virus = np.clip(p_virus[known], least, 1 - least)
     bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]

@@ -97,6 +97,11 @@ def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
     done = virnucpro(*arguments, str(few), "--model", str(pool.model.directory))
     assert done.returncode == UsageError.exit_code
     assert "at least 100 of each" in done.stderr
+    done = virnucpro(
+        *arguments, str(folder / "truth.tsv"), str(folder / "results"), "--model", str(pool.model.directory)
+    )
+    assert done.returncode == UsageError.exit_code
+    assert "contig 'c0' is in other results too" in done.stderr
     other.directory.mkdir()
     for info in other.files:
         (other.directory / info.file).write_bytes(b"x")
