@@ -95,8 +95,8 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     if (again := seen[place[known]]).any():
         name = truth.contigs[place[known][again][0]]
         raise UsageError(
-            f"{folder}: contig {name!r} is in other results too; a contig counts once, so name the results of one setting"
-            " or label"
+            f"{folder}: contig {name!r} is in other results too; a contig counts once, so name the results of one"
+            " setting or label"
         )
     seen[place[known]] = True
     least = 0.5 * 10.0**-DECIMALS

@@ -28,11 +28,9 @@ class Relatives:
     Attributes:
         shared: Fraction of the k-mers of each contig that the training genomes have, float64 (n,); NaN where its
             sequence is not known or has no k-mer.
-        bases: Number of bases of the training genomes.
     """
 
     shared: Float64s
-    bases: int
 
     @property
     def related(self) -> Bools:
@@ -58,15 +56,14 @@ def find_relatives(truth: Truth, sequences: Sequence[Path], genomes: Sequence[Pa
         UsageError: none of the sequences is of a contig of the truth, or a folder has no `genomes.tsv`.
         InputError: a file is no sequence file, or is damaged.
     """
-    shared, bases = np.full(len(truth), np.nan), 0
+    shared = np.full(len(truth), np.nan)
     wanted = _Wanted(truth)
     for starts, joined in joined_blocks(wanted.sequences(sequences), _TRUTH_BASES):
         contigs = wanted.take(len(starts) - 1)
-        fractions, bases = _shared(starts, joined, genomes)
-        shared[contigs] = fractions
+        shared[contigs] = _shared(starts, joined, genomes)
     if not wanted.found:
         raise UsageError(f"{', '.join(map(str, sequences))}: no sequence of a contig of {truth.path}")
-    return Relatives(shared, bases)
+    return Relatives(shared)
 
 
 class _Wanted:
@@ -90,17 +87,16 @@ class _Wanted:
         return taken
 
 
-def _shared(starts: list[int], joined: Uint8s, genomes: Sequence[Path]) -> tuple[Float64s, int]:
-    """Return the fraction of the k-mers of each sequence that the genomes have, and the bases of the genomes."""
+def _shared(starts: list[int], joined: Uint8s, genomes: Sequence[Path]) -> Float64s:
+    """Return the fraction of the k-mers of each sequence that the genomes have, float64 (n,)."""
     kmers, counts = canonical_kmers(joined)
     known = np.append(np.unique(kmers[counts]), _BEHIND_ALL)
-    seen, bases = np.zeros(len(known), np.bool_), 0
+    seen = np.zeros(len(known), np.bool_)
     for _, block in joined_blocks(_genomes(genomes), _GENOME_BASES):
         found, valid = canonical_kmers(block)
         found = np.sort(found[valid])
         place = np.searchsorted(known, found)
         seen[place[known[place] == found]] = True
-        bases += len(block)
     shared = np.empty(len(kmers), np.bool_)
     for first in range(0, len(kmers), _GENOME_BASES):
         own = kmers[first : first + _GENOME_BASES]
@@ -109,7 +105,8 @@ def _shared(starts: list[int], joined: Uint8s, genomes: Sequence[Path]) -> tuple
     ends = np.minimum(starts, len(kmers))
     total, common = (np.concatenate([[0], np.cumsum(of)])[ends] for of in (counts, shared & counts))
     with np.errstate(invalid="ignore"):
-        return np.diff(common) / np.diff(total), bases
+        fractions: Float64s = np.diff(common) / np.diff(total)
+    return fractions
 
 
 def _genomes(paths: Sequence[Path]) -> Iterator[bytes]:
