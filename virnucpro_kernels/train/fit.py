@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from virnucpro_kernels.errors import REMEDY
 from virnucpro_kernels.models.precisions import choose_device
 from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.job_record import Job
@@ -25,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 #: Model card in a model directory.
 CARD = "model_card.md"
+#: What to do about a damaged list that `draw` left.
+_REMEDY = "remove it, and the next start of the training makes it again"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def fit(options: FitOptions) -> Model:
 
 
 def _read_frames(options: FitOptions) -> dict[str, TrainingFrames]:
-    windows = read_rows(options.drawn / WINDOW_LIST, DrawnWindow, remedy=REMEDY)
+    windows = read_rows(options.drawn / WINDOW_LIST, DrawnWindow, remedy=_REMEDY)
     return {split: read_training_frames(windows, split, options.pool, options.encoders) for split in SPLITS}
 
 
@@ -122,7 +123,7 @@ def _write(
         notes=f"See {CARD} in its folder for data, figures and versions."
         + f" {base.notes}" * (base.purpose == "trial"),
     )
-    files = read_rows(options.drawn / FILE_LIST, GenomeFile, remedy=REMEDY)
+    files = read_rows(options.drawn / FILE_LIST, GenomeFile, remedy=_REMEDY)
     settings = {"frames": options.frames, "recipe": options.recipe, "seed": options.seed, "device": device}
     card = describe_model(description, base, files, frames, trained, measured, settings)
     return write_model_directory(

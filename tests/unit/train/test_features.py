@@ -18,8 +18,10 @@ from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 from virnucpro_kernels.train.draw import DrawOptions, draw
-from virnucpro_kernels.train.drawn import WINDOW_FASTA, DrawnWindow
+from virnucpro_kernels.train.drawn import WINDOW_FASTA, WINDOW_LIST, DrawnWindow
 from virnucpro_kernels.train.features import read_training_frames
+from virnucpro_kernels.train.fit import FitOptions, fit
+from virnucpro_kernels.weights.registry import find_model
 
 GEOMETRY = Geometry(150, "original")  # short windows have many stop-free frames beside the coding one
 
@@ -80,3 +82,22 @@ def test_missing_features_are_told(pool: tuple[Path, list[DrawnWindow], dict[int
     folder, drawn, _ = pool
     with pytest.raises(DamagedFileError, match=r"00000\.features\.h5: there is no such file"):
         read_training_frames(drawn, "train", folder, "others")
+
+
+def test_a_damaged_list_of_windows_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / WINDOW_LIST).write_text("window\tsplit\nw0\ttrain\n")
+    options = FitOptions(
+        drawn=tmp_path,
+        pool=tmp_path,
+        encoders="encoders",
+        base=find_model("builtin-500"),
+        frames="all",
+        recipe="default",
+        seed=1,
+        output=tmp_path / "model",
+        checkpoint=tmp_path / "checkpoint",
+        device="cpu",
+        threads=torch.get_num_threads(),
+    )
+    with pytest.raises(DamagedFileError, match=r"windows\.tsv: the table is damaged .*; remove it, and the next start"):
+        fit(options)
