@@ -36,8 +36,6 @@ def evaluate(
     share: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            max=1,
             help="Share of viral contigs for which calibration and false discovery rates are measured. Without it, that"
             " of the model's calibration, or else that of the truth.",
         ),

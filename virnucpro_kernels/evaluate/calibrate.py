@@ -130,4 +130,7 @@ def fit(scored: Scored) -> Float64s:
         values = values + step
         if np.abs(step).max() < _SETTLED:
             return values
-    raise UsageError("the calibration has no end: a threshold separates all viral contigs from those of hosts")
+    raise UsageError(
+        "no calibration was found: the logistic regression does not settle, as where a threshold separates all viral contigs"
+        " from those of hosts; give more contigs, and such as are harder to tell apart"
+    )

@@ -45,6 +45,8 @@ def evaluate_files(
         DamagedFileError: a table of results is damaged.
         InputError: a file of sequences is damaged.
     """
+    if columns.share is not None and not 0 < columns.share < 1:
+        raise UsageError(f"--share {columns.share:g}: give a share between 0 and 1")
     if bool(genomes) != bool(sequences):
         raise UsageError("--training-genomes and --sequences: both are needed to find what the contigs share")
     truth = read_truth(truth_path)

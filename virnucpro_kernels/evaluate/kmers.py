@@ -62,7 +62,7 @@ def joined_blocks(sequences: Iterable[bytes], block: int) -> Iterator[tuple[list
 
     Sequences longer than `block` are yielded whole.
 
-    Returns:
+    Yields:
         Places where the sequences begin, and the end; and the bases, uint8.
     """
     held: list[bytes] = []

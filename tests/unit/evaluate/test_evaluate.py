@@ -409,6 +409,7 @@ def test_a_truth_that_cannot_be_used_is_refused(tmp_path: Path, run: Run, conten
         ([("v1", "high")], (), "the score of 'v1' is 'high', which is no number"),
         ([("v1", 1), ("v1", 2)], (), "contig 'v1' has several rows"),
         ([("v1", 1)], ("--score-column", "p"), "there is no column p; the columns are contig, score"),
+        ([("v1", 1)], ("--share", "0"), "--share 0: give a share between 0 and 1"),
         ([("v1", 1)], ("--training-genomes", "x.fna"), "--training-genomes and --sequences: both are needed"),
     ],
 )
