@@ -131,6 +131,6 @@ def fit(scored: Scored) -> Float64s:
         if np.abs(step).max() < _SETTLED:
             return values
     raise UsageError(
-        "no calibration was found: the logistic regression does not settle, as where a threshold separates all viral contigs"
-        " from those of hosts; give more contigs, and such as are harder to tell apart"
+        "no calibration was found: the logistic regression does not settle, as where a threshold separates all viral"
+        " contigs from those of hosts; give more contigs, and such as are harder to tell apart"
     )
