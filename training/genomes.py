@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.evaluate.genome_folder import read_split as read_split
+from virnucpro_kernels.evaluate.genome_folder import read_split
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.sequences.records import Record
 

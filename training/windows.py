@@ -9,8 +9,8 @@ import torch
 
 from training.categories import HOSTS, VIRUSES, category_of
 from training.codons import STOPS
-from training.genomes import read_split
 from training.network import Segments
+from virnucpro_kernels.evaluate.genome_folder import read_split
 from virnucpro_kernels.pool.geometry import MIN_SEGMENT
 from virnucpro_kernels.split.frames import MAX_SEGMENTS
 

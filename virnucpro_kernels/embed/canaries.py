@@ -12,7 +12,7 @@ from virnucpro_kernels.embed.device import BatchRunner
 from virnucpro_kernels.embed.loader import Tokenize
 from virnucpro_kernels.errors import FaultyDeviceError
 from virnucpro_kernels.models.similarity import cosines
-from virnucpro_kernels.ops.packing import PackedBatch, pack
+from virnucpro_kernels.ops.packing import PADDING_MULTIPLE, PackedBatch, pack
 from virnucpro_kernels.pool.embedding_file import Vectors
 from virnucpro_kernels.pool.provenance import Alphabet
 from virnucpro_kernels.sequences.arrays import SequenceArray
@@ -22,7 +22,6 @@ _RESIDUES = (30, 50, 100, 166)
 _LETTERS: dict[Alphabet, bytes] = {"nucleotide": b"ACGT", "protein": b"ACDEFGHIKLMNPQRSTVWY"}
 #: Largest share of a chunk's tokens that canaries are, at begin and end together; one canary there is always.
 _SHARE = 0.0005
-_PADDING_MULTIPLE = 64
 #: Smallest cosine with the values that the CPU gave in fp32.
 COSINES = {"fp32": 0.99999, "reference": 0.99999, "fp16": 0.9999, "bf16": 0.999, "fp8": 0.98}
 
@@ -63,7 +62,7 @@ class Canaries:
         tokens = tokenize(sequences)
         chunk_tokens = round(letters * len(tokens.tokens) / len(sequences.data))
         count = max(1, int(np.searchsorted(tokens.offsets[1:], chunk_tokens * _SHARE / 2, side="right")))
-        total = -(-int(tokens.offsets[count]) // _PADDING_MULTIPLE) * _PADDING_MULTIPLE
+        total = -(-int(tokens.offsets[count]) // PADDING_MULTIPLE) * PADDING_MULTIPLE
         return cls(alphabet, device, pack(tokens, slice(0, count), total_tokens=total), chunk_tokens)
 
     def look(self, runner: BatchRunner, expected: Vectors | None, precision: str) -> None:

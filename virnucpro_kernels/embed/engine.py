@@ -22,6 +22,7 @@ from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.output import OutputThread
 from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.errors import FaultyDeviceError, GpuMemoryError, StoppedError
+from virnucpro_kernels.ops.packing import PADDING_MULTIPLE
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_record, with_budget
@@ -31,9 +32,6 @@ log = logging.getLogger(__name__)
 
 #: Number of batches in host memory, beside those submitted ahead: prepared, and on their way back.
 _SLOTS = 6
-#: Tokens of a batch on a CPU are padded to a multiple of this. For fewer rows, or an odd number of them, the BLAS may
-#: choose another kernel, which changes the last digits of a product.
-_PADDING_MULTIPLE = 64
 
 
 @dataclass(frozen=True)
@@ -183,9 +181,9 @@ class Engine:
         """Return the number of tokens to which a batch of `tokens` is padded.
 
         On a GPU all batches have the same shape, because cuBLAS chooses its kernel by the shape, and the kernel decides
-        the last digits of a result. On a CPU padding costs time, and a multiple of `_PADDING_MULTIPLE` is enough.
+        the last digits of a result. On a CPU padding costs time, and a multiple of `PADDING_MULTIPLE` is enough.
         """
-        multiple = budget if self.device.type == "cuda" and tokens <= budget else _PADDING_MULTIPLE
+        multiple = budget if self.device.type == "cuda" and tokens <= budget else PADDING_MULTIPLE
         return -(-tokens // multiple) * multiple
 
 

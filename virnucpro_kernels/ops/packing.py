@@ -8,6 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+#: Tokens of a batch on a CPU are padded to a multiple of this. For fewer rows, or an odd number of them, the BLAS may
+#: choose another kernel, which changes the last digits of a product.
+PADDING_MULTIPLE = 64
+
 IntArray = npt.NDArray[np.integer]
 
 

@@ -1,6 +1,6 @@
 """The engine on the CPU: right vectors in the right rows, resuming, memory, values that are not finite."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -24,15 +24,9 @@ from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import verify
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A device that computes wrong numbers: bits flipped in weights, activations and vectors, and how many are noticed."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,12 @@ from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
 
 log = logging.getLogger(__name__)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 FRAMES = tiny.frames(60, distinct=60)
 #: Batch, counted with that of the canaries, before which a fault occurs: in the middle of the chunk.
 FAULT_AT = 6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def flip(tensor: torch.Tensor, place: int, bit: int) -> None:
