@@ -31,6 +31,7 @@ from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Seco
 from virnucpro_kernels.cli.main import run_app
 from virnucpro_kernels.embed.encoders import default_budget
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models.precisions import FP8_ATTENTION
 from virnucpro_kernels.pool.tokens import SPECIAL_TOKENS
 
 log = logging.getLogger("virnucpro_kernels.benchmarks")
@@ -76,7 +77,7 @@ def measure_chunks(
 
     Args:
         encoder: An ESM-2 of `encoders.CONFIGS`; DNABERT-S of the true shape comes with it.
-        precision: Precision of both encoders; DNABERT-S is in fp16 where it is fp8.
+        precision: Precision of both encoders; DNABERT-S is in fp16 where it is `fp8-ff` or `fp8`.
         sizes: Sizes of the chunks.
         device: Device that computes.
         folder: Folder for model, chunks and embeddings; model and chunks that are there are used again.
@@ -158,7 +159,7 @@ def _compare_with_engine(
     protein_alone = engine_rate(encoder, precision, tokens, protein["distinct"], alone_seconds, device)
     nucleotide_alone = engine_rate(
         "dnabert-s",
-        "fp16" if precision == "fp8" else precision,
+        "fp16" if precision in FP8_ATTENTION else precision,
         round(nucleotide["tokens"] / nucleotide["distinct"]),
         nucleotide["distinct"],
         alone_seconds,

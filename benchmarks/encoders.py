@@ -44,7 +44,7 @@ from virnucpro_kernels.cli.bench import (
 from virnucpro_kernels.cli.main import run_app
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.models.esm2 import Esm2
-from virnucpro_kernels.models.precisions import NO_FAIR_ESM, has_fair_esm
+from virnucpro_kernels.models.precisions import FP8_ATTENTION, NO_FAIR_ESM, has_fair_esm
 
 log = logging.getLogger("virnucpro_kernels.benchmarks")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -79,13 +79,13 @@ def measure(plan: Plan, extras: Extras, device: torch.device, results: Results) 
     if extras.accuracy and isinstance(encoder, Esm2):
         samples = make_samples(encoder, plan, extras.accuracy, device)
         exact = vectors(encoder, samples)
-    for precision in plan.convert_to_each(encoder, keep=extras.keep):
+    del encoder
+    for precision, encoder in plan.encoders(device, keep=extras.keep):
         results.rates += measure_precision(encoder, precision, plan, device)
         if extras.layers:
             results.layers += [measure_layer(encoder, precision, each, plan, device) for each in plan.workloads]
         if samples is not None:
             _note(results, compare_vectors(precision, False, vectors(encoder, samples), exact))
-    del encoder
     if samples is not None:
         for accuracy in measure_outliers(plan, samples, device, keep=extras.keep):
             _note(results, accuracy)
@@ -93,7 +93,10 @@ def measure(plan: Plan, extras: Extras, device: torch.device, results: Results) 
 
 def _note(results: Results, found: Accuracy) -> None:
     outliers = ", planted outliers" if found.outliers else ""
-    log.info("%s%s: worst cosine of %d sequences %.8f", found.precision, outliers, found.sequences, found.worst)
+    log.info(
+        "%s%s: cosine of %d sequences: worst %.8f, mean %.8f, centred mean %.8f",
+        *(found.precision, outliers, found.sequences, found.worst, found.mean, found.centred_mean),
+    )
     results.accuracy.append(found)
 
 
@@ -122,8 +125,8 @@ def find_layers(text: str, plans: Sequence[Plan]) -> list[int]:
     for plan in plans:
         if plan.encoder != DNABERT and max(layers) >= CONFIGS[plan.encoder].layers:
             raise UsageError(f"--keep-fp16 {text}: {plan.encoder} has layers 0 to {CONFIGS[plan.encoder].layers - 1}")
-    if not any("fp8" in plan.precisions for plan in plans):
-        raise UsageError(f"--keep-fp16 {text}: goes with --precision fp8; leave it out")
+    if not any(name in FP8_ATTENTION for plan in plans for name in plan.precisions):
+        raise UsageError(f"--keep-fp16 {text}: goes with --precision fp8 or fp8-ff; leave it out")
     return layers
 
 

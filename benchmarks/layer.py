@@ -12,8 +12,9 @@ from virnucpro_kernels.bench.encoders import Encoder, Workload, make_batches
 from virnucpro_kernels.bench.run import Plan, count_sequences
 from virnucpro_kernels.models.dnabert_s import DnabertS
 from virnucpro_kernels.models.dnabert_s import TransformerBlock as DnabertBlock
-from virnucpro_kernels.models.esm2 import Esm2, FeedForward
+from virnucpro_kernels.models.esm2 import CarriedLayerNorm, Esm2, FeedForward
 from virnucpro_kernels.models.esm2 import TransformerBlock as EsmBlock
+from virnucpro_kernels.models.layers import Projection
 from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.gelu import bias_gelu, glu
 from virnucpro_kernels.ops.linear import linear, linear_add
@@ -114,15 +115,18 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
     block = encoder.blocks[len(encoder.blocks) // 2]
     assert isinstance(block, EsmBlock)
     attention, feed_forward = block.attention, block.feed_forward
-    fp8 = attention.qkv.is_fp8
     record = _Recorder(batch.tokens.device)
     residual = torch.nn.functional.embedding(batch.tokens, encoder.embedding.weight)
-    branch = torch.zeros_like(residual, dtype=torch.bfloat16) if fp8 else None
-    stream = (residual, branch, residual if fp8 else None)
     rope = encoder.rope.tables(batch.max_length)
 
-    x = block.attention_norm(residual, branch, to_fp8=fp8)
-    record.time("LayerNorm 1", lambda: block.attention_norm(residual, branch, to_fp8=fp8), *stream, x)
+    def normalize(norm: CarriedLayerNorm, name: str, before: Projection, behind: Projection) -> Operand:
+        branch = torch.zeros_like(residual, dtype=torch.bfloat16) if before.is_fp8 else None
+        stream = (residual, branch, residual if before.is_fp8 else None)
+        normed = norm.forward(residual, branch, to_fp8=behind.is_fp8)
+        record.time(name, lambda: norm(residual, branch, to_fp8=behind.is_fp8), *stream, normed)
+        return normed
+
+    x = normalize(block.attention_norm, "LayerNorm 1", feed_forward.down, attention.qkv)
     qkv = linear(x, attention.qkv.operand, attention.qkv.bias)
     record.product(
         "query, key, value", x, attention.qkv.operand,
@@ -134,7 +138,7 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
         return varlen_attention(
             heads,
             batch,
-            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors if fp8 else None),
+            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors),
             backend=attention.backend,
         )
 
@@ -143,14 +147,14 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
     into = residual.clone()
     record.product(
         "attention output", attended, attention.out.operand,
-        lambda: linear_add(attended, attention.out.operand, into), into, None if fp8 else into,
+        lambda: linear_add(attended, attention.out.operand, into), into, None if attention.out.is_fp8 else into,
     )  # fmt: skip
-    y = block.feed_forward_norm(residual, branch, to_fp8=fp8)
-    record.time("LayerNorm 2", lambda: block.feed_forward_norm(residual, branch, to_fp8=fp8), *stream, y)
+    y = normalize(block.feed_forward_norm, "LayerNorm 2", attention.out, feed_forward.up)
     activated = _time_up_and_gelu(record, feed_forward, y)
+    down = feed_forward.down
     record.product(
-        "down", activated, feed_forward.down.operand,
-        lambda: linear_add(activated, feed_forward.down.operand, into), into, None if fp8 else into,
+        "down", activated, down.operand,
+        lambda: linear_add(activated, down.operand, into), into, None if down.is_fp8 else into,
     )  # fmt: skip
     return record.parts
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 
-from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, make_batches, make_encoder
+from virnucpro_kernels.bench.encoders import Batches, Encoder, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.bench.timing import calls_per_second, measure_memory
 from virnucpro_kernels.embed.device import Embeds
@@ -123,12 +123,16 @@ def make_samples(encoder: Encoder, plan: Plan, count: int, device: torch.device)
 
 def measure_outliers(plan: Plan, samples: Batches, device: torch.device, *, keep: list[int]) -> Iterator[Accuracy]:
     """Compare each precision with fp32 on weights with planted outlier channels."""
-    encoder = make_encoder(plan.encoder, device)
-    assert isinstance(encoder, Esm2)
-    plant_outliers(encoder)
-    exact = vectors(encoder, samples)
-    for precision in plan.convert_to_each(encoder, keep=keep):
-        yield compare_vectors(precision, True, vectors(encoder, samples), exact)
+    exact: torch.Tensor | None = None
+    for precision in ("fp32", *(name for name in plan.precisions if name != "fp32")):
+        encoder = make_encoder(plan.encoder, device)
+        assert isinstance(encoder, Esm2)
+        plant_outliers(encoder)
+        convert(encoder, precision, keep=keep)
+        found = vectors(encoder, samples)
+        exact = found if exact is None else exact
+        if precision in plan.precisions:
+            yield compare_vectors(precision, True, found, exact)
 
 
 def plant_outliers(encoder: Esm2) -> None:

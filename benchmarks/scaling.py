@@ -215,7 +215,7 @@ def main(
     ] = None,
     minutes: Annotated[float, typer.Option(help="Begin no run that would not end within this time.")] = 1e6,
     encoder: Annotated[str, typer.Option(help="esm2-8m … esm2-3b.")] = "esm2-3b",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16 or fp8.")] = "fp16",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16, fp8-ff or fp8.")] = "fp16",
     device: Device = "auto",
 ) -> None:
     """Measure runs of the workflow on several numbers of GPUs."""

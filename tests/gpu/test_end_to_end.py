@@ -21,10 +21,10 @@ def exact(runs: PrecisionRuns) -> Scores:
     return found
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "fp8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "fp8-ff", "fp8"])
 @pytest.mark.parametrize("attention", ["triton,triton", "triton,flash", "flash-attn,flash-attn", "sdpa,sdpa"])
 def test_scores_are_those_of_the_reference(precision: str, attention: str, runs: PrecisionRuns, exact: Scores) -> None:
-    if precision == "fp8" and torch.cuda.get_device_capability() < (8, 9):
+    if precision.startswith("fp8") and torch.cuda.get_device_capability() < (8, 9):
         pytest.skip("needs compute capability 8.9")
     if precision == "fp32" and "flash" in attention:
         pytest.skip("FlashAttention computes in 16 bit")

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 DEMO = Path(__file__).parents[2] / ".test" / "data" / "demo.fna.gz"
 #: Largest and mean difference of p_virus from that of the reference. In the 128 channels of the built-in model
 #: errors average out less than in the 2,560 of ESM-2 3B, which shows in fp8.
-BOUNDS = {"fp32": (1e-5, 2e-6), "fp16": (5e-3, 1e-3), "bf16": (0.05, 0.02), "fp8": (0.45, 0.1)}
+BOUNDS = {"fp32": (1e-5, 2e-6), "fp16": (5e-3, 1e-3), "bf16": (0.05, 0.02), "fp8-ff": (0.1, 0.02), "fp8": (0.2, 0.05)}
+#: Smallest share of the frames that have the reference's label.
+AGREEMENT = {"fp32": 1, "fp16": 0.99, "bf16": 0.97, "fp8-ff": 0.97, "fp8": 0.95}
 
 Scores = npt.NDArray[np.float32]
 
@@ -59,5 +61,7 @@ def check_scores(precision: str, found: Scores, exact: Scores) -> None:
     most, mean = BOUNDS[precision]
     assert difference.max() < most
     assert difference.mean() < mean
-    clear = np.abs(exact - 0.5) > most
-    np.testing.assert_array_equal((found > 0.5)[clear], (exact > 0.5)[clear])
+    same = (found > 0.5) == (exact > 0.5)
+    log.info("%s: %d of %d frames have another label", precision, np.sum(~same), len(same))
+    assert same[np.abs(exact - 0.5) > most].all()
+    assert same.mean() >= AGREEMENT[precision]

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models import precisions
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Esm2, Esm2Config, TransformerBlock
+from virnucpro_kernels.models.rounding import round_to_fp8
 from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
 
 CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
@@ -142,15 +144,21 @@ def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, d
     return Batches(batches, utilisation(lengths, plan, budget))
 
 
-#: Random weights are made in fp32; each precision follows from the one before it without another copy.
-PRECISIONS = ("fp32", "bf16", "fp16", "fp8")
+#: Names of `models.precisions` in which random weights are measured.
+PRECISIONS = tuple(name for name in precisions.PRECISIONS if name != "reference")
 
 
 def convert(encoder: Encoder, precision: str, *, keep: Sequence[int] = ()) -> None:
-    """Convert an encoder in place to `precision`; `fp8` leaves the layers in `keep` in fp16."""
+    """Convert an encoder of fp32 weights in place to `precision`, one of `PRECISIONS`.
+
+    Args:
+        encoder: Encoder; a DNABERT-S has no fp8, and is then fp16.
+        precision: Precision.
+        keep: Layers (from 0) that stay fp16 in `fp8-ff` and `fp8`.
+    """
     if precision == "bf16":
         encoder.bfloat16()
     elif precision != "fp32":
         encoder.half()
-    if precision == "fp8" and isinstance(encoder, Esm2):
-        encoder.to_fp8(keep=keep)
+    if precision in precisions.FP8_ATTENTION and isinstance(encoder, Esm2):
+        round_to_fp8(encoder, attention=precisions.FP8_ATTENTION[precision], keep=keep)

@@ -11,7 +11,7 @@ import torch
 from virnucpro_kernels.bench.encoders import CONFIGS, PRECISIONS, Workload
 from virnucpro_kernels.bench.run import Plan
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.models.precisions import check_device, choose_device
+from virnucpro_kernels.models.precisions import FP8_ATTENTION, check_device, choose_device
 from virnucpro_kernels.ops.dispatch import check_fp8
 
 PRESETS = (10, 100, 1_000, 10_000)
@@ -101,21 +101,19 @@ def find_precisions(text: str, encoders: Sequence[str], device: torch.device) ->
     precisions = list(dict.fromkeys((text or default).split(",")))
     if unknown := [name for name in precisions if name not in PRECISIONS]:
         raise UsageError(f"--precision {', '.join(unknown)}: choose from {', '.join(PRECISIONS)}")
-    if "bf16" in precisions and {"fp16", "fp8"} & set(precisions):
-        raise UsageError("--precision: measure bf16 in a run of its own, or together with fp32")
     if not any(precisions_of(name, precisions) for name in encoders):
-        others = ", ".join(name for name in PRECISIONS if name != "fp8")
+        others = ", ".join(precisions_of(DNABERT, PRECISIONS))
         raise UsageError(f"--precision {text}: {DNABERT} has no fp8; choose from {others}")
     for name in precisions:
         check_device(name, device.type)
-    if "fp8" in precisions:
+    if set(precisions) & set(FP8_ATTENTION):
         check_fp8(device)
     return precisions
 
 
 def precisions_of(encoder: str, precisions: Sequence[str]) -> list[str]:
     """Return those of `precisions` in which an encoder can run."""
-    return [name for name in precisions if not (encoder == DNABERT and name == "fp8")]
+    return [name for name in precisions if not (encoder == DNABERT and name in FP8_ATTENTION)]
 
 
 def default_workloads(encoder: str) -> list[str]:

@@ -13,7 +13,6 @@ import torch
 
 from virnucpro_kernels.bench.baselines import matrix_products
 from virnucpro_kernels.bench.encoders import (
-    PRECISIONS,
     Batches,
     Encoder,
     Workload,
@@ -40,7 +39,7 @@ class Plan:
 
     Attributes:
         encoder: Key of `encoders.CONFIGS`.
-        precisions: Names of `encoders.PRECISIONS`; bf16 not together with fp16 or fp8, which share the weights.
+        precisions: Names of `encoders.PRECISIONS`.
         workloads: Lengths of sequences.
         token_budget: Tokens of a batch; 0 for the default of each precision.
         sweep: Whether token budgets from a quarter of this to three times it are measured, until one does not fit.
@@ -67,17 +66,17 @@ class Plan:
         budget = self.budget(precision, device)
         return [int(budget * part) for part in _SWEEP] if self.sweep else [budget]
 
-    def convert_to_each(self, encoder: Encoder, *, keep: Sequence[int] = ()) -> Iterator[str]:
-        """Convert an fp32 encoder to one precision after the other, and yield the name of each.
+    def encoders(self, device: torch.device, *, keep: Sequence[int] = ()) -> Iterator[tuple[str, Encoder]]:
+        """Yield each precision with an encoder in it, made anew: rounded weights cannot become exact again.
 
         Args:
-            encoder: Encoder that is converted in place.
+            device: Device on which encoders are made; there has to be room for two of them.
             keep: Layers (from 0) that stay fp16 in fp8.
         """
-        for precision in PRECISIONS:
-            if precision in self.precisions:
-                convert(encoder, precision, keep=keep)
-                yield precision
+        for precision in self.precisions:
+            encoder = make_encoder(self.encoder, device)
+            convert(encoder, precision, keep=keep)
+            yield precision, encoder
 
 
 def count_sequences(workload: Workload, budget: int) -> int:
@@ -142,13 +141,12 @@ class Turns:
 
 
 def measure_plan(plan: Plan, device: torch.device) -> Iterator[Rate]:
-    """Make the encoder and yield its rates.
+    """Make the encoder in each precision and yield its rates.
 
     Raises:
         GpuMemoryError: not even batches of the first token budget fit into the GPU's memory.
     """
-    encoder = make_encoder(plan.encoder, device)
-    for precision in plan.convert_to_each(encoder):
+    for precision, encoder in plan.encoders(device):
         yield from measure_precision(encoder, precision, plan, device)
 
 

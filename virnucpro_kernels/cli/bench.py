@@ -15,7 +15,8 @@ Workloads = Annotated[
 Precisions = Annotated[
     str,
     typer.Option(
-        help="fp32, bf16, fp16 or fp8 (ESM-2 on a GPU), several with commas. Default: fp16,fp8 on a GPU, fp32 on a CPU."
+        help="fp32, fp16, bf16, fp8-ff, fp8 (the last two: ESM-2 on a GPU), several with commas. Default: fp16,fp8 on"
+        " a GPU, fp32 on a CPU."
     ),
 ]
 Preset = Annotated[int, typer.Option(help="Embed only 10, 100, 1000 or 10000 sequences: quick enough for a CPU.")]

@@ -9,7 +9,7 @@ from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
 
 Device = Annotated[str, schema_option("device", "auto (a GPU where there is one), cpu or cuda.")]
 Precision = Annotated[
-    str, schema_option("precision", "fp32, fp16, bf16, fp8, reference, or auto: fp16 on a GPU, fp32 on a CPU.")
+    str, schema_option("precision", "fp32, fp16, bf16, fp8-ff, fp8, reference, or auto: fp16 on a GPU, fp32 on a CPU.")
 ]
 EmbeddingDtype = Annotated[
     str,

@@ -42,7 +42,7 @@ Settings = Annotated[
     ),
 ]
 Precision = Annotated[
-    str | None, typer.Option(metavar="<auto|fp32|fp16|bf16|fp8|reference>", help="Arithmetic of the encoders.")
+    str | None, typer.Option(metavar="<auto|fp32|fp16|bf16|fp8-ff|fp8|reference>", help="Arithmetic of the encoders.")
 ]
 Preset = Annotated[
     str | None,

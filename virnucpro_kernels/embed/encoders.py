@@ -18,6 +18,7 @@ from virnucpro_kernels.embed.engine import Encoder
 from virnucpro_kernels.errors import GpuMemoryError, UsageError
 from virnucpro_kernels.models import precisions
 from virnucpro_kernels.models.reference import ReferenceDnabertS, ReferenceEsm2
+from virnucpro_kernels.models.rounding import round_to_fp8
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.dispatch import check_bf16, check_fp8, resolve_attention
 from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord
@@ -29,14 +30,14 @@ _WEIGHTS = {
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
-    "fp8": torch.float16,  # of the weights that are not fp8
+    **dict.fromkeys(precisions.FP8_ATTENTION, torch.float16),  # of the weights that are not fp8
     "reference": torch.float32,
 }
 _STORED = {"float32": torch.float32, "float16": torch.float16}
 
 #: Tokens of a batch on a GPU: a multiple of 128 rows times the 132 SMs of an H200 or H100, so that the last wave of a
 #: matrix product is a full one there.
-_GPU_BUDGET = {"fp32": 16_896, "fp16": 33_792, "bf16": 33_792, "fp8": 33_792, "reference": 2_048}
+_GPU_BUDGET = dict.fromkeys(precisions.PRECISIONS, 33_792) | {"fp32": 16_896, "reference": 2_048}
 #: On a CPU, where each thread has a batch of its own, a larger one is no faster, and results do not depend on it.
 _CPU_BUDGET = 1_024
 
@@ -48,8 +49,8 @@ class Setup:
     Attributes:
         model: Model that has the encoders.
         device: Device that computes.
-        precision: Precision, never `auto`; `fp8` without the layers that stay fp16.
-        fp16_layers: Layers of the protein encoder that stay fp16 where the precision is fp8.
+        precision: Precision, never `auto`; `fp8-ff` and `fp8` without the layers that stay fp16.
+        fp16_layers: Layers of the protein encoder that stay fp16 in these.
         dtype: Type of the stored vectors.
         records: Record of each encoder, as the embedding files have it.
     """
@@ -70,8 +71,8 @@ def set_up(
     Args:
         model: Model, as `registry.find_model` returns it.
         device: CPU or GPU.
-        precision: Precision or `auto`, see `models.precisions`. With fp8 the nucleotide encoder is fp16, and `fp8+0,35`
-            leaves layers 0 and 35 of the protein encoder fp16 too.
+        precision: Precision or `auto`, see `models.precisions`. With `fp8-ff` and `fp8` the nucleotide encoder is
+            fp16, and `fp8+0,35` leaves layers 0 and 35 of the protein encoder fp16 too.
         attention: Backend, see `ops.dispatch`, or two with a comma between: nucleotide encoder's, protein encoder's.
         token_budget: Tokens of a batch; 0 is the default, a constant of precision and type of device.
         embedding_dtype: Type of stored embeddings or `auto`, see `models.precisions`.
@@ -84,7 +85,7 @@ def set_up(
     requested = precisions.choose_precision(precision, device.type)
     precisions.check_precision(requested, device.type, model.protein.layers)
     precision, fp16_layers = precisions.parse_precision(requested)
-    if precision == "fp8":
+    if precision in precisions.FP8_ATTENTION:
         check_fp8(device)
     if precision == "bf16":
         check_bf16(device)
@@ -98,14 +99,14 @@ def set_up(
     records: dict[Alphabet, EncoderRecord] = {
         "nucleotide": EncoderRecord(
             nucleotide.name, nucleotide.sha256, nucleotide.dimension,
-            precision="fp16" if precision == "fp8" else requested,
+            precision="fp16" if precision in precisions.FP8_ATTENTION else requested,
             attention=_attention_of(nucleotide, precision, device, backends[0], alibi=True),
             token_budget=budget, tokenizer_sha256=model.tokenizer.sha256,
         ),
         "protein": EncoderRecord(
             protein.name, protein.sha256, protein.dimension, precision=requested,
             attention=_attention_of(protein, precision, device, backends[-1], alibi=False),
-            token_budget=budget,
+            token_budget=budget, bias_correction=precisions.correction_of(requested),
         ),
     }  # fmt: skip
     return Setup(model, device, precision, fp16_layers, dtype, records)
@@ -183,8 +184,9 @@ def _load_nucleotide(setup: Setup) -> Encoder:
 
 def _load_protein(setup: Setup) -> Encoder:
     encoder = load_protein_encoder(setup.model, setup.device, **_options(setup, "protein"))
-    if setup.precision == "fp8":
-        encoder.to_fp8(keep=setup.fp16_layers)
+    if setup.precision in precisions.FP8_ATTENTION:
+        attention = precisions.FP8_ATTENTION[setup.precision]
+        round_to_fp8(encoder, attention=attention, keep=setup.fp16_layers)
     module: Embeds = ReferenceEsm2(encoder) if setup.precision == "reference" else encoder
     return Encoder("protein", module, tokenize_proteins, kept_canaries(setup.model, "protein"))
 

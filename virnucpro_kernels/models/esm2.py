@@ -5,11 +5,10 @@ converted: query, key and value weights are one matrix, the embedding table carr
 the biases of the projections that write to the residual stream are summed up. The stream is kept without them: every
 LayerNorm adds the sum of all biases before it, `carried_bias`, on the fly.
 
-Layers may be fp8 (`Esm2.to_fp8`): the outputs of their LayerNorms, attention and GELU are then fp8 too, while the
-residual stream stays as it is.
+Products may be fp8 (`rounding.round_to_fp8`): what the LayerNorms, attention or GELU before them return is then fp8
+too, while the residual stream stays as it is.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -73,7 +72,7 @@ class CarriedLayerNorm(ExactBuffers):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of every sequence over itself, without the bias of its output."""
+    """Multi-head attention of every sequence over itself; `out`, without its bias, is the block's to apply."""
 
     def __init__(self, config: Esm2Config, backend: str) -> None:
         super().__init__()
@@ -81,34 +80,34 @@ class Attention(nn.Module):
         self.qkv = Projection(config.hidden, 3 * config.hidden)
         self.out = Projection(config.hidden, config.hidden, bias=False)
 
-    def forward(self, x: Operand, residual: torch.Tensor, batch: PackedBatch, rope: RopeTables) -> torch.Tensor | None:
-        """Add the result (T, hidden) to `residual` in place, or return it for the next LayerNorm to add."""
+    def forward(self, x: Operand, batch: PackedBatch, rope: RopeTables) -> Operand:
+        """Return what `out` takes, (T, hidden)."""
         qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         fp8_scale = self.out.input_factors if self.out.is_fp8 else None
         parameters = AttentionParameters(self.head_dim**-0.5, rope=rope, fp8_scale=fp8_scale)
-        attended = varlen_attention(qkv, batch, parameters, backend=self.backend)
-        return linear_add(attended, self.out.operand, residual)
+        return varlen_attention(qkv, batch, parameters, backend=self.backend)
 
 
 class FeedForward(nn.Module):
-    """Two projections with a GELU between, without the bias of the second."""
+    """Two projections with a GELU between; the second, without its bias, is the block's to apply."""
 
     def __init__(self, config: Esm2Config) -> None:
         super().__init__()
         self.up = Projection(config.hidden, config.feed_forward)
         self.down = Projection(config.feed_forward, config.hidden, bias=False)
 
-    def forward(self, x: Operand, residual: torch.Tensor) -> torch.Tensor | None:
-        """As `Attention.forward`."""
-        activated = linear_gelu(x, self.up.operand, self.up.bias, quantize=self.down.is_fp8)
-        return linear_add(activated, self.down.operand, residual)
+    def forward(self, x: Operand) -> Operand:
+        """Return what `down` takes, (T, feed_forward)."""
+        return linear_gelu(x, self.up.operand, self.up.bias, quantize=self.down.is_fp8)
 
 
 class TransformerBlock(nn.Module):
     """One layer: attention, then feed-forward, each behind a LayerNorm and around a residual.
 
-    residual += attention(LayerNorm(residual + carried biases))
+    residual += out(attention(qkv(LayerNorm(residual + carried biases))))
     residual += down(GELU(up(LayerNorm(residual + carried biases))))
+
+    Each of its four modules returns what the next product takes, so that a forward hook can look at it.
     """
 
     def __init__(self, config: Esm2Config, attention: str) -> None:
@@ -122,20 +121,25 @@ class TransformerBlock(nn.Module):
         self, residual: torch.Tensor, branch: torch.Tensor | None, batch: PackedBatch, rope: RopeTables
     ) -> torch.Tensor | None:
         """Update `residual` (T, hidden) in place; take, and return, a branch that the next LayerNorm adds to it."""
-        x = self.attention_norm(residual, branch, to_fp8=self.attention.qkv.is_fp8)
-        branch = self.attention(x, residual, batch, rope)
+        attention, feed_forward = self.attention, self.feed_forward
+        x = self.attention_norm(residual, branch, to_fp8=attention.qkv.is_fp8)
+        x = attention(x, batch, rope)
+        branch = linear_add(x, attention.out.operand, residual)
         del x  # its memory is for the next one
-        x = self.feed_forward_norm(residual, branch, to_fp8=self.feed_forward.up.is_fp8)
-        return self.feed_forward.forward(x, residual)
+        x = self.feed_forward_norm(residual, branch, to_fp8=feed_forward.up.is_fp8)
+        x = feed_forward(x)
+        return linear_add(x, feed_forward.down.operand, residual)
 
-    def to_fp8(self) -> None:
-        """Round the weights of all four projections to fp8."""
-        qkv, norm = self.attention.qkv, self.attention_norm
-        values = slice(2 * qkv.in_features, None)
-        factors = attention_factors(qkv.weight[values], qkv.bias[values], norm.weight, norm.bias)
-        self.attention.out.to_fp8(factors)
-        for projection in (qkv, self.feed_forward.up, self.feed_forward.down):
-            projection.to_fp8()
+    def to_fp8(self, *, attention: bool = True) -> None:
+        """Round the weights of the feed-forward to fp8, and those of attention unless they are left as they are."""
+        if attention:
+            qkv, norm = self.attention.qkv, self.attention_norm
+            values = slice(2 * qkv.in_features, None)
+            factors = attention_factors(qkv.weight[values], qkv.bias[values], norm.weight, norm.bias)
+            self.attention.out.to_fp8(factors)
+            qkv.to_fp8()
+        self.feed_forward.up.to_fp8()
+        self.feed_forward.down.to_fp8()
 
 
 class Esm2(nn.Module):
@@ -151,12 +155,6 @@ class Esm2(nn.Module):
         self.rope = Rope(config.head_dim)
         self.blocks = nn.ModuleList(TransformerBlock(config, attention) for _ in range(config.layers))
         self.norm = CarriedLayerNorm(config.hidden)
-
-    def to_fp8(self, *, keep: Collection[int] = ()) -> None:
-        """Round the weights of all layers but those in `keep` (from 0) to fp8."""
-        for index, block in enumerate(self.blocks):
-            if index not in keep:
-                cast("TransformerBlock", block).to_fp8()
 
     def _claim_memory(self, tokens: int) -> None:
         """Make PyTorch's allocator reserve memory for the widest activations and the residual stream at the same time.

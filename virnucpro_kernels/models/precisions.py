@@ -5,10 +5,14 @@ from importlib.util import find_spec
 
 from virnucpro_kernels.errors import UsageError
 
-PRECISIONS = ("fp32", "fp16", "bf16", "fp8", "reference")
+PRECISIONS = ("fp32", "fp16", "bf16", "fp8-ff", "fp8", "reference")
+#: Those in which products of the protein encoder are fp8, and whether those around attention are. All else is fp16.
+FP8_ATTENTION = {"fp8-ff": False, "fp8": True}
+#: How `models.rounding` corrects the biases of rounded products: part of what decides vectors in these precisions.
+CORRECTION = "means-1"
 EMBEDDING_DTYPES = ("float32", "float16")
 NO_FAIR_ESM = "precision reference needs fair-esm: install it with `pip install 'virnucpro[reference]'`"
-_FP8 = re.compile(r"fp8\+(\d+(?:,\d+)*)")
+_FP16_LAYERS = re.compile(r"(.+)\+(\d+(?:,\d+)*)")
 
 
 def choose_device(requested: str, *, gpu_available: bool) -> str:
@@ -50,9 +54,9 @@ def parse_precision(precision: str) -> tuple[str, tuple[int, ...]]:
     """
     fp16_layers: tuple[int, ...] = ()
     name = precision
-    if match := _FP8.fullmatch(precision):
-        name, fp16_layers = "fp8", tuple(map(int, match[1].split(",")))
-    if name not in PRECISIONS:
+    if match := _FP16_LAYERS.fullmatch(precision):
+        name, fp16_layers = match[1], tuple(map(int, match[2].split(",")))
+    if name not in (FP8_ATTENTION if fp16_layers else PRECISIONS):
         raise UsageError(f"precision {precision!r}: choose from auto, {', '.join(PRECISIONS)}")
     return name, fp16_layers
 
@@ -68,8 +72,15 @@ def check_device(precision: str, device: str) -> None:
     Raises:
         UsageError: the precision needs another device.
     """
-    if precision == "fp8" and device != "cuda":
-        raise UsageError(f"precision fp8 needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32")
+    if precision in FP8_ATTENTION and device != "cuda":
+        raise UsageError(
+            f"precision {precision} needs an NVIDIA GPU of compute capability 8.9, not {device}; choose fp32"
+        )
+
+
+def correction_of(precision: str) -> str | None:
+    """Return how biases are corrected in a precision, `fp8+0,35` and the like included; None where none is."""
+    return CORRECTION if precision.partition("+")[0] in FP8_ATTENTION else None
 
 
 def no_original(where: str) -> UsageError:

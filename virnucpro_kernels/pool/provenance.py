@@ -18,11 +18,14 @@ class EncoderRecord:
         encoder: Name of the encoder in the model registry.
         sha256: Checksum of its weights.
         dimension: Number of values of a vector.
-        precision: `fp32`, `fp16`, `bf16`, `fp8`, `reference`, or `original` for vectors that the original tool made.
+        precision: `fp32`, `fp16`, `bf16`, `fp8-ff`, `fp8` (perhaps with layers that stayed fp16, `fp8+0,35`),
+            `reference`, or `original` for vectors that the original tool made.
         attention: Attention backend that ran.
         token_budget: Number of tokens of a batch; where memory ran out on the way, the last and smallest number. 0 if
             unknown.
         tokenizer_sha256: Checksum of the tokenizer file; empty for an encoder whose tokens are single letters.
+        bias_correction: How the biases of products in fp8 were corrected; None where none is fp8, and in files of
+            versions that did not do so.
     """
 
     encoder: str
@@ -32,6 +35,11 @@ class EncoderRecord:
     attention: str
     token_budget: int
     tokenizer_sha256: str = ""
+    bias_correction: str | None = None
+
+    def attributes(self) -> dict[str, str | int]:
+        """Return the fields; without `bias_correction` where there is none."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class Provenance:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, EncoderRecord):
-                flat |= {f"{field.name}_{part.name}": getattr(value, part.name) for part in fields(value)}
+                flat |= {f"{field.name}_{name}": part for name, part in value.attributes().items()}
             elif value is not None:
                 flat[field.name] = value
         return flat
@@ -93,9 +101,12 @@ class Provenance:
             if field.name not in ("nucleotide", "protein"):
                 values[field.name] = flat[field.name]
             elif f"{field.name}_encoder" in flat:
-                values[field.name] = EncoderRecord(
-                    **{part.name: flat[f"{field.name}_{part.name}"] for part in fields(EncoderRecord)}  # type: ignore[arg-type]
-                )
+                record: dict[str, Any] = {
+                    part.name: flat[name]
+                    for part in fields(EncoderRecord)
+                    if (name := f"{field.name}_{part.name}") in flat or part.default is not None
+                }
+                values[field.name] = EncoderRecord(**record)
         return cls(**values)
 
 

@@ -54,6 +54,7 @@ _BOUNDS = {
     "reference": Bounds(1 - 1e-7, 1e-4, 1e-4),
     "fp16": Bounds(0.99999, 0.05, 5e-3),
     "bf16": Bounds(0.999, 0.3, 0.05),
+    "fp8-ff": Bounds(0.998, 0.6, 0.2),
     "fp8": Bounds(0.99, 1.5, 0.45),
 }
 

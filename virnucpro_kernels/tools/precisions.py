@@ -15,7 +15,7 @@ import torch
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import UsageError, VirnucproError
 from virnucpro_kernels.files import sha256
-from virnucpro_kernels.models.precisions import check_device
+from virnucpro_kernels.models.precisions import FP8_ATTENTION, check_device
 from virnucpro_kernels.models.similarity import Cosines, cosines
 from virnucpro_kernels.ops.dispatch import check_bf16, check_fp8
 from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
@@ -31,7 +31,7 @@ from virnucpro_kernels.weights.evidence import keep_precisions
 from virnucpro_kernels.weights.registry import Model
 
 #: Precisions to compare with the first one, on a GPU and on a CPU (where fp16 is only emulated).
-_PRECISIONS = {"cuda": ("fp32", "fp16", "bf16", "fp8"), "cpu": ("fp32", "bf16")}
+_PRECISIONS = {"cuda": ("fp32", "fp16", "bf16", "fp8-ff", "fp8"), "cpu": ("fp32", "bf16")}
 _THRESHOLD = 0.5
 
 
@@ -109,7 +109,7 @@ def _runs(precision: str, device: torch.device, say: Callable[[str], object]) ->
         check_device(precision, device.type)
         if precision == "bf16":
             check_bf16(device)
-        if precision == "fp8":
+        if precision in FP8_ATTENTION:
             check_fp8(device)
     except UsageError as error:
         say(f"without {precision}: {error}")

@@ -1,4 +1,4 @@
-"""Models on this machine: the content of each `model.toml`, and finding one by name or path. Standard library only.
+"""Models on this machine: the content of each `model.toml`, and finding one by name or path. No torch.
 
 A model directory is self-contained: `model.toml`, written last, and the files it names beside it. `load.py` reads those
 files.
@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import DATA, atomic_path
+from virnucpro_kernels.models.precisions import correction_of
 from virnucpro_kernels.weights.site import command_line, find_models_dir
 
 SCHEMA = 1
@@ -144,8 +145,13 @@ class Model(Description):
         return self.directory / info.file
 
     def encoders_id(self, precision: str) -> str:
-        """Name of all that decides the embeddings, for a path: encoders, precision, eight digits of the checksums."""
-        parts = (self.nucleotide.sha256, self.tokenizer.sha256, self.protein.sha256)
+        """Name of all that decides the embeddings, for a path: encoders, precision, and eight digits.
+
+        The digits are of the checksums of the files and, with products in fp8, of the way biases are corrected.
+        """
+        parts = [self.nucleotide.sha256, self.tokenizer.sha256, self.protein.sha256]
+        if correction := correction_of(precision):
+            parts.append(correction)
         return f"{self.nucleotide.name}+{self.protein.name}-{precision}-{_short_hash(*parts)}"
 
     @property

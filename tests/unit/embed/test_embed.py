@@ -138,7 +138,9 @@ def test_fp32_is_never_tf32(tmp_path: Path, model: Model) -> None:
         ({"attention": "sdpa,sdpa,sdpa"}, "one backend, or two"),
         ({"precision": "reference", "attention": "sdpa"}, "attention of its own"),
         ({"embedding_dtype": "float64"}, "embedding_dtype: .* is not one of"),
-        ({"precision": "fp8"}, "fp8"),
+        ({"precision": "fp8"}, "precision fp8 needs an NVIDIA GPU"),
+        ({"precision": "fp8-ff+1"}, "precision fp8-ff needs an NVIDIA GPU"),
+        ({"precision": "fp16+0"}, "precision: .*fp16.0"),
     ],
 )
 def test_what_cannot_run_is_refused(tmp_path: Path, model: Model, options: dict[str, str], message: str) -> None:

@@ -1,5 +1,7 @@
-"""ESM-2 with fp8 layers, emulated on the CPU: near the original, selectable by layer, recomputed in fp32 if need be."""
+"""ESM-2 with fp8 products, emulated on the CPU: near the original, selectable by layer and part, biases corrected."""
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,12 @@ from torch.overrides import TorchFunctionMode
 
 from tests.helpers.blocks import esm2_blocks
 from tests.helpers.tiny import random_weights
-from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
+from virnucpro_kernels.bench.encoders import Workload, make_batches
+from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.models.esm2 import CarriedLayerNorm, Esm2, Esm2Config
 from virnucpro_kernels.models.layers import Projection
+from virnucpro_kernels.models.rounding import round_to_fp8
+from virnucpro_kernels.models.similarity import cosines
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack
 
@@ -29,6 +35,10 @@ def projections(model: Esm2) -> list[Projection]:
     return [module for module in model.blocks.modules() if isinstance(module, Projection)]
 
 
+def norms(model: Esm2) -> list[CarriedLayerNorm]:
+    return [module for module in model.modules() if isinstance(module, CarriedLayerNorm)]
+
+
 @pytest.fixture(scope="module")
 def batch() -> PackedBatch:
     rng = np.random.default_rng(0)
@@ -41,12 +51,26 @@ def distance(ours: torch.Tensor, exact: torch.Tensor) -> float:
     return float(1 - torch.nn.functional.cosine_similarity(ours, exact).min())
 
 
-def test_fp8_is_near_and_nearer_the_fewer_layers_are_fp8(batch: PackedBatch) -> None:
-    exact = encoder().embed(batch)
+@pytest.fixture(scope="module")
+def exact(batch: PackedBatch) -> torch.Tensor:
+    return encoder().embed(batch)
+
+
+@cache
+def _rounded(attention: bool, keep: tuple[int, ...], dtype: torch.dtype) -> Esm2:
+    model = encoder().to(dtype)
+    round_to_fp8(model, attention=attention, keep=keep)
+    return model
+
+
+def rounded(*, attention: bool = True, keep: tuple[int, ...] = (), dtype: torch.dtype = torch.float32) -> Esm2:
+    return deepcopy(_rounded(attention, keep, dtype))
+
+
+def test_fp8_is_near_and_nearer_the_fewer_layers_are_fp8(batch: PackedBatch, exact: torch.Tensor) -> None:
     distances = []
-    for keep in ((), (0, 1), range(LAYERS)):
-        model = encoder()
-        model.to_fp8(keep=keep)
+    for keep in ((), (0, 1), tuple(range(LAYERS))):
+        model = rounded(keep=keep)
         assert [block.feed_forward.up.is_fp8 for block in esm2_blocks(model)] == [i not in keep for i in range(LAYERS)]
         distances.append(distance(model.embed(batch), exact))
     assert 1e-6 < distances[0] < 0.005
@@ -54,18 +78,54 @@ def test_fp8_is_near_and_nearer_the_fewer_layers_are_fp8(batch: PackedBatch) -> 
     assert distances[2] < 1e-6
 
 
-def test_weights_take_a_quarter_and_keep_their_names() -> None:
+def test_the_feed_forward_alone_may_be_fp8_and_costs_less(batch: PackedBatch, exact: torch.Tensor) -> None:
+    model = rounded(attention=False, keep=(0, 1))
+    fp8 = [(block.attention.qkv.is_fp8, block.attention.out.is_fp8, block.feed_forward.up.is_fp8,
+            block.feed_forward.down.is_fp8) for block in esm2_blocks(model)]  # fmt: skip
+    assert fp8 == [(False, False, index > 1, index > 1) for index in range(LAYERS)]
+    assert 1e-6 < distance(model.embed(batch), exact) < distance(rounded(keep=(0, 1)).embed(batch), exact) / 2
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_corrected_biases_bring_vectors_nearer(attention: bool) -> None:
+    """Of sequences of another composition than those of the correction."""
+    sequences = make_batches(Workload(20, 200), 60, 4096, 33, torch.device("cpu")).batches
+
+    def vectors(model: Esm2) -> np.ndarray:
+        return torch.cat([model.embed(each)[: len(each.lengths)] for each in sequences]).numpy()
+
+    expected, plain = vectors(encoder()), encoder()
+    for block in esm2_blocks(plain):
+        block.to_fp8(attention=attention)
+    without, corrected = (cosines(vectors(each), expected) for each in (plain, rounded(attention=attention)))
+    assert 1 - corrected.mean < 0.5 * (1 - without.mean)
+    assert 1 - corrected.worst < 0.7 * (1 - without.worst)
+    assert 1 - corrected.centred_mean < 0.5 * (1 - without.centred_mean)
+
+
+def test_rounding_again_gives_the_same_bits(batch: PackedBatch) -> None:
+    again = encoder()
+    round_to_fp8(again)
+    assert torch.equal(again.embed(batch), rounded().embed(batch))
+
+
+def test_where_numbers_overflow_nothing_can_be_corrected() -> None:
     model = encoder()
-    names = list(model.state_dict())
-    model.to_fp8()
-    assert list(model.state_dict()) == names
+    esm2_blocks(model)[2].feed_forward.down.weight *= 1e38
+    with pytest.raises(UsageError, match="overflow fp16; choose bf16 or fp32"):
+        round_to_fp8(model)
+
+
+def test_weights_take_a_quarter_and_keep_their_names() -> None:
+    model = rounded()
+    assert list(model.state_dict()) == list(encoder().state_dict())
     assert esm2_blocks(model)[0].feed_forward.up.weight.element_size() == 1
 
 
-def test_recomputing_a_batch_uses_fp32_activations_and_puts_the_weights_back(batch: PackedBatch) -> None:
-    exact = encoder().embed(batch)
-    model = encoder()
-    model.to_fp8()
+def test_recomputing_a_batch_uses_fp32_activations_and_puts_the_weights_back(
+    batch: PackedBatch, exact: torch.Tensor
+) -> None:
+    model = rounded()
     before = model.embed(batch)
     with fp32_activations(model):
         recomputed = model.embed(batch)
@@ -74,6 +134,10 @@ def test_recomputing_a_batch_uses_fp32_activations_and_puts_the_weights_back(bat
     expected = encoder()
     for ours, theirs in zip(projections(model), projections(expected), strict=True):
         theirs.weight.copy_(ours.fp32_weight())
+        if theirs.bias is not None:
+            theirs.bias.copy_(ours.bias)
+    for corrected, plain in zip(norms(model), norms(expected), strict=True):
+        plain.carried_bias.copy_(corrected.carried_bias)
     assert distance(recomputed, expected.embed(batch)) < 1e-5
 
 
@@ -82,9 +146,7 @@ def test_recomputing_a_batch_uses_fp32_activations_and_puts_the_weights_back(bat
 def test_where_memory_runs_out_while_weights_are_widened_they_are_put_back(
     batch: PackedBatch, precision: str, fails_at: int
 ) -> None:
-    model = encoder().half()
-    if precision == "fp8":
-        model.to_fp8(keep=(0,))
+    model = encoder().half() if precision == "fp16" else rounded(keep=(0,), dtype=torch.float16)
     before = model.embed(batch)
     types = [weight.dtype for weight in model.parameters()]
     with pytest.raises(torch.OutOfMemoryError), ShortOfMemory(fails_at), fp32_activations(model):

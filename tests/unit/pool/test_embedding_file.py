@@ -54,6 +54,17 @@ def test_provenance_of_both_encoders_survives(tmp_path: Path) -> None:
     assert both.window_length == 500
 
 
+def test_a_file_says_how_the_biases_of_its_encoder_were_corrected(tmp_path: Path) -> None:
+    corrected = replace(PROVENANCE, protein=replace(PROTEIN, precision="fp8", bias_correction="means"))
+    write(tmp_path / "corrected.h5", 5, corrected)
+    assert verify(tmp_path / "corrected.h5") == corrected
+    uncorrected = replace(PROVENANCE, protein=replace(PROTEIN, precision="fp8"))
+    write(tmp_path / "plain.h5", 5, uncorrected)
+    assert verify(tmp_path / "plain.h5") == uncorrected != corrected
+    with h5py.File(tmp_path / "plain.h5") as file:
+        assert "protein_bias_correction" not in file.attrs
+
+
 def test_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
     write(tmp_path / "a.h5", 1000, step=1)
     write(tmp_path / "b.h5", 1000, step=700)

@@ -51,7 +51,7 @@ def test_a_strict_call_has_a_viral_window() -> None:
         ({"min_length": True}, "min_length: True is not of type 'integer'"),
         ({"layout": "evne"}, "layout: 'evne' is not one of"),
         ({"keep": "embeddings"}, "keep: 'embeddings' is not of type 'array'"),
-        ({"precision": "fp7"}, "precision: 'fp7' is not allowed; choose auto, fp32, fp16, bf16, fp8,"),
+        ({"precision": "fp7"}, "precision: 'fp7' is not allowed; choose auto, fp32, fp16, bf16, fp8-ff, fp8,"),
         ({"chunk_tokens": 0}, "chunk_tokens: 0 is less than the minimum"),
         ({"viral_threshold": 1.5}, "viral_threshold: 1.5 is greater than the maximum"),
     ],

@@ -145,12 +145,15 @@ def test_ids_follow_from_what_decides_the_numbers(tmp_path: Path) -> None:
     assert model.encoders_id("fp16").startswith("dnabert-s+esm2-3b-fp16-")
     assert model.model_id.startswith("virnucpro-500-")
     assert model.encoders_id("fp16") != model.encoders_id("fp32")
+    digits = {precision: model.encoders_id(precision)[-8:] for precision in ("fp16", "fp8-ff", "fp8", "fp8+0,35")}
+    assert digits["fp8-ff"] == digits["fp8"] == digits["fp8+0,35"] != digits["fp16"]  # where biases are corrected
     other_classifier = replace(model, classifier=replace(model.classifier, sha256="9" * 64))
     assert other_classifier.encoders_id("fp16") == model.encoders_id("fp16")
     assert other_classifier.model_id != model.model_id
     for part in ("nucleotide", "tokenizer", "protein"):
         other = replace(model, **{part: replace(getattr(model, part), sha256="9" * 64)})
         assert other.encoders_id("fp16") != model.encoders_id("fp16")
+        assert other.encoders_id("fp8-ff+0") != model.encoders_id("fp8-ff+0")
         assert other.model_id == model.model_id
 
 
