@@ -1,6 +1,6 @@
 """Time and peak memory of `virnucpro collect`, on random reads of 150 bases with made-up scores.
 
-    python -m benchmarks.collecting [--reads 500000 2000000] [--original-files original] [--model builtin-300]
+    python -m benchmarks.collecting [--reads 500000 2000000] [--threads 4] [--original-files original]
 
 The reads are split as in any run; their scores are drawn instead of computed.
 """
@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--original-files", default="original", choices=["original", "broad", "none"])
     parser.add_argument("--chunk-tokens", type=int, default=4_000_000)
     parser.add_argument("--model", default="builtin-300")
+    parser.add_argument("--threads", type=int, default=1, help="threads of `collect`")
     arguments = parser.parse_args()
     model = find_model(arguments.model)
     print(f"| {' | '.join(_COLUMNS)} |\n{'|---' * len(_COLUMNS)}|", flush=True)
@@ -109,6 +110,7 @@ def main() -> None:
                     *("--contigs", pool / "contigs.parquet", "--windows", pool / "windows.parquet"),
                     *("--manifest", pool / "chunks.tsv", "--scores-dir", scores),
                     *("--original-files", arguments.original_files, "--output-dir", directory / "results"),
+                    *("--threads", str(arguments.threads)),
                 ]
             )
             chunks = len(read_manifest(pool / "chunks.tsv"))

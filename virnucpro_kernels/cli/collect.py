@@ -97,6 +97,9 @@ def collect(
     tier_medium: TierMedium,
     tier_high: TierHigh,
     inputs: Inputs = None,
+    threads: Annotated[
+        int, typer.Option(min=1, metavar="<int>", help="Number of threads; the files do not depend on it.")
+    ] = 1,
     models_dir: ModelsDir = None,
 ) -> None:
     """Write the tables, the viral sequences and the record of one sample.
@@ -127,5 +130,6 @@ def collect(
         ),
         original_files=original_files,
         reads=reads,
+        threads=threads,
     )
     typer.echo(f"{sample}: {summary.describe()}\nresults in {output_dir}")

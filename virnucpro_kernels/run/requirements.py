@@ -83,6 +83,11 @@ def for_collect(chunks: Sequence[Chunk]) -> Requirements:
     return _rounded(_PYTHON_MB + 1400 + 80 * rows / _MB, 30 + rows / 150_000, 500 * rows / _MB)
 
 
+def threads_for_collect(sequences: Iterable[str | Path]) -> int:
+    """Return the number of threads with which `collect` runs: one where starting it takes longer than its work."""
+    return 4 if sum(estimate_bases(Path(path)) for path in sequences) > 10 * _MB else 1
+
+
 def for_fit(chunks: Sequence[Chunk], model: Model) -> Requirements:
     """Return what `fit` needs, which holds the features of all frames, and those of train and val twice."""
     rows = sum(chunk.rows for chunk in chunks)

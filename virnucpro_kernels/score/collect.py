@@ -21,16 +21,17 @@ from virnucpro_kernels.pool.job_record import Job, check_output, write_record
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.unusable import refuse_unusable
 from virnucpro_kernels.score.discoveries import Discoveries
+from virnucpro_kernels.score.lanes import Lanes
 from virnucpro_kernels.score.original_tables import OriginalFiles, OriginalFormat
 from virnucpro_kernels.score.region_files import RegionFiles
 from virnucpro_kernels.score.regions import Regions, find_regions
 from virnucpro_kernels.score.rule import Rule
 from virnucpro_kernels.score.run_record import describe_run, model_label
 from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_contig_batches
-from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, score_contigs, score_windows
+from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, Evidence, score_contigs, score_windows
 from virnucpro_kernels.score.tables import Tables, words
 from virnucpro_kernels.score.thresholds import Thresholds
-from virnucpro_kernels.score.viral_fasta import Findings, write_viral
+from virnucpro_kernels.score.viral_fasta import ViralFiles
 from virnucpro_kernels.score.viral_reads import ReadFiles, wants_reads, write_reads
 from virnucpro_kernels.weights.registry import Model
 
@@ -102,8 +103,11 @@ def collect(
     thresholds: Thresholds,
     original_files: OriginalFormat,
     reads: ReadFiles = "none",
+    threads: int = 1,
 ) -> Summary:
     """Write all files of one sample, `run.json` last; files of an earlier run stay until the new ones are complete.
+
+    The files do not depend on the number of threads.
 
     Raises:
         DamagedFileError: see `read_contig_batches`; or the windows are not of the model's length.
@@ -133,16 +137,19 @@ def collect(
                 rule = replace(rule, discoveries=_find_discoveries(batches(), rule, model, thresholds.fdr))
             label = model_label(model, chunks[0].geometry if chunks else None)
             summary = Summary()
-            findings = Findings(with_evidence=wants_reads(sources, reads))
-            for part in _write_tables(batches(), directory, sample, rule, label, original_files):
-                summary.add(*part)
-                findings.add(*part[1:])
-                job.progress(summary.frames, total=sum(chunk.rows for chunk in chunks))
-            if sources.inputs:
-                write_viral(directory, sources, sample, findings, label)
+            evidence: list[Evidence] | None = [] if wants_reads(sources, reads) else None
+            with ExitStack() as stack:
+                writers = _Writers(directory, sources, sample, rule, label, original_files, threads, stack)
+                for batch in batches():
+                    contigs, regions = writers.add(batch)
+                    summary.add(batch, contigs, regions)
+                    if evidence is not None:
+                        evidence.append(contigs.evidence.compact())
+                    job.progress(summary.frames, total=sum(chunk.rows for chunk in chunks))
+                writers.finish()
             counts = summary.counts()
-            if (evidence := findings.evidence()) is not None:
-                counts["reads"] = write_reads(directory, sources, sample, evidence, reads, rule)
+            if evidence is not None:
+                counts["reads"] = write_reads(directory, sources, sample, Evidence.joined(evidence), reads, rule)
             job.facts |= counts
             record = describe_run(
                 *(sample, model, sources, chunks),
@@ -155,6 +162,7 @@ def collect(
                 counts=counts,
                 results=sorted(directory.iterdir()),
                 seconds=time.monotonic() - clock,
+                threads=threads,
             )
             write_record(directory / file_names.RUN_RECORD, record)
     return summary
@@ -170,30 +178,57 @@ def _find_discoveries(batches: Iterable[ContigBatch], rule: Rule, model: Model, 
     return Discoveries.of(np.concatenate(found), prior, fdr)
 
 
-def _write_tables(
-    batches: Iterable[ContigBatch],
-    directory: Path,
-    sample: str,
-    rule: Rule,
-    label: str,
-    original_files: OriginalFormat,
-) -> Iterator[tuple[ContigBatch, ContigScores, Regions]]:
-    """Write the tables of a sample; yield each batch that has been written, with its scores and regions."""
-    with ExitStack() as stack:
-        tables = stack.enter_context(Tables(directory, sample=sample, model=label, window_length=rule.window_length))
-        region_files = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
-        original = None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
-        for batch in batches:
-            windows = score_windows(batch, rule)
-            contigs = score_contigs(batch, windows, rule)
-            tables.add(batch, windows, contigs)
-            regions = find_regions(batch, windows, contigs, rule)
-            region_files.add(batch, windows, contigs, regions)
-            if original:
-                original.add(batch, windows)
-            yield batch, contigs, regions
-        if original:
-            original.finish()
+class _Writers:
+    """The files of a sample, each written in a lane of its own, and scores and regions, from which they follow."""
+
+    def __init__(
+        self,
+        directory: Path,
+        sources: Sources,
+        sample: str,
+        rule: Rule,
+        label: str,
+        original_files: OriginalFormat,
+        threads: int,
+        stack: ExitStack,
+    ) -> None:
+        """Open the files, which `stack` closes."""
+        self._rule = rule
+        self._tables = stack.enter_context(
+            Tables(directory, sample=sample, model=label, window_length=rule.window_length)
+        )
+        self._regions = stack.enter_context(RegionFiles(directory, sample=sample, model=label))
+        self._viral = stack.enter_context(ViralFiles(directory, sources, sample, label)) if sources.inputs else None
+        self._original = (
+            None if original_files == "none" else stack.enter_context(OriginalFiles(directory, original_files))
+        )
+        self._lanes = stack.enter_context(Lanes(threads))  # the first to be closed: the files are still open then
+
+    def add(self, batch: ContigBatch) -> tuple[ContigScores, Regions]:
+        """Append a batch, perhaps not at once; return its scores and regions."""
+        windows = score_windows(batch, self._rule)
+        contigs = score_contigs(batch, windows, self._rule)
+        regions = find_regions(batch, windows, contigs, self._rule)
+        rows, run = self._tables.rows(batch, windows, contigs), self._lanes.run
+        # Neighbours of the same number share a thread, so that the longest ones are told apart first.
+        if self._viral:
+            run(0, self._viral.add, batch, contigs, regions)
+        run(1, self._tables.add_frames, rows)
+        run(2, self._tables.add_contigs, rows)
+        if self._original:
+            run(3, self._original.add, batch, windows)
+        run(4, self._regions.add_scores, batch, windows)
+        run(5, self._tables.add_windows, rows)
+        run(6, self._regions.add_regions, batch, contigs, regions)
+        return contigs, regions
+
+    def finish(self) -> None:
+        """Append what follows the last batch, and wait for all of it."""
+        if self._viral:
+            self._lanes.run(0, self._viral.finish)
+        if self._original:
+            self._lanes.run(3, self._original.finish)
+        self._lanes.wait()
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,6 +32,8 @@ WINDOW_COLUMNS = {
     "original": ("Modified_ID", "Is_Virus"),
     "broad": ("Modified_ID", "Is_Virus", "max_score_0", "max_score_1"),
 }
+#: Python prints smaller numbers with an exponent, those below the second with one of two digits or more, as Arrow does.
+_FIXED_FROM, _TWO_DIGITS_BELOW = 1e-4, 9.9e-10
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"(?!")(.*)', re.DOTALL)
 
 
@@ -68,8 +71,8 @@ class OriginalFiles(ExitStack):
             names.take(pa.array(batch.frame_window)), words(FRAME_NAMES, batch.frame), ""
         )
         # As Python prints them: numpy's float32 in the original, float64 in Broad's version.
-        printed = (scores if self._flavour == "original" else scores.tolist() for scores in batch.scores.T)
-        texts = (pa.array(map(str, scores), pa.string()) for scores in printed)
+        kind = np.float32 if self._flavour == "original" else np.float64
+        texts = (printed(scores.astype(kind)) for scores in batch.scores.T)
         self._file.write(lines([frames, words(PREDICTIONS, is_virus_frame(batch)), *texts]))
         names = names.filter(pa.array(windows.scored))
         if pc.any(pc.starts_with(names, '"')).as_py():
@@ -95,6 +98,14 @@ class OriginalFiles(ExitStack):
                 is_virus = pc.greater_equal(table["score2"], table["score1"])
                 columns = [table["name"], is_virus, table["score1"], table["score2"]][: len(header)]
                 writer.writerows(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def printed(scores: npt.NDArray[np.floating[Any]]) -> pa.Array:
+    """Return scores, 0 to 1, as `str` prints them. Arrow is much faster, but writes some of them in another way."""
+    exact = scores.astype(np.float64)
+    same = ((exact >= _FIXED_FROM) & (exact < 1)) | ((exact > 0) & (exact < _TWO_DIGITS_BELOW))
+    others = pa.array(map(str, scores[~same]), pa.string())
+    return pc.replace_with_mask(pc.cast(pa.array(scores), pa.string()), pa.array(~same), others)
 
 
 def _whole_names(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -93,7 +93,7 @@ REGION_COLUMNS: Mapping[str, Callable[[_Rows], pa.Array | str]] = {
 
 
 class RegionFiles(ExitStack):
-    """Context manager that writes regions and scores of a sample into a folder.
+    """Context manager that writes regions and scores of a sample into a folder, regions and scores in any two threads.
 
     Args:
         directory: Folder for the files.
@@ -110,10 +110,13 @@ class RegionFiles(ExitStack):
         self._table.write(("\t".join(REGION_COLUMNS) + "\n").encode())
         self._gff.write(b"##gff-version 3\n")
 
-    def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores, regions: Regions) -> None:
-        """Append the regions and the scores of a batch."""
-        rows = _Rows(batch, contigs, regions, self._sample, self._model)
+    def add_scores(self, batch: ContigBatch, windows: WindowScores) -> None:
+        """Append the scores of a batch."""
         self._track.write(_track(batch, windows))
+
+    def add_regions(self, batch: ContigBatch, contigs: ContigScores, regions: Regions) -> None:
+        """Append the regions of a batch."""
+        rows = _Rows(batch, contigs, regions, self._sample, self._model)
         self._table.write(lines([column(rows) for column in REGION_COLUMNS.values()]))
         self._bed.write(bed_lines(rows.contig, regions.start, regions.end, regions.p_virus))
         self._gff.write(_gff(rows))

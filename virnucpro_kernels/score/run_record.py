@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -45,6 +46,7 @@ def describe_run(
     counts: Mapping[str, Any],
     results: Sequence[Path],
     seconds: float,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Return the content of a sample's `run.json`.
 
@@ -57,7 +59,10 @@ def describe_run(
         counts: Counts of contigs, windows and frames.
         results: Files that were written.
         seconds: Time that the tables took so far.
+        threads: Number of threads that compute checksums.
     """
+    with ThreadPoolExecutor(threads) as pool:
+        described = dict(zip(files := [*sources.inputs, *results], pool.map(_describe_file, files), strict=True))
     geometry = chunks[0].geometry if chunks else None
     frames_of_pool = sum(chunk.rows for chunk in chunks)
     stages = job_records(sources.manifest, sources.scores, chunks)
@@ -73,7 +78,7 @@ def describe_run(
             "scores": describe_scores(sources.scores, chunks),
             **parameters,
         },
-        "inputs": [{"path": str(path), **_describe_file(path)} for path in sources.inputs],
+        "inputs": [{"path": str(path), **described[path]} for path in sources.inputs],
         "counts": counts,
         "pool": {
             "directory": str(sources.manifest.parent),
@@ -82,7 +87,7 @@ def describe_run(
             "fraction": round(counts["frames"] / frames_of_pool, 4) if frames_of_pool else None,
         },
         "stages": describe_stages(stages),
-        "files": {path.name: _describe_file(path) for path in results},
+        "files": {path.name: described[path] for path in results},
     }
 
 

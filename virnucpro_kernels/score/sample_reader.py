@@ -293,12 +293,6 @@ def read_contig_batches(
             yield batch
 
 
-def read_ids(sources: Sources, sample: str) -> ForwardReader:
-    """Return a reader of the columns `contig` and `length` of a sample's contigs."""
-    batches = (batch for _, batch in _contigs(sources.contigs, sample, ["contig", "length"]))
-    return ForwardReader(sources.contigs, batches)
-
-
 def read_id_batches(sources: Sources, sample: str, skip: int = 0) -> Iterator[pa.Array]:
     """Yield the IDs of a sample's contigs in input order, string (n,), without the first `skip`."""
     for _, batch in _contigs(sources.contigs, sample, ["contig"]):

@@ -88,7 +88,7 @@ def deterministic_gzip(path: Path, level: int = _GZIP_LEVEL) -> Iterator[IO[byte
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Batch of contigs with its scores, from which the rows of the tables are made.
 
     Attributes:
@@ -123,7 +123,7 @@ class _Rows:
         return pc.if_else(pa.array(self.windows.scored), "scored", unscored)
 
 
-Columns = Mapping[str, Callable[[_Rows], pa.Array | str]]
+Columns = Mapping[str, Callable[[Rows], pa.Array | str]]
 
 CONTIG_COLUMNS: Columns = {
     "sample": lambda rows: rows.sample,
@@ -175,7 +175,7 @@ FRAME_COLUMNS: Columns = {
 
 
 class Tables(ExitStack):
-    """Context manager that writes the three tables into a folder.
+    """Context manager that writes the three tables into a folder; each of them may be added to in a thread of its own.
 
     Args:
         directory: Folder for the tables.
@@ -188,20 +188,28 @@ class Tables(ExitStack):
         super().__init__()
         self._sample, self._model, self._window_length = sample, model, window_length
         self._contigs = self.enter_context((directory / CONTIG_TABLE).open("wb"))
-        self._files = (
-            (self.enter_context((directory / WINDOW_TABLE).open("wb")), WINDOW_COLUMNS),
-            (self.enter_context(deterministic_gzip(directory / FRAME_TABLE)), FRAME_COLUMNS),
-        )
+        self._windows = self.enter_context((directory / WINDOW_TABLE).open("wb"))
+        self._frames = self.enter_context(deterministic_gzip(directory / FRAME_TABLE))
         self._parquet = self.enter_context(ParquetTable(directory / CONTIG_PARQUET, CONTIG_TABLE))
-        for file, columns in ((self._contigs, CONTIG_COLUMNS), *self._files):
+        headers = (self._contigs, CONTIG_COLUMNS), (self._windows, WINDOW_COLUMNS), (self._frames, FRAME_COLUMNS)
+        for file, columns in headers:
             file.write(("\t".join(columns) + "\n").encode())
 
-    def add(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> None:
-        """Append the rows of a batch."""
-        rows = _Rows(batch, windows, contigs, self._sample, self._model, self._window_length)
+    def rows(self, batch: ContigBatch, windows: WindowScores, contigs: ContigScores) -> Rows:
+        """Return what the rows of a batch are made from."""
+        return Rows(batch, windows, contigs, self._sample, self._model, self._window_length)
+
+    def add_contigs(self, rows: Rows) -> None:
+        """Append the contigs of a batch."""
         texts = {name: column(rows) for name, column in CONTIG_COLUMNS.items()}
         self._contigs.write(lines(list(texts.values())))
-        unquoted = {"contig": batch.contig, "description": one_line(batch.description)}
-        self._parquet.add(texts | unquoted, len(batch))
-        for file, columns in self._files:
-            file.write(lines([column(rows) for column in columns.values()]))
+        unquoted = {"contig": rows.batch.contig, "description": one_line(rows.batch.description)}
+        self._parquet.add(texts | unquoted, len(rows.batch))
+
+    def add_windows(self, rows: Rows) -> None:
+        """Append the windows of a batch."""
+        self._windows.write(lines([column(rows) for column in WINDOW_COLUMNS.values()]))
+
+    def add_frames(self, rows: Rows) -> None:
+        """Append the frames of a batch."""
+        self._frames.write(lines([column(rows) for column in FRAME_COLUMNS.values()]))

@@ -1,117 +1,133 @@
 """`viral.fna.gz` and `viral_regions.fna.gz`: what is viral, with its scores, read again from the input."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import REGION_FASTA, VIRAL_FASTA
 from virnucpro_kernels.score.regions import POSITIONS, Regions
-from virnucpro_kernels.score.sample_reader import Sources, read_ids
-from virnucpro_kernels.score.scoring import TIERS, ContigScores, Evidence
+from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_id_batches
+from virnucpro_kernels.score.scoring import TIERS, ContigScores
 from virnucpro_kernels.score.tables import FAST_LEVEL, deterministic_gzip
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
 _LINE_BASES = 60
-_CONTIG = np.dtype([("p_virus", "f4"), ("tier", "i1")])
-_REGION = np.dtype([("contig", "i8"), ("start", "i8"), ("end", "i8"), ("position", "i1"), ("p_virus", "f4")])
 
 
-class Findings:
-    """What is viral in a sample, gathered batch by batch: five bytes of each contig, and 29 of each region.
+class ViralFiles(ExitStack):
+    """Context manager that writes the contigs of a sample that are called viral, and the viral regions of all contigs.
 
-    Args:
-        with_evidence: Whether to keep the evidence as well, 32 bytes of each contig; those of reads decide about pairs.
-    """
-
-    def __init__(self, *, with_evidence: bool = False) -> None:
-        self._evidence: list[Evidence] | None = [] if with_evidence else None
-        self._contigs = [np.empty(0, _CONTIG)]
-        self._regions = [np.empty(0, _REGION)]
-        self._count = 0
-
-    def add(self, contigs: ContigScores, regions: Regions) -> None:
-        """Add a batch."""
-        places = (self._count + regions.contig, regions.start, regions.end, regions.position, regions.p_virus)
-        self._contigs.append(np.rec.fromarrays([contigs.p_virus, contigs.tier], _CONTIG))
-        self._regions.append(np.rec.fromarrays(places, _REGION))
-        self._count += len(contigs.tier)
-        if self._evidence is not None:
-            self._evidence.append(contigs.evidence.compact())
-
-    def contigs(self) -> npt.NDArray[Any]:
-        """Return `p_virus` and `tier` of each contig, (n,); the tier is negative where it is not called viral."""
-        return np.concatenate(self._contigs)
-
-    def evidence(self) -> Evidence | None:
-        """Return the evidence of each contig, (n,); None where it was not to be kept."""
-        return None if self._evidence is None else Evidence.joined(self._evidence)
-
-    def regions(self) -> npt.NDArray[Any]:
-        """Return number of the `contig`, `start`, `end`, `position` and `p_virus` of each viral region, (r,)."""
-        return np.concatenate(self._regions)
-
-
-def write_viral(directory: Path, sources: Sources, sample: str, findings: Findings, model: str) -> None:
-    """Write the contigs of a sample that are called viral, and the viral regions of all its contigs.
+    The input is read along with the contigs; both files are complete after `finish`.
 
     Args:
         directory: Folder for the two gzip-compressed FASTA files.
-        sources: Files of the sample.
+        sources: Files of the sample, with its inputs.
         sample: Name of the sample.
-        findings: What is viral.
         model: Name of the model in the headers.
 
-    Raises:
-        UsageError: the files no longer hold what was split.
+    Every method raises UsageError where the inputs no longer hold what was split.
     """
-    records, contigs, regions = read_ids(sources, sample), findings.contigs(), findings.regions()
-    with (
-        deterministic_gzip(directory / VIRAL_FASTA, FAST_LEVEL) as viral,
-        deterministic_gzip(directory / REGION_FASTA, FAST_LEVEL) as parts,
-    ):
+
+    def __init__(self, directory: Path, sources: Sources, sample: str, model: str) -> None:
+        super().__init__()
+        self._sources, self._sample, self._model = sources, sample, model
+        self._viral = self.enter_context(deterministic_gzip(directory / VIRAL_FASTA, FAST_LEVEL))
+        self._regions = self.enter_context(deterministic_gzip(directory / REGION_FASTA, FAST_LEVEL))
+        self._batches = ((path, batch) for path in sources.inputs for batch in read_batches(path))
+        self._rest: tuple[Path, RecordBatch] | None = None
+        self._records = 0
+
+    def add(self, batch: ContigBatch, contigs: ContigScores, regions: Regions) -> None:
+        """Append what is viral among the contigs of a batch."""
+        names, p_virus = batch.contig.to_pylist(), contigs.p_virus.astype(np.float32)
         first = 0
-        for source, batch in ((given, batch) for given in sources.inputs for batch in read_batches(given)):
-            stop = first + len(batch)
-            if stop > len(contigs):
-                raise UsageError(_changed(source, f"has more than the {len(contigs):,} records"))
-            table = records.take(len(batch))
-            names = table["contig"].to_pylist()
-            _check_same(source, batch, names, table["length"].to_pylist())
-            viral.write(b"".join(_contigs(batch, names, contigs[first:stop], model)))
-            of_batch = slice(*np.searchsorted(regions["contig"], [first, stop]).tolist())
-            parts.write(b"".join(_regions(batch, names, regions[of_batch], first, model)))
+        for source, records in self._take(len(batch)):
+            stop = first + len(records)
+            _check_same(source, records, names[first:stop], batch.length[first:stop])
+            viral = first + np.flatnonzero(contigs.tier[first:stop] >= 0)
+            facts = [
+                f"{names[index]} p_virus={p:.6f} tier={TIERS[tier]} model={self._model}"
+                for index, p, tier in zip(
+                    viral.tolist(), p_virus[viral].tolist(), contigs.tier[viral].tolist(), strict=True
+                )
+            ]
+            self._viral.write(_fasta(facts, records, viral - first))
+            here = slice(*np.searchsorted(regions.contig, [first, stop]).tolist())
+            places = regions.contig[here], regions.start[here], regions.end[here], regions.position[here]
+            columns = (values.tolist() for values in (*places, regions.p_virus[here].astype(np.float32)))
+            facts = [
+                f"{names[index]}:{start + 1}-{end} p_virus={p:.6f} position={POSITIONS[position]} model={self._model}"
+                for index, start, end, position, p in zip(*columns, strict=True)
+            ]
+            self._regions.write(_fasta(facts, records, regions.contig[here] - first, places[1], places[2]))
             first = stop
-        if first != len(contigs):
-            raise UsageError(_changed(sources.inputs[-1], f"has {first:,} instead of the {len(contigs):,} records"))
+
+    def finish(self) -> None:
+        """Make sure that the inputs end with the last contig."""
+        if more := self._rest or next(self._batches, None):
+            raise UsageError(_changed(more[0], f"has more than the {self._records:,} records"))
+
+    def _take(self, count: int) -> Iterator[tuple[Path, RecordBatch]]:
+        """Yield the next `count` records, as they lie in the files."""
+        while count:
+            following = self._rest or next(self._batches, None)
+            if following is None:
+                split = sum(map(len, read_id_batches(self._sources, self._sample)))
+                raise UsageError(
+                    _changed(self._sources.inputs[-1], f"has {self._records:,} instead of the {split:,} records")
+                )
+            source, records = following
+            taken = min(count, len(records))
+            self._rest = (source, _part(records, taken, len(records))) if taken < len(records) else None
+            self._records += taken
+            count -= taken
+            yield source, _part(records, 0, taken)
 
 
-def _contigs(batch: RecordBatch, names: Sequence[str], contigs: npt.NDArray[Any], model: str) -> Iterator[bytes]:
-    """Yield the contigs of a batch that are called viral, in FASTA."""
-    for index in np.flatnonzero(contigs["tier"] >= 0).tolist():
-        facts = f"p_virus={contigs['p_virus'][index]:.6f} tier={TIERS[contigs['tier'][index]]} model={model}"
-        yield fasta_entry(f"{names[index]} {facts} {batch.descriptions[index]}", batch.sequences[index])
+def _part(records: RecordBatch, start: int, stop: int) -> RecordBatch:
+    """Return the records `start` to `stop` of a batch."""
+    return replace(
+        records,
+        first_record=records.first_record + start,
+        contigs=records.contigs[start:stop],
+        descriptions=records.descriptions[start:stop],
+        sequences=records.sequences.slice(start, stop),
+    )
 
 
-def _regions(
-    batch: RecordBatch, names: Sequence[str], regions: npt.NDArray[Any], first: int, model: str
-) -> Iterator[bytes]:
-    """Yield the viral regions of a batch in FASTA; contig `first` of the sample is the first of the batch."""
-    for contig, start, end, position, p_virus in regions.tolist():
-        index = contig - first
-        facts = f"p_virus={p_virus:.6f} position={POSITIONS[position]} model={model}"
-        header = f"{names[index]}:{start + 1}-{end} {facts} {batch.descriptions[index]}"
-        yield fasta_entry(header, batch.sequences[index][start:end])
+def _fasta(
+    facts: Sequence[str], records: RecordBatch, which: Int64s, start: Int64s | None = None, end: Int64s | None = None
+) -> bytes:
+    """Return records in FASTA, r of them.
+
+    Args:
+        facts: Header of each, up to the description.
+        records: Records from which they are taken.
+        which: Index of each, int64 (r,).
+        start, end: Where the wanted part of each begins and ends, int64 (r,); by default all of it.
+    """
+    sequences: SequenceArray = records.sequences
+    text, offsets = sequences.data.tobytes(), sequences.offsets
+    starts = offsets[which] if start is None else offsets[which] + start
+    ends = offsets[which + 1] if end is None else offsets[which] + end
+    descriptions = records.descriptions
+    headers = (f"{fact} {descriptions[index]}" for fact, index in zip(facts, which.tolist(), strict=True))
+    parts = (text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+    return b"".join(map(fasta_entry, headers, parts))
 
 
-def _check_same(source: Path, batch: RecordBatch, names: Sequence[str], lengths: Sequence[int]) -> None:
+def _check_same(source: Path, records: RecordBatch, names: Sequence[str], lengths: Int64s) -> None:
     """Refuse records that have not the IDs and lengths of those that were split."""
-    if batch.sequences.lengths.tolist() != lengths:
+    if not np.array_equal(records.sequences.lengths, lengths):
         raise UsageError(_changed(source, "holds sequences of other lengths than those"))
-    for name, contig in zip(names, batch.contigs, strict=True):
+    if names == records.contigs:
+        return
+    for name, contig in zip(names, records.contigs, strict=True):
         if not name.startswith(contig):  # a repeated ID was given a suffix
             raise UsageError(_changed(source, f"has {contig!r} instead of the {name!r}"))
 

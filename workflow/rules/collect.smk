@@ -51,7 +51,7 @@ rule collect:
     retries: 0
     conda:
         "../../envs/tables.yaml"
-    threads: 1
+    threads: collect_threads
     resources:
         mem_mb=amount("mem_mb", collect_needs),
         runtime=amount("runtime", collect_needs),
@@ -70,4 +70,4 @@ rule collect:
         " --contigs {input.contigs:q} --windows {input.windows:q} --manifest {input.manifest:q}"
         " --scores-dir {params.scores:q} --model {params.model:q}"
         " {params.thresholds} --original-files {params.original_files} --reads {params.reads}"
-        " --output-dir {params.directory:q} > {log:q} 2>&1"
+        " --output-dir {params.directory:q} --threads {threads} > {log:q} 2>&1"

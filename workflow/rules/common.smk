@@ -259,6 +259,10 @@ def collect_needs(wildcards, input):
     return requirements.for_collect(list(chunks_of(input.manifest).values()))
 
 
+def collect_threads(wildcards, input):
+    return requirements.threads_for_collect(input.sequences)
+
+
 def fit_needs(wildcards, input):
     return requirements.for_fit(list(chunks_of(input.manifest).values()), RUN.model)
 

@@ -71,3 +71,11 @@ def test_22_million_reads_are_split_and_collected_within_a_few_gigabytes(tmp_pat
     assert requirements.for_split([reads, reads]).mem_mb > requirements.for_split([reads]).mem_mb
     chunks = [CHUNK] * 100
     assert requirements.for_collect([]).mem_mb < requirements.for_collect(chunks).mem_mb < 8_000
+
+
+def test_the_tables_of_small_samples_get_one_thread(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.fa", tmp_path / "large.fa"
+    small.write_text(">a\n" + "ACGT" * 1000)
+    large.write_text(">a\n" + "ACGT" * 3_000_000)
+    assert requirements.threads_for_collect([small]) == 1
+    assert requirements.threads_for_collect([large]) == requirements.threads_for_collect([small, large]) == 4

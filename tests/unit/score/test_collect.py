@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.collect_runs import ODD, plain, run, sources
-from tests.helpers.defaults import thresholds
+from tests.helpers.defaults import rule, thresholds
 from tests.helpers.documented import PAGE, columns_on_the_page
 from tests.helpers.stages import run as run_stage
 from tests.helpers.synthetic_pool import Contig, Pool, make_model, write_pool
@@ -22,8 +22,11 @@ from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 from virnucpro_kernels.pool.job_record import write_record
 from virnucpro_kernels.pool.manifest import read_manifest
+from virnucpro_kernels.score.regions import find_regions
 from virnucpro_kernels.score.run_record import model_label
 from virnucpro_kernels.score.sample_reader import read_contig_batches
+from virnucpro_kernels.score.scoring import score_contigs, score_windows
+from virnucpro_kernels.score.viral_fasta import ViralFiles
 from virnucpro_kernels.weights.registry import find_model
 
 TABLES = ("contigs.tsv", "windows.tsv", "frames.tsv.gz", "regions.tsv")
@@ -210,6 +213,30 @@ def test_blocks_of_any_size_hold_the_same(pool: Pool) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_viral_sequences_are_the_same_whatever_the_batches_are(pool: Pool, tmp_path: Path) -> None:
+    """The input is read along with them, in blocks of its own; reads of two files follow one another."""
+    given, chunks = sources(pool, "first"), read_manifest(pool.manifest)
+    text = given.inputs[0].read_text()
+    halves = tmp_path / "a.fa", tmp_path / "b.fa"
+    for path, part in zip(halves, (text[: text.index(">c9 ")], text[text.index(">c9 ") :]), strict=True):
+        path.write_text(part)
+    evidence = rule(viral_threshold=0.2, region_threshold=0.3)
+    for name, inputs, limit in (("1", given.inputs, 1000), ("2", given.inputs, 3), ("3", halves, 5), ("4", halves, 1)):
+        (tmp_path / name).mkdir()
+        with ViralFiles(tmp_path / name, replace(given, inputs=inputs), "first", "model") as files:
+            for batch in read_contig_batches(
+                given, chunks, sample="first", model_id=pool.model.model_id, batch_windows=limit
+            ):
+                windows = score_windows(batch, evidence)
+                contigs = score_contigs(batch, windows, evidence)
+                files.add(batch, contigs, find_regions(batch, windows, contigs, evidence))
+            files.finish()
+        for file in ("viral.fna.gz", "viral_regions.fna.gz"):
+            found = gzip.decompress((tmp_path / name / file).read_bytes())
+            assert found.count(b">") > 3
+            assert found == gzip.decompress((tmp_path / "1" / file).read_bytes())
+
+
 def test_an_empty_sample_gets_tables_of_one_line(pool: Pool, tmp_path: Path) -> None:
     record = run(pool, "empty", tmp_path / "out")
     for name in (*TABLES, "prediction_results.txt", "prediction_results_highestscore.csv"):
@@ -227,8 +254,8 @@ def test_a_pool_without_frames_needs_no_scores(tmp_path: Path) -> None:
 
 
 def test_the_same_work_gives_the_same_bytes(pool: Pool, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        run(pool, "odd", tmp_path / name)
+    for name, threads in (("one", 1), ("two", 4)):
+        run(pool, "odd", tmp_path / name, threads=threads)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files == sorted(
         [

@@ -137,13 +137,15 @@ def test_windows_of_another_length_than_the_models_are_refused(pool: Pool, tmp_p
         (lambda text: text[: text.index(">c22")], "has 22 instead of the 23 records"),
     ],
 )
+@pytest.mark.parametrize("threads", [1, 3])
 def test_an_input_that_changed_since_the_split_is_refused(
-    pool: Pool, tmp_path: Path, change: Any, message: str
+    pool: Pool, tmp_path: Path, change: Any, message: str, threads: int
 ) -> None:
     path = pool.inputs["first"]
     path.write_text(change(path.read_text()))
     with pytest.raises(UsageError, match=message):
-        run(pool, "first", tmp_path / "out", thresholds=thresholds(viral_threshold=0.0))
+        run(pool, "first", tmp_path / "out", thresholds=thresholds(viral_threshold=0.0), threads=threads)
+    assert not list((tmp_path / "out").glob("[!.]*.tsv")), "nothing was published"
 
 
 def test_a_sample_that_split_left_out_is_refused(pool: Pool, tmp_path: Path) -> None:

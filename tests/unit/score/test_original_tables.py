@@ -13,7 +13,7 @@ from tests.helpers.defaults import rule
 from tests.helpers.synthetic_pool import softmax
 from virnucpro_kernels.pool.file_names import ORIGINAL_FRAMES, ORIGINAL_WINDOWS
 from virnucpro_kernels.pool.labels import FRAME_NAMES
-from virnucpro_kernels.score.original_tables import Flavour, OriginalFiles
+from virnucpro_kernels.score.original_tables import Flavour, OriginalFiles, printed
 from virnucpro_kernels.score.sample_reader import ContigBatch
 from virnucpro_kernels.score.scoring import score_windows
 
@@ -142,3 +142,13 @@ def test_blocks_may_be_cut_anywhere(tmp_path: Path, flavour: Flavour) -> None:
     listed = [line.split("\t")[0] for line in together[1].splitlines()[1:]]
     expected = [f"{name}_chunk_1" for name in names]
     assert listed == (sorted(expected) if flavour == "original" else expected)
+
+
+def test_scores_are_printed_as_python_prints_them() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, np.float32(1).view(np.uint32) + 1, 20_000)  # any float32 from 0 to 1
+    borders = [np.float32(at).view(np.uint32) + np.arange(-200, 200) for at in (1e-4, 9.9e-10, 1e-9)]
+    edges = np.array([0, 1, 1e-4, 1e-5, np.nextafter(np.float32(1), np.float32(0))], np.float32)
+    scores = np.concatenate([edges, *(np.asarray(some, np.uint32).view(np.float32) for some in (bits, *borders))])
+    assert printed(scores).to_pylist() == [str(score) for score in scores]
+    assert printed(scores.astype(np.float64)).to_pylist() == [str(score) for score in scores.tolist()]
