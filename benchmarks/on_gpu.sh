@@ -6,6 +6,8 @@
 #   benchmarks/on_gpu.sh OUTPUT_DIR bench    benchmarks.encoders of ESM-2 3B as in docs/performance.md (eight minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR dnabert  the same of DNABERT-S (two minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR accuracy vectors of 1,000 sequences beside those of fair-esm and of a dense DNABERT-S, then in fp16 and fp8 with outlier channels (twelve minutes)
+#   benchmarks/on_gpu.sh OUTPUT_DIR rounding vectors of 3B in each precision beside fp32 by length, with and without corrected biases and outlier channels (two minutes)
+#   benchmarks/on_gpu.sh OUTPUT_DIR alternatives ESM-2 3B in fp16, bf16, fp8-ff and fp8 beside transformers' EsmModel, eager and compiled: speed, energy, cosines (four minutes)
 #   benchmarks/on_gpu.sh OUTPUT_DIR sweep    token budgets
 #   benchmarks/on_gpu.sh OUTPUT_DIR engine   whole chunks file to file (some 8 GB in $TMPDIR)
 #   benchmarks/on_gpu.sh OUTPUT_DIR idle     a chunk, and from a trace of every kernel how long the GPU idled (likewise)
@@ -42,6 +44,9 @@ for step in "$@"; do
     accuracy) timeout 800 "$python" -m pytest tests/gpu/test_parity.py -q --log-cli-level=INFO -p no:cacheprovider 2>&1 | tee "$output/parity.log" || status=$?
       run_bench encoders accuracy 450 --encoder esm2-3b --precision fp16,fp8 --workload 168 --rounds 1 --seconds 0 --no-reference \
       --no-layers --accuracy 1000 ;;
+    rounding) run_bench rounding rounding 120 --encoder esm2-3b || status=$?
+      run_bench rounding outliers 120 --encoder esm2-3b --outliers ;;
+    alternatives) run_bench alternatives alternatives 300 --encoder esm2-3b --rounds 2 --seconds 8 ;;
     sweep) run_bench encoders sweep 300 --encoder esm2-3b --precision fp16 --rounds 1 --seconds 3 --sweep-budget ;;
     engine) folder=$(mktemp -d)
       run_bench chunks chunk 600 --encoder esm2-3b --precision fp16 --chunk 200000x50 --chunk 200000x166 \
@@ -58,7 +63,7 @@ for step in "$@"; do
       rm -r "$folder" ;;
     scaling) timeout 590 "$python" -m benchmarks.scaling --out "$output/scaling" --folder "${TMPDIR:-/tmp}/virnucpro-scaling" \
       --reads 600000 --chunks 8 --minutes 9 2>&1 | tee -a "$output/scaling.log" ;;
-    *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, sweep, engine, idle or scaling" >&2; exit 5 ;;
+    *) echo "unknown step $step: check, tune, bench, dnabert, accuracy, rounding, alternatives, sweep, engine, idle or scaling" >&2; exit 5 ;;
   esac || status=$?
 done
 exit $status

@@ -99,6 +99,8 @@ class Results(results.Results):
         accuracy: Cosines with vectors in fp32.
         chunks: Rates of whole chunks.
         samples: Rates of whole samples.
+        alternatives: Rates of other ways of embedding, beside the engine's.
+        rounding: Cosines with vectors in fp32 by length of the sequences.
     """
 
     references: list[ReferenceRate] = field(default_factory=list)
@@ -106,6 +108,73 @@ class Results(results.Results):
     accuracy: list[Accuracy] = field(default_factory=list)
     chunks: list[ChunkRate] = field(default_factory=list)
     samples: list[SampleRate] = field(default_factory=list)
+    alternatives: list[AlternativeRate] = field(default_factory=list)
+    rounding: list[RoundingAccuracy] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RoundingAccuracy:
+    """Cosines of the vectors of an encoder in one precision with those in fp32.
+
+    Attributes:
+        encoder, precision, workload: What was compared.
+        corrected: Whether the biases of products in fp8 are corrected; None where none is fp8.
+        outliers: Whether the weights have channels much larger than the others.
+        seconds: Time of the conversion to this precision.
+        worst, mean, centred_worst, centred_mean: See `models.similarity`.
+    """
+
+    encoder: str
+    precision: str
+    corrected: bool | None
+    outliers: bool
+    workload: str
+    seconds: float
+    worst: float
+    mean: float
+    centred_worst: float
+    centred_mean: float
+
+    def cells(self) -> tuple[str, ...]:
+        """Return a row of the table."""
+        biases = {None: "", False: "as they were", True: "corrected"}[self.corrected]
+        values = (self.worst, self.mean, self.centred_worst, self.centred_mean)
+        planted = "planted" if self.outliers else "none"
+        rest = (*(f"{value:.6f}" for value in values), f"{self.seconds:.2f}")
+        return (self.encoder, planted, self.precision, biases, self.workload, *rest)
+
+
+@dataclass(frozen=True)
+class AlternativeRate:
+    """Speed of one way of embedding, ours or another.
+
+    Attributes:
+        encoder, workload: What was embedded.
+        name, precision: The way.
+        tokens_per_second: Median over the rounds; padding does not count.
+        millijoules_per_token: Energy of the GPU, median over the rounds; None on a CPU.
+        accuracy: Cosines with the engine's vectors in fp32; None of matrix products alone.
+        rounds: Tokens per second and joules a token of each round.
+    """
+
+    encoder: str
+    workload: str
+    name: str
+    precision: str
+    tokens_per_second: float
+    millijoules_per_token: float | None
+    accuracy: Accuracy | None
+    rounds: list[tuple[float, float | None]]
+
+    def cells(self) -> tuple[str, ...]:
+        """Return a row of the table."""
+        found = self.accuracy
+        cosines = ("", "", "") if found is None else (found.worst, found.mean, found.centred_mean)
+        return (
+            *(self.encoder, self.workload, self.name, self.precision, f"{self.tokens_per_second:,.0f}"),
+            known(self.millijoules_per_token, ".2f"),
+            *(f"{cosine:.6f}" if cosine else "" for cosine in cosines),
+        )
 
 
 def to_markdown(results: Results) -> str:
@@ -155,6 +224,20 @@ def to_markdown(results: Results) -> str:
             ("encoder", "precision", "reads", "GPUs", "whole s", "split s", "embed s", "gain", "chunks", "frames"),
             ("protein tokens/s", "GPU in use, %", "kJ"),
             [_sample_cells(sample, results.samples) for sample in results.samples],
+        )
+    if results.rounding:
+        lines += ["", "Cosine of the mean vectors with those in fp32:", ""]
+        lines += markdown_table(
+            ("encoder", "outlier channels", "precision", "biases", "tokens a sequence", "worst", "mean"),
+            ("centred: worst", "mean", "conversion, s"),
+            [row.cells() for row in results.rounding],
+        )
+    if results.alternatives:
+        lines += ["", "The engine and what one would take instead, in turn:", ""]
+        lines += markdown_table(
+            ("encoder", "tokens a sequence", "way", "precision", "tokens/s", "mJ a token"),
+            ("worst cosine", "mean", "centred, mean"),
+            [alternative.cells() for alternative in results.alternatives],
         )
     return "\n".join(lines) + "\n"
 

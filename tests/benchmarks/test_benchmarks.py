@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks import chunks, encoders
+from benchmarks import alternatives, chunks, encoders, rounding
 from benchmarks.inputs import run_command
 from benchmarks.results import Results, SampleRate, to_markdown
 from virnucpro_kernels.bench.encoders import Workload
@@ -36,6 +36,31 @@ def test_rates_and_each_operation_of_a_layer_are_measured(tmp_path: Path) -> Non
     assert len(results["rates"]) == len(results["layers"]) == 1
     assert results["references"] == []
     assert "| esm2-8m | fp32 | 9 |" in table
+
+
+@pytest.mark.parametrize("workload", ["9", "5-12"])  # with and without a mask
+def test_the_encoder_of_transformers_is_measured_beside_ours(tmp_path: Path, workload: str) -> None:
+    options = ("--workload", workload, "--rounds", "1", "--seconds", "0", "--token-budget", "64", "--no-compiled")
+    results, table = measure(alternatives.app, tmp_path, *options)
+    assert [(row["name"], row["precision"]) for row in results["alternatives"]] == [
+        ("EsmModel, eager", "fp32"),
+        ("VirNucPro", "fp32"),
+    ]
+    for row in results["alternatives"]:
+        assert row["tokens_per_second"] > 0
+        assert row["accuracy"]["worst"] > 0.999999
+        assert row["accuracy"]["centred_mean"] > 0.999999
+    assert "| EsmModel, eager | fp32 |" in table
+
+
+def test_precisions_are_compared_by_length_of_the_sequences(tmp_path: Path) -> None:
+    results, table = measure(rounding.app, tmp_path, "--workload", "9", "--workload", "30", "--precision", "fp32,bf16")
+    rows = [(row["precision"], row["workload"]) for row in results["rounding"]]
+    assert rows == [("fp32", "9"), ("fp32", "30"), ("bf16", "9"), ("bf16", "30")]
+    assert [row["corrected"] for row in results["rounding"]] == [None] * 4
+    assert results["rounding"][0]["centred_mean"] == pytest.approx(1)
+    assert 0.99 < results["rounding"][3]["centred_mean"] < 0.99999
+    assert "| esm2-8m | none | bf16 |" in table
 
 
 def test_a_sweep_leaves_out_what_does_not_depend_on_the_budget(tmp_path: Path) -> None:

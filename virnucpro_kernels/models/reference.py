@@ -54,7 +54,7 @@ class ReferenceEsm2(_OneByOne):
             self.model = ESM2(config.layers, config.hidden, config.heads, token_dropout=False)
         # The outputs of its two heads are not needed.
         self.model.lm_head = self.model.contact_head = nn.Identity()
-        self.model.load_state_dict(_fair_esm_tensors(encoder), assign=True)
+        self.model.load_state_dict(fair_esm_tensors(encoder), assign=True)
         self.model.eval().requires_grad_(False)
 
     def embed_sequence(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -65,8 +65,8 @@ class ReferenceEsm2(_OneByOne):
         return mean
 
 
-def _fair_esm_tensors(encoder: esm2.Esm2) -> dict[str, torch.Tensor]:
-    """Return the tensors under fair-esm's names; the factor of the embeddings stays in their table."""
+def fair_esm_tensors(encoder: esm2.Esm2) -> dict[str, torch.Tensor]:
+    """Return the tensors of an fp32 encoder by fair-esm's names; the factor of the embeddings stays in their table."""
     blocks = cast("list[esm2.TransformerBlock]", list(encoder.blocks))
     # Training may have given the first norm a bias to carry as well: fair-esm has no projection there, but a table.
     table = encoder.embedding.weight.data + blocks[0].attention_norm.carried_bias
