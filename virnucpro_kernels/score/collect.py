@@ -217,8 +217,8 @@ class _Writers:
         run(2, self._tables.add_contigs, rows)
         if self._original:
             run(3, self._original.add, batch, windows)
-        run(4, self._regions.add_scores, batch, windows)
-        run(5, self._tables.add_windows, rows)
+        run(4, self._tables.add_windows, rows)
+        run(5, self._regions.add_scores, rows)
         run(6, self._regions.add_regions, batch, contigs, regions)
         return contigs, regions
 

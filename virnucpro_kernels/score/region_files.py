@@ -17,10 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from virnucpro_kernels.pool.file_names import REGION_BED, REGION_GFF, REGION_TABLE, SCORE_TRACK
-from virnucpro_kernels.score.regions import POSITIONS, Regions, tiles
+from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import ContigBatch
-from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores, WindowScores
-from virnucpro_kernels.score.tables import FAST_LEVEL, decimals, deterministic_gzip, integers, lines, quoted, words
+from virnucpro_kernels.score.scoring import CALLS, TIERS, ContigScores
+from virnucpro_kernels.score.tables import (
+    FAST_LEVEL,
+    Rows,
+    decimals,
+    deterministic_gzip,
+    integers,
+    lines,
+    quoted,
+    words,
+)
 from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 
 _BED_BEST = 1000
@@ -110,9 +119,9 @@ class RegionFiles(ExitStack):
         self._table.write(("\t".join(REGION_COLUMNS) + "\n").encode())
         self._gff.write(b"##gff-version 3\n")
 
-    def add_scores(self, batch: ContigBatch, windows: WindowScores) -> None:
+    def add_scores(self, rows: Rows) -> None:
         """Append the scores of a batch."""
-        self._track.write(_track(batch, windows))
+        self._track.write(_track(rows))
 
     def add_regions(self, batch: ContigBatch, contigs: ContigScores, regions: Regions) -> None:
         """Append the regions of a batch."""
@@ -122,12 +131,12 @@ class RegionFiles(ExitStack):
         self._gff.write(_gff(rows))
 
 
-def _track(batch: ContigBatch, windows: WindowScores) -> memoryview:
+def _track(rows: Rows) -> memoryview:
     """Return the lines of the scored windows of a batch in bedGraph, in which neighbours share their overlap."""
-    start, end = tiles(batch)
-    scored = np.flatnonzero(windows.scored)
-    contig = batch.contig.take(pa.array(batch.window_contig[scored]))
-    return lines([contig, integers(start[scored]), integers(end[scored]), decimals(windows.p_virus[scored])])
+    start, end = rows.batch.tiles
+    scored = np.flatnonzero(rows.windows.scored)
+    contig = rows.batch.contig.take(pa.array(rows.batch.window_contig[scored]))
+    return lines([contig, integers(start[scored]), integers(end[scored]), rows.window_p_virus.take(pa.array(scored))])
 
 
 def bed_lines(contig: pa.Array, start: Int64s, end: Int64s, p_virus: Float64s) -> memoryview:

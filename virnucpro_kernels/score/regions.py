@@ -71,7 +71,7 @@ def find_regions(batch: ContigBatch, windows: WindowScores, contigs: ContigScore
 def regions_of(batch: ContigBatch, windows: WindowScores, viral: Bools, rule: Rule) -> Regions:
     """Return the stretches of windows that are viral, bool (w,), each with a scored window."""
     first, last = _extents(batch, windows.scored, viral)
-    left, right = tiles(batch)
+    left, right = batch.tiles
     contig, start, end, count = batch.window_contig[first], left[first], right[last], last + 1 - first
     region = np.repeat(np.arange(len(first)), count)
     inside = np.arange(len(region)) + np.repeat(first - np.cumsum(count) + count, count)
@@ -115,7 +115,7 @@ def settled(batch: ContigBatch, windows: WindowScores, contigs: ContigScores, vi
 
 def _extents(batch: ContigBatch, scored: Bools, viral: Bools) -> tuple[Int64s, Int64s]:
     """Return the first and the last window of each region, int64 (r,) each: scored ones, or those at a contig's end."""
-    first, last = _ends(batch)
+    first, last = batch.ends
     begins = viral & (first | ~np.roll(viral, 1))
     border = np.flatnonzero(viral & (scored | first | last))
     changes = np.diff(np.cumsum(begins)[border], prepend=0, append=np.inf) > 0
@@ -147,17 +147,3 @@ def viral_path(evidence: Float64s, counts: Int64s, switch_cost: float) -> Bools:
         viral[at] = lead[at] >= needed[:n]
         needed[:n] = np.where(viral[at], -switch_cost, switch_cost)
     return viral
-
-
-def tiles(batch: ContigBatch) -> tuple[Int64s, Int64s]:
-    """Return start and end of the windows without their overlaps, int64 (w,) each: neighbours meet in the middle."""
-    first, last = _ends(batch)
-    left = np.where(first, batch.start, (batch.start + np.roll(batch.end, 1)) // 2)
-    right = np.where(last, batch.end, (batch.end + np.roll(batch.start, -1)) // 2)
-    return left, right
-
-
-def _ends(batch: ContigBatch) -> tuple[Bools, Bools]:
-    """Return whether each window is the first and whether it is the last of its contig, bool (w,) each."""
-    first = batch.window_number == 1
-    return first, np.roll(first, -1)

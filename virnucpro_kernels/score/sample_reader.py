@@ -30,7 +30,7 @@ from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.pool.schemas import CONTIG_SCHEMA, WINDOW_SCHEMA
 from virnucpro_kernels.pool.scores import PoolScores
-from virnucpro_kernels.sequences.arrays import Int64s, Uint8s
+from virnucpro_kernels.sequences.arrays import Bools, Int64s, Uint8s
 
 _BATCH = 1 << 16
 _CONTIG_COLUMNS = [name for name in CONTIG_SCHEMA.names if name != "sample"]
@@ -86,15 +86,29 @@ class ContigBatch:
     def __len__(self) -> int:
         return len(self.windows)
 
-    @property
+    @cached_property
     def window_contig(self) -> Int64s:
         """Index of each window's contig in the batch, int64 (w,)."""
         return np.repeat(np.arange(len(self)), self.windows)
 
-    @property
+    @cached_property
     def window_number(self) -> Int64s:
         """Rank of each window in its contig, counted from 1 as in the original's IDs, int64 (w,)."""
         return np.arange(len(self.start)) - np.repeat(np.cumsum(self.windows) - self.windows, self.windows) + 1
+
+    @cached_property
+    def ends(self) -> tuple[Bools, Bools]:
+        """Whether each window is the first and whether it is the last of its contig, bool (w,) each."""
+        first = self.window_number == 1
+        return first, np.roll(first, -1)
+
+    @cached_property
+    def tiles(self) -> tuple[Int64s, Int64s]:
+        """Start and end of the windows without their overlaps, int64 (w,) each: neighbours meet in the middle."""
+        first, last = self.ends
+        left = np.where(first, self.start, (self.start + np.roll(self.end, 1)) // 2)
+        right = np.where(last, self.end, (self.end + np.roll(self.start, -1)) // 2)
+        return left, right
 
     @property
     def frame_counts(self) -> Int64s:

@@ -116,6 +116,11 @@ class Rows:
         """Index of each window's contig, (w,)."""
         return pa.array(self.batch.window_contig)
 
+    @cached_property
+    def window_p_virus(self) -> pa.Array:
+        """`p_virus` of each window as text, (w,); null where it has none."""
+        return decimals(self.windows.p_virus)
+
     @property
     def window_status(self) -> pa.Array:
         """Status of each window, string (w,)."""
@@ -156,7 +161,7 @@ WINDOW_COLUMNS: Columns = {
     "frames": lambda rows: words(_MASK_NAMES, rows.batch.mask),
     "best_frame": lambda rows: words(FRAME_NAMES, rows.windows.best_frame),
     "strand": lambda rows: words(_STRANDS, np.where(rows.windows.scored, rows.windows.best_frame // 3, -1)),
-    "p_virus": lambda rows: decimals(rows.windows.p_virus),
+    "p_virus": lambda rows: rows.window_p_virus,
     "margin": lambda rows: decimals(rows.windows.margin),
     "is_virus": lambda rows: words(BOOLEANS, np.where(rows.windows.scored, rows.windows.is_virus, -1)),
     "model": lambda rows: rows.model,

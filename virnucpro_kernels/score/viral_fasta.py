@@ -1,6 +1,6 @@
 """`viral.fna.gz` and `viral_regions.fna.gz`: what is viral, with its scores, read again from the input."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from virnucpro_kernels.score.regions import POSITIONS, Regions
 from virnucpro_kernels.score.sample_reader import ContigBatch, Sources, read_id_batches
 from virnucpro_kernels.score.scoring import TIERS, ContigScores
 from virnucpro_kernels.score.tables import FAST_LEVEL, deterministic_gzip
-from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
+from virnucpro_kernels.sequences.arrays import Int64s
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
 
 _LINE_BASES = 60
@@ -56,16 +56,38 @@ class ViralFiles(ExitStack):
                     viral.tolist(), p_virus[viral].tolist(), contigs.tier[viral].tolist(), strict=True
                 )
             ]
-            self._viral.write(_fasta(facts, records, viral - first))
-            here = slice(*np.searchsorted(regions.contig, [first, stop]).tolist())
-            places = regions.contig[here], regions.start[here], regions.end[here], regions.position[here]
-            columns = (values.tolist() for values in (*places, regions.p_virus[here].astype(np.float32)))
-            facts = [
-                f"{names[index]}:{start + 1}-{end} p_virus={p:.6f} position={POSITIONS[position]} model={self._model}"
-                for index, start, end, position, p in zip(*columns, strict=True)
-            ]
-            self._regions.write(_fasta(facts, records, regions.contig[here] - first, places[1], places[2]))
+            which = (viral - first).tolist()
+            whole = {index: _wrapped(records.sequences[index]) for index in which}
+            self._viral.write(_fasta(facts, records, which, whole.values()))
+            self._add_regions(regions, records, names, first, whole)
             first = stop
+
+    def _add_regions(
+        self, regions: Regions, records: RecordBatch, names: Sequence[str], first: int, whole: Mapping[int, bytes]
+    ) -> None:
+        """Append the regions in some records; the first of these is contig `first` of the batch.
+
+        Most regions are whole contigs called viral, the lines of which `whole` has by the index of the record.
+        """
+        here = slice(*np.searchsorted(regions.contig, [first, first + len(records)]).tolist())
+        which, sequences = (regions.contig[here] - first).tolist(), records.sequences
+        places = (
+            regions.start[here],
+            regions.end[here],
+            regions.position[here],
+            regions.p_virus[here].astype(np.float32),
+        )
+        rows = list(zip(which, *(values.tolist() for values in places), strict=True))
+        facts = [
+            f"{names[first + index]}:{start + 1}-{end} p_virus={p:.6f} position={POSITIONS[position]}"
+            f" model={self._model}"
+            for index, start, end, position, p in rows
+        ]
+        bodies = [
+            whole[index] if POSITIONS[position] == "whole" else _wrapped(sequences[index][start:end])
+            for index, start, end, position, _ in rows
+        ]
+        self._regions.write(_fasta(facts, records, which, bodies))
 
     def finish(self) -> None:
         """Make sure that the inputs end with the last contig."""
@@ -100,25 +122,19 @@ def _part(records: RecordBatch, start: int, stop: int) -> RecordBatch:
     )
 
 
-def _fasta(
-    facts: Sequence[str], records: RecordBatch, which: Int64s, start: Int64s | None = None, end: Int64s | None = None
-) -> bytes:
-    """Return records in FASTA, r of them.
+def _fasta(facts: Sequence[str], records: RecordBatch, which: Sequence[int], bodies: Iterable[bytes]) -> bytes:
+    """Return entries in FASTA, r of them.
 
     Args:
         facts: Header of each, up to the description.
         records: Records from which they are taken.
-        which: Index of each, int64 (r,).
-        start, end: Where the wanted part of each begins and ends, int64 (r,); by default all of it.
+        which: Index of each one's record.
+        bodies: Lines of each.
     """
-    sequences: SequenceArray = records.sequences
-    text, offsets = sequences.data.tobytes(), sequences.offsets
-    starts = offsets[which] if start is None else offsets[which] + start
-    ends = offsets[which + 1] if end is None else offsets[which] + end
-    descriptions = records.descriptions
-    headers = (f"{fact} {descriptions[index]}" for fact, index in zip(facts, which.tolist(), strict=True))
-    parts = (text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
-    return b"".join(map(fasta_entry, headers, parts))
+    entries = []
+    for fact, index, body in zip(facts, which, bodies, strict=True):
+        entries += [_header(f"{fact} {records.descriptions[index]}"), body]
+    return b"".join(entries)
 
 
 def _check_same(source: Path, records: RecordBatch, names: Sequence[str], lengths: Int64s) -> None:
@@ -134,8 +150,16 @@ def _check_same(source: Path, records: RecordBatch, names: Sequence[str], length
 
 def fasta_entry(header: str, sequence: bytes) -> bytes:
     """Return a record in FASTA, 60 bases a line."""
-    starts = range(0, len(sequence), _LINE_BASES)
-    return b"\n".join([f">{header.rstrip(' ')}".encode(), *[sequence[at : at + _LINE_BASES] for at in starts], b""])
+    return _header(header) + _wrapped(sequence)
+
+
+def _header(text: str) -> bytes:
+    return f">{text.rstrip(' ')}\n".encode()
+
+
+def _wrapped(sequence: bytes) -> bytes:
+    """Return a sequence in lines of 60 bases."""
+    return b"\n".join([*[sequence[at : at + _LINE_BASES] for at in range(0, len(sequence), _LINE_BASES)], b""])
 
 
 def _changed(path: Path, how: str) -> str:
