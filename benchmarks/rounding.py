@@ -2,8 +2,7 @@
 
     python -m benchmarks.rounding [--encoder esm2-3b] [--workload 168] [--outliers]
 
-The sequences have residues of even frequency, other than those with which the biases are corrected. On a CPU, fp8 is
-emulated.
+The sequences are random, other than those with which the biases are corrected. On a CPU, fp8 is emulated.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 #: Sequences of each length.
 _SEQUENCES = 96
-_WORKLOADS = ("8", "34", "52", "168", "330")
+_WORKLOADS = ("8", "34", "52", "168", "330", "8-330")
 
 
 def measure(

@@ -2,8 +2,8 @@
 
 The error of a rounded weight is the same for every residue, so the mean over a sequence does not average it out. What
 it does to a product on average is a constant, though, which the bias behind the product can take back at no cost. It is
-measured once, when the weights are rounded, on fixed sequences: frames of random DNA, in which a residue is as frequent
-as its codons.
+measured once, when the weights are rounded, on fixed sequences with all residues alike. For frames of real sequences
+that is as good as the frequencies that codons give them.
 """
 
 import hashlib
@@ -23,10 +23,9 @@ from virnucpro_kernels.ops.packing import PackedBatch, pack
 from virnucpro_kernels.ops.quantize import Operand, RowScaled
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
-#: Residues of the 61 codons that are no stop.
-_CODONS = b"FFLLSSSSYYCCWLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
-#: Residues of the sequences: 8,832 tokens with the special ones, a multiple of 64.
-_RESIDUES = range(10, 266, 4)
+_LETTERS = b"ACDEFGHIKLMNPQRSTVWY"
+#: Lengths of the sequences: 8,832 tokens with the special ones, a multiple of 64.
+_LENGTHS = range(10, 266, 4)
 
 
 @torch.no_grad()
@@ -115,6 +114,6 @@ def _dense(x: Operand) -> torch.Tensor:
 
 
 def _fixed_batch() -> PackedBatch:
-    drawn = (hashlib.shake_256(f"rounding {residues}".encode()).digest(residues) for residues in _RESIDUES)
-    proteins = [bytes(_CODONS[byte % len(_CODONS)] for byte in each) for each in drawn]
+    drawn = (hashlib.shake_256(f"rounding {length}".encode()).digest(length) for length in _LENGTHS)
+    proteins = [bytes(_LETTERS[byte % len(_LETTERS)] for byte in each) for each in drawn]
     return pack(tokenize_proteins(SequenceArray.from_list(proteins)), slice(0, len(proteins)))

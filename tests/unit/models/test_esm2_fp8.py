@@ -88,7 +88,7 @@ def test_the_feed_forward_alone_may_be_fp8_and_costs_less(batch: PackedBatch, ex
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_corrected_biases_bring_vectors_nearer(attention: bool) -> None:
-    """Of sequences of another composition than those of the correction."""
+    """Of other sequences than those of the correction."""
     sequences = make_batches(Workload(20, 200), 60, 4096, 33, torch.device("cpu")).batches
 
     def vectors(model: Esm2) -> np.ndarray:
