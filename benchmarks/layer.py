@@ -127,18 +127,15 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
         return normed
 
     x = normalize(block.attention_norm, "LayerNorm 1", feed_forward.down, attention.qkv)
-    qkv = linear(x, attention.qkv.operand, attention.qkv.bias)
-    record.product(
-        "query, key, value", x, attention.qkv.operand,
-        lambda: linear(x, attention.qkv.operand, attention.qkv.bias), qkv,
-    )  # fmt: skip
+    qkv = linear(x, attention.qkv.operand)
+    record.product("query, key, value", x, attention.qkv.operand, lambda: linear(x, attention.qkv.operand), qkv)
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
     def attend() -> Operand:
         return varlen_attention(
             heads,
             batch,
-            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors),
+            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors, attention.qkv.bias),
             backend=attention.backend,
         )
 
@@ -186,15 +183,14 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
 
     x = block.norm(total, None)
     record.time("LayerNorm", lambda: block.norm(total, None), total, x)
-    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
-    record.product(
-        "query, key, value", x, attention.qkv.weight,
-        lambda: linear(x, attention.qkv.weight, attention.qkv.bias), qkv,
-    )  # fmt: skip
+    qkv = linear(x, attention.qkv.weight)
+    record.product("query, key, value", x, attention.qkv.weight, lambda: linear(x, attention.qkv.weight), qkv)
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
     def attend() -> Operand:
-        parameters = AttentionParameters(attention.head_dim**-0.5, alibi_slopes=attention.slopes)
+        parameters = AttentionParameters(
+            attention.head_dim**-0.5, alibi_slopes=attention.slopes, bias=attention.qkv.bias
+        )
         return varlen_attention(heads, batch, parameters, backend=attention.backend)
 
     attended = attend()
