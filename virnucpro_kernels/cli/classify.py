@@ -13,6 +13,7 @@ def classify(
     model: Model,
     output: Annotated[Path, typer.Option(help="The Parquet file to write: row, logit, p_other, p_virus.")],
     encoders: Encoders = "",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; the scores do not depend on their number.")] = 1,
     models_dir: ModelsDir = None,
 ) -> None:
     """Score every frame of a chunk; refuses features of other windows or encoders than the model's.
@@ -22,4 +23,4 @@ def classify(
     from virnucpro_kernels.score.classify import classify
     from virnucpro_kernels.weights.registry import find_model
 
-    classify(features, find_model(model, models_dir), output, encoders)
+    classify(features, find_model(model, models_dir), output, encoders, threads)

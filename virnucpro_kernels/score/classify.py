@@ -1,5 +1,6 @@
 """The classify stage: one logit and its two probabilities for each frame, from its features."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch.nn import functional
 
 from virnucpro_kernels import __version__
 from virnucpro_kernels.errors import DamagedFileError
@@ -29,14 +31,17 @@ _ROW_GROUP = 1 << 16
 _SCHEMA = pa.schema([("row", pa.int64()), *((name, pa.float32()) for name in VALUES)])
 
 
-def classify(features: Path, model: Model, output: Path, encoders: str = "") -> None:
+def classify(features: Path, model: Model, output: Path, encoders: str = "", threads: int = 1) -> None:
     """Write the scores of a chunk in row order: row, logit (virus minus other), p_other and p_virus.
+
+    Each thread reads and scores a batch of its own: threads that share a product wait for each other at its end.
 
     Args:
         features: Features of the chunk, as `merge` writes them.
         model: Model whose window length and encoders must have made them.
         output: Parquet file to write; its metadata says what made it. The record of the job lies beside it.
         encoders: Name of the encoders and the precision that must have made the features; any if empty.
+        threads: Number of threads; the scores do not depend on it.
 
     Raises:
         DamagedFileError: the features are damaged, of other windows or encoders than the model's, or not of `encoders`.
@@ -48,10 +53,15 @@ def classify(features: Path, model: Model, output: Path, encoders: str = "") -> 
             check_features(reader.provenance, model, features)
             rows = reader.rows
             found = np.empty(len(rows), np.float32)
-            for start in range(0, len(rows), _BATCH):
-                stop = min(start + _BATCH, len(rows))
-                found[start:stop] = logits(classifier, reader.read(start, stop))
-                job.progress(stop, len(rows))
+            starts = range(0, len(rows), _BATCH)
+
+            def score(start: int) -> npt.NDArray[np.float32]:
+                return logits(classifier, reader.read(start, min(start + _BATCH, len(rows))))
+
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                for start, part in zip(starts, pool.map(score, starts), strict=True):
+                    found[start : start + len(part)] = part
+                    job.progress(start + len(part), len(rows))
         finite = np.isfinite(found)
         if not finite.all():
             raise DamagedFileError(
@@ -108,11 +118,9 @@ def logits(classifier: Classifier, vectors: Vectors) -> npt.NDArray[np.float32]:
         vectors: Features of the frames, (n, d) float16 or float32.
     """
     found = torch.empty(len(vectors))
-    batch = torch.zeros(_BATCH, vectors.shape[1])
     for start in range(0, len(vectors), _BATCH):
-        part = torch.from_numpy(vectors[start : start + _BATCH])
-        batch[: len(part)] = part
-        batch[len(part) :] = 0
+        part = torch.from_numpy(vectors[start : start + _BATCH]).float()
+        batch = part if len(part) == _BATCH else functional.pad(part, (0, 0, 0, _BATCH - len(part)))
         found[start : start + len(part)] = classifier.logit(batch)[: len(part)]
     return found.numpy()
 

@@ -45,7 +45,7 @@ rule classify:
         model=model_path,
     shell:
         "{params.virnucpro} classify {input.features:q} --encoders {wildcards.encoders:q} --model {params.model:q}"
-        " --output {output.scores:q} > {log:q} 2>&1"
+        " --output {output.scores:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule gather:

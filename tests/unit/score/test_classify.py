@@ -102,9 +102,10 @@ def test_a_score_does_not_depend_on_the_other_frames(model: Model) -> None:
 
 def test_the_same_features_give_the_same_bytes(tmp_path: Path, model: Model) -> None:
     path = write(tmp_path / "f.h5", provenance(model))
-    for name in ("a", "b"):
-        classify(path, model, tmp_path / f"{name}.parquet")
+    for name, threads in (("a", 1), ("b", 1), ("c", 3)):
+        classify(path, model, tmp_path / f"{name}.parquet", threads=threads)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
 
 
 def changed(provenance: Provenance, what: str) -> Provenance:
