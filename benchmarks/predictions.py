@@ -44,6 +44,22 @@ def graded_chunks(tokens: int, largest: int, smallest: int, small_fraction: floa
     return [*equal_chunks(tokens - small, largest), *equal_chunks(small, smallest)]
 
 
+def guided_chunks(tokens: int, largest: int) -> list[int]:
+    """Return chunks that become smaller towards the end, eight of each size, a sixteenth of what is left.
+
+    Where that is less than an eighth of the largest, eight take the rest.
+    """
+    chunks: list[int] = []
+    left = tokens
+    while left > 0:
+        size = min(largest, left // 16)
+        if size < largest // 8:
+            return [*chunks, *equal_chunks(left, left, 8)]
+        chunks += [size] * 8
+        left -= 8 * size
+    return chunks
+
+
 def chunk_plans(tokens: int, gpus: int) -> Iterator[tuple[str, list[int]]]:
     """Yield ways to divide an input for a number of GPUs, each with its name."""
     for parts in (1, 2, 4, 8, 16):
@@ -52,6 +68,7 @@ def chunk_plans(tokens: int, gpus: int) -> Iterator[tuple[str, list[int]]]:
     rounds = -(-tokens // (_DEFAULT * gpus))
     yield "a multiple of the GPUs", equal_chunks(tokens, _DEFAULT, rounds * gpus)
     yield "32 M, the last quarter in 8 M", graded_chunks(tokens, _DEFAULT, _DEFAULT // 4, 0.25)
+    yield "smaller towards the end", guided_chunks(tokens, _DEFAULT)
 
 
 def predict(tokens: int, gpus: int, costs: Mapping[str, Costs]) -> list[tuple[str, ...]]:

@@ -1,12 +1,13 @@
 """`benchmarks/schedule.py` simulates what Snakemake does with chunks and GPUs."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.predictions import equal_chunks, graded_chunks
+from benchmarks.predictions import equal_chunks, graded_chunks, guided_chunks
 from benchmarks.schedule import Costs, fit, fit_speeds, simulate
 from benchmarks.timeline import EmbedJob, Timeline
 
@@ -102,9 +103,19 @@ def test_costs_and_speeds_of_a_simulated_run_are_found_again() -> None:
 
 def test_chunks_of_predictions_hold_all_tokens() -> None:
     tokens = 52 * 100_000
-    for chunks in (equal_chunks(tokens, 1_000_000), graded_chunks(tokens, 1_000_000, 100_000, 0.25)):
+    plans = equal_chunks(tokens, 1_000_000), graded_chunks(tokens, 1_000_000, 100_000, 0.25)
+    for chunks in (*plans, guided_chunks(tokens, 1_000_000), guided_chunks(tokens, 200_000)):
         assert sum(chunks) == pytest.approx(tokens, rel=1e-4)
         assert max(chunks) <= 1_000_000 + 52
+
+
+def test_guided_chunks_shrink_in_rounds_that_eight_gpus_share() -> None:
+    chunks = guided_chunks(52 * 1_000_000, 1_000_000)
+    assert len(chunks) % 8 == 0
+    assert all(before >= after for before, after in pairwise(chunks[:-8]))
+    assert chunks[0] == 1_000_000
+    assert max(chunks[-8:]) - min(chunks[-8:]) <= 52, "the last eight end together"
+    assert min(chunks) >= 1_000_000 // 8
 
 
 def test_costs_need_a_run() -> None:

@@ -110,10 +110,13 @@ def test_each_kind_alone_is_noticed(out: Path, pattern: str) -> None:
 
 
 def test_vectors_under_the_name_of_others_are_noticed(out: Path) -> None:
-    (features,) = out.glob("work/*/second/*/00000.features.h5")
-    wrong = Path(shutil.copy(features, features.with_name("00000.protein.h5")))
+    (protein,) = out.glob("work/*/second/*/00000.protein.h5")
+    wrong = Path(shutil.copy(protein, protein.with_name("00000.nucleotide.h5")))
     problems = {checked.path: checked.problem for checked in check_run(out, Depth.ALL) if checked.problem}
-    assert problems == {wrong: "the vectors are not those of protein, but of nucleotide and protein"}
+    assert problems == {
+        wrong: "the vectors are not those of nucleotide, but of protein",
+        protein.with_name("00000.features.h5"): f"was made from other vectors than those of {wrong}",
+    }
 
 
 def test_vectors_in_the_folder_of_another_precision_are_noticed_before_they_are_scored(out: Path) -> None:

@@ -13,6 +13,10 @@ def merge(
     protein: Annotated[Path, typer.Argument(metavar="PROTEIN", help="Embedding file of the protein encoder.")],
     output: Annotated[Path, typer.Option(help="The features file to write.")],
     encoders: Encoders = "",
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="Copy no vectors: the file points to both others, which have to stay beside it."),
+    ] = False,
 ) -> None:
     """Put the vectors of both encoders side by side, after checking that their rows are the same.
 
@@ -20,4 +24,4 @@ def merge(
     """
     from virnucpro_kernels.embed.merge import run_merge
 
-    run_merge(nucleotide, protein, output, encoders)
+    run_merge(nucleotide, protein, output, encoders, link=link)

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from virnucpro_kernels.errors import DamagedFileError
+from virnucpro_kernels.errors import DamagedFileError, UsageError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, write_linked
 from virnucpro_kernels.pool.file_names import record_name, vector_name
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.provenance import Provenance
 
 
-def run_merge(nucleotide: Path, protein: Path, output: Path, encoders: str = "") -> None:
+def run_merge(nucleotide: Path, protein: Path, output: Path, encoders: str = "", *, link: bool = False) -> None:
     """Merge the embedding files of a chunk and keep the record of the job; see `merge`."""
     record = output.with_name(record_name("merge", output.name.removesuffix(vector_name("", "features"))))
     with Job(record, "merge") as job:
-        provenance = merge(nucleotide, protein, output, encoders, job.progress)
+        provenance = merge(nucleotide, protein, output, encoders, job.progress, link=link)
         job.facts |= {"dimension": provenance.dimension}
 
 
@@ -28,8 +28,10 @@ def merge(
     output: Path,
     encoders: str = "",
     progress: Callable[[int, int], None] = lambda *_: None,
+    *,
+    link: bool = False,
 ) -> Provenance:
-    """Write the features of a chunk from its two embedding files, a block at a time.
+    """Write the features of a chunk from its two embedding files, a block at a time, or linked to them.
 
     Args:
         nucleotide: File with the vectors of the nucleotide encoder, (n, 768).
@@ -37,6 +39,8 @@ def merge(
         output: File to write, both side by side, (n, 3328), in the wider of the two types.
         encoders: Name of the encoders and the precision that must have made the vectors; any if empty.
         progress: Function that is given the number of rows done and the number of all rows.
+        link: Whether the features point to the vectors of both files, which have to stay where they are, and copy none.
+            All three files are in one folder then. Vectors of different types are always copied.
 
     Returns:
         Provenance of the features: that of both files.
@@ -44,11 +48,17 @@ def merge(
     Raises:
         DamagedFileError: a file is damaged, or the files do not belong together: rows, chunk, content, geometry,
             encoders or precision differ.
+        UsageError: `link`, and the files are not all in one folder.
     """
+    if link and {path.absolute().parent for path in (nucleotide, protein)} != {output.absolute().parent}:
+        raise UsageError(f"--link: {output}, {nucleotide} and {protein} have to be in one folder")
     remove_leftovers(output)
     with EmbeddingReader(nucleotide, encoders) as left, EmbeddingReader(protein, encoders) as right:
         provenance = _joined(left, right)
         rows = left.rows
+        if link and left.dtype == right.dtype:
+            write_linked(output, (left, right), provenance)
+            return provenance
         dtype = np.result_type(left.dtype, right.dtype)
         with EmbeddingWriter(output, len(rows), dtype, provenance) as writer:
             done = 0

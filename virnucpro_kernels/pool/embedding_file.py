@@ -3,15 +3,18 @@
 A file holds `row` int64 (n,), strictly ascending, and `embedding` (n, d) float16 or float32, in blocks of about 4 MiB,
 each with a Fletcher32 checksum; HDF5's own structures are checksummed too (format 1.10), and the attributes lie in
 them. Nothing in a file depends on when or where it was written: the same work gives the same bytes.
+
+In a linked file, `embedding` is a virtual dataset: the vectors side by side of files in the same folder, its sources.
+Whoever reads it with HDF5 sees no difference, but where a source is missing, HDF5 gives zeros; the reader here refuses.
 """
 
-import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, get_args
 
 import h5py
 import numpy as np
@@ -19,11 +22,9 @@ import numpy.typing as npt
 
 from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
 from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.pool.provenance import Provenance
+from virnucpro_kernels.pool.disk import Disk
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 from virnucpro_kernels.sequences.arrays import Int64s
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 SCHEMA_VERSION = 2
 _BLOCK_BYTES = 1 << 22
@@ -61,18 +62,10 @@ class EmbeddingWriter:
     def __enter__(self) -> Self:
         temporary = self._stack.enter_context(atomic_path(self.path))
         try:
-            self._disk = self._stack.enter_context(_Disk(temporary, "w+"))
+            self._disk = self._stack.enter_context(Disk(temporary, "w+"))
             self._file = self._stack.enter_context(h5py.File(self._disk, "w", libver=("v110", "v110")))
             for name, dtype, width in (("row", np.dtype(np.int64), ()), ("embedding", self._dtype, (self._dimension,))):
-                self._file.create_dataset(
-                    name,
-                    shape=(self.rows, *width),
-                    dtype=dtype,
-                    chunks=(self._block, *width),
-                    fletcher32=True,
-                    fillvalue=0,
-                    track_times=False,
-                )
+                _create(self._file, name, (self.rows, *width), dtype, self._block)
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
@@ -146,44 +139,34 @@ class EmbeddingWriter:
             self._disk.check()
 
 
-class _Disk(io.FileIO):
-    """File that HDF5 writes to and that never fails in its eyes: `check` tells what went wrong.
+def write_linked(path: Path, sources: Sequence["EmbeddingReader"], provenance: Provenance) -> None:
+    """Write a linked file, atomically.
 
-    Where a write fails, as on a full disk, HDF5 can close the file no more, and ends the whole process with a
-    segmentation fault when Python ends.
+    Args:
+        path: File to write.
+        sources: Open files in the same folder, with the same rows and types, in the order of their vectors.
+        provenance: Attributes of the file.
     """
-
-    _error: OSError | None = None
-
-    def write(self, data: "ReadableBuffer") -> int:
-        """Write `data`; return its length, whatever happens."""
-        view = memoryview(data)
-        try:
-            done = 0
-            while done < len(view):
-                done += super().write(view[done:])
-        except OSError as error:
-            self._error = self._error or error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Change the size of the file to `size`; return it, whatever happens."""
-        try:
-            super().truncate(size)
-        except OSError as error:
-            self._error = self._error or error
-        return size or 0
-
-    def check(self) -> None:
-        """Raise the first error of the file, if there was one."""
-        if self._error:
-            raise self._error
+    first = sources[0]
+    layout = h5py.VirtualLayout((len(first), provenance.dimension), first.dtype)
+    start = 0
+    for source in sources:
+        shape = len(source), source.provenance.dimension
+        layout[:, start : start + shape[1]] = h5py.VirtualSource(source.path.name, "embedding", shape, source.dtype)
+        start += shape[1]
+    with atomic_path(path) as temporary, Disk(temporary, "w+") as disk:
+        with h5py.File(disk, "w", libver=("v110", "v110")) as file:
+            _create(file, "row", (len(first),), np.dtype(np.int64), max(1, len(first)))
+            file["row"][:] = first.rows
+            file.create_virtual_dataset("embedding", layout, fillvalue=0)
+            _write_attributes(file, {"schema_version": SCHEMA_VERSION, **provenance.attributes()})
+        disk.check()
 
 
 class EmbeddingReader:
     """Context manager that reads one file and checks all that it reads.
 
-    Opening checks attributes, shapes and rows; `blocks` checks the vectors as it yields them.
+    Opening checks attributes, shapes and rows, and those of the sources; `blocks` checks the vectors as it yields them.
 
     Attributes:
         path: File to read.
@@ -192,11 +175,11 @@ class EmbeddingReader:
         rows: Rows, int64 (n,), strictly ascending.
         dtype: Type of the vectors.
 
-    Every method raises DamagedFileError where the file is damaged or of another kind.
+    Every method raises DamagedFileError where the file is damaged, of another kind, or linked and `may_link` is false.
     """
 
-    def __init__(self, path: Path, encoders: str = "") -> None:
-        self.path, self.encoders = path, encoders
+    def __init__(self, path: Path, encoders: str = "", *, may_link: bool = True) -> None:
+        self.path, self.encoders, self._may_link = path, encoders, may_link
 
     def __enter__(self) -> Self:
         if not self.path.is_file():
@@ -233,6 +216,20 @@ class EmbeddingReader:
         self.rows: Rows = rows[:]
         if not _ascending(self.rows, after=-1):
             raise DamagedFileError(f"{self.path}: the rows are not unique and ascending; {REMEDY}")
+        names = [source.file_name for source in vectors.virtual_sources()] if vectors.is_virtual else []
+        if names and not self._may_link:
+            raise DamagedFileError(f"{self.path}: points to other files, which themselves must hold vectors; {REMEDY}")
+        self._sources = [self.path.with_name(name) for name in names]
+        alphabets = [alphabet for alphabet in get_args(Alphabet) if getattr(self.provenance, alphabet)]
+        for source, alphabet in zip(self._sources, alphabets if names else [], strict=True):
+            with EmbeddingReader(source, self.encoders, may_link=False) as part:
+                self._check_source(part, dict.fromkeys(set(alphabets) - {alphabet}))
+
+    def _check_source(self, part: "EmbeddingReader", others: dict[str, None]) -> None:
+        """Refuse a file to which this one points and which has changed since; `others` are the encoders it lacks."""
+        expected = replace(self.provenance, **others, package_version=part.provenance.package_version)  # type: ignore[arg-type]
+        if part.provenance != expected or part.dtype != self.dtype or not np.array_equal(part.rows, self.rows):
+            raise DamagedFileError(f"{self.path}: was made from other vectors than those of {part.path}; {REMEDY}")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -245,8 +242,13 @@ class EmbeddingReader:
 
     def read(self, start: int, stop: int) -> Vectors:
         """Return the vectors (stop - start, d) of the rows at positions `start` to `stop`."""
-        with damage(self.path):
-            vectors: Vectors = self._file["embedding"][start:stop]
+        try:
+            with damage(self.path):
+                vectors: Vectors = self._file["embedding"][start:stop]
+        except DamagedFileError:
+            for source in self._sources:
+                verify(source)  # which names the damaged one
+            raise
         if (bad := _first_not_finite(vectors)) is not None:
             raise DamagedFileError(f"{self.path}: the vector of row {self.rows[start + bad]} is not finite; {REMEDY}")
         return vectors
@@ -274,6 +276,12 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise DamagedFileError(f"{path}: this is not a whole embedding file ({error}); {REMEDY}") from error
+
+
+def _create(file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], block: int) -> None:
+    """Create a dataset with checksums, in blocks of `block` rows."""
+    chunks = (block, *shape[1:])
+    file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True, fillvalue=0, track_times=False)
 
 
 def _block_rows(rows: int, dimension: int, dtype: np.dtype[Any]) -> int:

@@ -42,7 +42,7 @@ def describe_work(run: Run, state: State, directory: Path, *, jobs: int, cores: 
     time = gpu_times(work, parameters) if run.device == "cuda" else cpu_time(work, parameters, cores)
     yield f"embedding takes about {time}"
     dimension = run.model.nucleotide.dimension + run.model.protein.dimension
-    vectors = 2 * frames * dimension * run.bytes_per_value  # embeddings, and the features that are made of them
+    vectors = frames * dimension * run.bytes_per_value
     kept = vectors if run.config["keep"] else vectors * min(1, (jobs + 2) / chunks)
     disk = bases * _CHUNK_BYTES_PER_BASE + frames * _RESULT_BYTES_PER_FRAME + kept
     free = shutil.disk_usage(directory).free

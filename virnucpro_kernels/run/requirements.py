@@ -62,10 +62,10 @@ def embed_memory_mb(model: Model, device: str) -> float:
     return _TORCH_MB + copies * (model.nucleotide.bytes + model.protein.bytes) / _MB
 
 
-def for_merge(chunk: Chunk, model: Model, bytes_per_value: int) -> Requirements:
-    """Return what `merge` needs, which reads the two embedding files of a chunk block by block."""
-    disk = _vectors_mb(chunk, model, bytes_per_value)
-    return _rounded(_PYTHON_MB + 400 + 16 * chunk.rows / _MB, 10 + disk / 1000, disk)
+def for_merge(chunk: Chunk) -> Requirements:
+    """Return what `merge` needs, which compares the rows of the two embedding files of a chunk and copies no vector."""
+    rows_mb = 16 * chunk.rows / _MB
+    return _rounded(_PYTHON_MB + 400 + rows_mb, 10, rows_mb)
 
 
 def for_classify(chunk: Chunk, model: Model, bytes_per_value: int) -> Requirements:

@@ -105,9 +105,9 @@ def model_path(wildcards, input):
     return str(run_of(wildcards).model.directory.resolve())
 
 
-def temporary_unless(kept, path):
-    """A large file that is removed once it is used, unless the configuration's `keep` names it as `kept`."""
-    return path if kept in RUN.config["keep"] else temp(path)
+def temporary_unless(path, *kept):
+    """A large file that is removed once it is used, unless the configuration's `keep` has one of `kept`."""
+    return path if set(kept) & set(RUN.config["keep"]) else temp(path)
 
 
 def result_files():
@@ -246,8 +246,7 @@ def embed_needs(wildcards, input):
 
 
 def merge_needs(wildcards, input):
-    run = run_of(wildcards)
-    return requirements.for_merge(find_chunk(wildcards, input), run.model, run.bytes_per_value)
+    return requirements.for_merge(find_chunk(wildcards, input))
 
 
 def classify_needs(wildcards, input):

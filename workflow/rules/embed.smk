@@ -4,8 +4,9 @@ rule embed:
     input:
         manifest=pool_file(file_names.MANIFEST),
     output:
-        nucleotide=temporary_unless("embeddings", vector_file("nucleotide")),
-        protein=temporary_unless("embeddings", vector_file("protein")),
+        # Features point to the embeddings: who keeps them keeps both.
+        nucleotide=temporary_unless(vector_file("nucleotide"), "embeddings", "features"),
+        protein=temporary_unless(vector_file("protein"), "embeddings", "features"),
     log:
         "logs/embed/{geometry}/{pool}/{encoders}/{chunk}.log",
     benchmark:

@@ -1,11 +1,11 @@
 rule merge:
-    """Nucleotide and protein vectors of each frame side by side, rows checked."""
+    """Nucleotide and protein vectors of each frame side by side, rows checked. Nothing is copied: the file points to both."""
     input:
         manifest=pool_file(file_names.MANIFEST),
         nucleotide=vector_file("nucleotide"),
         protein=vector_file("protein"),
     output:
-        features=temporary_unless("features", vector_file("features")),
+        features=temporary_unless(vector_file("features"), "features"),
     log:
         "logs/merge/{geometry}/{pool}/{encoders}/{chunk}.log",
     priority: FINISH_FIRST
@@ -20,7 +20,7 @@ rule merge:
         virnucpro=virnucpro,
     shell:
         "{params.virnucpro} merge {input.nucleotide:q} {input.protein:q} --encoders {wildcards.encoders:q}"
-        " --output {output.features:q} > {log:q} 2>&1"
+        " --link --output {output.features:q} > {log:q} 2>&1"
 
 
 rule classify:
@@ -28,6 +28,9 @@ rule classify:
     input:
         manifest=pool_file(file_names.MANIFEST),
         features=vector_file("features"),
+        # The features point to these, and Snakemake removes temporary files that no job takes any more.
+        nucleotide=vector_file("nucleotide"),
+        protein=vector_file("protein"),
     output:
         scores=pool_file(f"{{encoders}}/{{model}}/{{chunk}}{file_names.SCORE_SUFFIX}"),
     log:

@@ -1,8 +1,11 @@
 """Merging: the vectors of both encoders side by side, and no two files together that do not belong together."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,8 +13,8 @@ import pytest
 from tests.helpers.runs import call, virnucpro_command
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.merge import merge
-from virnucpro_kernels.errors import DamagedFileError
-from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter
+from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.pool.embedding_file import EmbeddingReader, EmbeddingWriter, verify
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 
@@ -46,6 +49,70 @@ def test_vectors_are_joined_bit_for_bit(tmp_path: Path, one: str, other: str) ->
     np.testing.assert_array_equal(found[:, :6], vectors(NUCLEOTIDE, one))
     np.testing.assert_array_equal(found[:, 6:], vectors(PROTEIN, other))
     assert found.dtype == max(one, other), "the wider of the two"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_linked_features_hold_the_same_and_copy_nothing(
+    tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, moved = tmp_path / "run", tmp_path / "moved"
+    folder.mkdir()
+    left, right = write(folder / "n.h5", NUCLEOTIDE, dtype=dtype), write(folder / "p.h5", PROTEIN, dtype=dtype)
+    linked, copied = folder / "linked.h5", folder / "copied.h5"
+    assert merge(left, right, linked, link=True) == merge(left, right, copied)
+    assert linked.stat().st_size < copied.stat().st_size - right.stat().st_size / 2
+    folder.rename(moved)  # as users do with that of a run
+    monkeypatch.chdir("/")
+    with EmbeddingReader(moved / "linked.h5") as one, EmbeddingReader(moved / "copied.h5") as other:
+        assert one.provenance == other.provenance
+        for found, expected in zip(one.blocks(), other.blocks(), strict=True):
+            assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+    with h5py.File(moved / "linked.h5") as plain:  # as users read it
+        np.testing.assert_array_equal(plain["embedding"][5:9, :6], vectors(NUCLEOTIDE, dtype)[5:9])
+
+
+def test_vectors_of_different_types_are_copied(tmp_path: Path) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE, dtype="float32"), write(tmp_path / "p.h5", PROTEIN)
+    merge(left, right, tmp_path / "f.h5", link=True)
+    left.unlink()
+    assert verify(tmp_path / "f.h5").dimension == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), r"p\.h5: there is no such file"),
+        (lambda path: flip(path, 60_000), r"p\.h5: this is not a whole embedding file .*filter"),
+        (lambda path: shutil.copy(path.with_name("f.h5"), path), r"p\.h5: points to other files"),
+        (lambda path: shutil.copy(path.with_name("n.h5"), path), r"f\.h5: was made from other vectors"),
+        (lambda path: write(path, PROTEIN, ROWS + 1), r"f\.h5: was made from other vectors than those of .*p\.h5"),
+        (
+            lambda path: write(path, replace(PROTEIN, protein_fasta_sha256="ff" * 32)),
+            r"f\.h5: was made from other vectors than those of .*p\.h5",
+        ),
+    ],
+    ids=["missing", "damaged", "linked itself", "of the other encoder", "other rows", "other content"],
+)
+def test_linked_features_without_their_vectors_are_refused(
+    tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    merge(left, right, tmp_path / "f.h5", link=True)
+    change(right)
+    with pytest.raises(DamagedFileError, match=message):
+        verify(tmp_path / "f.h5")
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_linked_features_are_in_the_folder_of_the_vectors(tmp_path: Path) -> None:
+    left, right = write(tmp_path / "n.h5", NUCLEOTIDE), write(tmp_path / "p.h5", PROTEIN)
+    with pytest.raises(UsageError, match="have to be in one folder"):
+        merge(left, right, tmp_path / "elsewhere" / "f.h5", link=True)
 
 
 @pytest.mark.parametrize(
