@@ -140,6 +140,8 @@ def test_every_precision_gives_nearly_the_same(tmp_path: Path, precision: str, c
         setup = set_up(
             model, device, precision=wanted, attention="auto", token_budget=2048, embedding_dtype="float32"
         )  # fmt: skip
+        assert (setup.records["protein"].bias_correction is not None) == wanted.startswith("fp8")
+        assert setup.records["nucleotide"].bias_correction is None
         with loading(setup) as weights:
             encoders = (make() for make in weights.makers.values())
             embed(tmp_path / folder, frames, *encoders, engine=Engine(device, setup.dtype))

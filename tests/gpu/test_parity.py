@@ -27,7 +27,7 @@ WORKLOADS = {"esm2-650m": Workload(3, 1102), "esm2-3b": Workload(3, 1102), "dnab
 #: Cosine of the worst mean vector.
 BOUNDS = {"fp32": 0.99999999, "fp16": 0.99999, "bf16": 0.9997, "fp8-ff": 0.999, "fp8": 0.995}
 #: Mean cosine after the mean of all exact vectors is taken from both.
-CENTRED_BOUNDS = {"fp32": 0.9999999, "fp16": 0.9999, "bf16": 0.995, "fp8-ff": 0.997, "fp8": 0.98}
+CENTRED_BOUNDS = {"fp32": 0.9999999, "fp16": 0.9999, "bf16": 0.99, "fp8-ff": 0.995, "fp8": 0.96}
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
