@@ -20,6 +20,8 @@ def run_merge(nucleotide: Path, protein: Path, output: Path, encoders: str = "",
     with Job(record, "merge") as job:
         provenance = merge(nucleotide, protein, output, encoders, job.progress, link=link)
         job.facts |= {"dimension": provenance.dimension}
+        if link:  # HDF5 has checksums of all that it reads in so small a file, but not of unused bytes
+            job.wrote(output)
 
 
 def merge(

@@ -129,7 +129,7 @@ class _Check:
         yield from self._sequences(folder, chunks, again)
         for path in sorted(folder.glob("*/[!.]*.h5")):
             chunk = chunks.get(path.name.split(".")[0])
-            yield _checked(path, partial(_read_vectors, chunk=chunk) if self.depth == Depth.ALL else _not_empty)
+            yield _checked(path, partial(self._vectors, chunk=chunk))
         for path in sorted(folder.glob("*/*/[!.]*.parquet")):
             if path.stem in chunks or not chunks:
                 record = path.with_name(file_names.record_name("classify", path.stem))
@@ -184,6 +184,15 @@ class _Check:
                 partial(self._same, checksum=file["sha256"]) if self.depth else partial(_same_size, size=file["bytes"])
             )
             yield _checked(record.with_name(name), check, (record.with_name(name), record))
+
+    def _vectors(self, path: Path, chunk: Chunk | None) -> None:
+        """Check a file of vectors: what can be read of it, and of one that points to others every byte."""
+        _not_empty(path)
+        if self.depth == Depth.ALL:
+            _read_vectors(path, chunk)
+            merged = path.with_name(file_names.record_name("merge", path.name.split(".")[0]))
+            if expected := recorded_checksum(path, merged):
+                self._same(path, expected)
 
     def _written(self, path: Path, record: Path, read: Callable[[Path], object]) -> None:
         """Check a file by the checksum in the record of its job, and read it at full depth or without a checksum."""
