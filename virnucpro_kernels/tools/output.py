@@ -13,7 +13,10 @@ from virnucpro_kernels.score.tables import deterministic_gzip
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[IO[bytes]]:
-    """Open `path` for writing, or standard output without one; who reads that may stop at any time."""
+    """Open `path` for writing, or standard output without one; who reads that may stop at any time.
+
+    A device or a pipe is written to as it is: a new file would take its place.
+    """
     if path is None:
         try:
             yield sys.stdout.buffer
@@ -21,6 +24,10 @@ def open_output(path: Path | None) -> Iterator[IO[bytes]]:
         except BrokenPipeError:
             # Else what is left in the stream would fail once more when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return
+    if path.is_char_device() or path.is_fifo():
+        with path.open("wb") as file:
+            yield file
         return
     with ExitStack() as exits:
         temporary = exits.enter_context(atomic_path(path))
