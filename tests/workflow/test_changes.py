@@ -9,7 +9,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, ROOT, call, checksums, contigs, planned, snakemake, snakemake_command, virnucpro
+from tests.helpers.runs import (
+    MODEL,
+    ROOT,
+    call,
+    checksums,
+    contigs,
+    planned,
+    snakemake,
+    snakemake_command,
+    virnucpro_here,
+)
 from virnucpro_kernels.files import sha256
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import schema
@@ -27,18 +37,10 @@ def test_a_finished_run_is_finished(finished: Path) -> None:
     assert planned(finished) == {}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--set-resources", "embed:token_budget=2048", "embed:attention=sdpa"),
-        ("--set-threads", "embed=1", "split=1"),
-        ("--set-resources", "classify:mem_mb=9000", "embed:runtime=7"),
-        ("--resources", "gpu=4"),
-        ("--cores", "1"),
-    ],
-)
-def test_what_changes_no_number_reruns_nothing(finished: Path, options: tuple[str, ...]) -> None:
-    assert planned(finished, *options) == {}
+def test_what_changes_no_number_reruns_nothing(finished: Path) -> None:
+    resources = ("embed:token_budget=2048", "embed:attention=sdpa", "classify:mem_mb=9000", "embed:runtime=7")
+    threads = ("--set-threads", "embed=1", "split=1")
+    assert planned(finished, "--set-resources", *resources, *threads, "--resources", "gpu=4", "--cores", "1") == {}
 
 
 def test_another_profile_reruns_nothing(copy_of_finished: Path) -> None:
@@ -95,10 +97,10 @@ def test_a_label_keeps_a_second_set_of_tables(copy_of_finished: Path) -> None:
     for sample in (copy_of_finished / "results").glob("*/"):
         again = copy_of_finished / "results-strict" / sample.name
         assert {path.name for path in again.iterdir()} == {path.name for path in sample.iterdir()}
-    assert virnucpro("verify", copy_of_finished).returncode == 0
+    assert virnucpro_here("verify", copy_of_finished).returncode == 0
     table = next((copy_of_finished / "results-strict").glob("*/contigs.tsv"))
     table.write_bytes(table.read_bytes()[:-3])
-    assert virnucpro("verify", copy_of_finished).returncode == 3
+    assert virnucpro_here("verify", copy_of_finished).returncode == 3
 
 
 def test_a_preset_changes_calls_and_no_score(copy_of_finished: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.helpers.runs import MODEL, checksums, snakemake, virnucpro
+from tests.helpers.runs import MODEL, checksums, snakemake, virnucpro, virnucpro_here
 from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.run.damage import Depth, check_run
 
@@ -90,7 +90,7 @@ def test_damage_is_set_aside_and_made_again_by_the_same_start(out: Path) -> None
             assert aside.read_bytes() == content
             assert f"it is now {aside.name}" in ended.stderr
     assert len(list(out.rglob("*.damaged"))) >= len(damaged) - 4
-    assert virnucpro("verify", out).returncode == 0
+    assert virnucpro_here("verify", out).returncode == 0
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern in DAMAGE if "first" not in pattern])
@@ -145,7 +145,7 @@ def test_damaged_records_lose_times_and_nothing_else(out: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len(list(out.rglob("*.damaged"))) == len(RECORDS)
     assert without_damaged(out) == before
-    assert virnucpro("verify", out).returncode == 0
+    assert virnucpro_here("verify", out).returncode == 0
 
 
 def test_results_of_an_older_version_are_no_damage(out: Path) -> None:

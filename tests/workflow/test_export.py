@@ -10,14 +10,14 @@ from biom import load_table
 from openpyxl import load_workbook
 
 from tests.helpers.collect_runs import run
-from tests.helpers.runs import virnucpro
+from tests.helpers.runs import virnucpro_here
 from tests.helpers.synthetic_pool import Contig, write_pool
 
 SAMPLES = ("one", "three", "two")
 
 
 def export(run: Path, form: str, output: Path) -> list[Path]:
-    ended = virnucpro("export", run, "--to", form, "--output", output)
+    ended = virnucpro_here("export", run, "--to", form, "--output", output)
     assert ended.returncode == 0, ended.stderr
     return [Path(line) for line in ended.stdout.splitlines()]
 
@@ -102,6 +102,6 @@ def test_a_workbook_keeps_names_as_text(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_results_is_told(tmp_path: Path) -> None:
-    ended = virnucpro("export", tmp_path, "--to", "biom", "--output", tmp_path / "x")
+    ended = virnucpro_here("export", tmp_path, "--to", "biom", "--output", tmp_path / "x")
     assert ended.returncode == 5
     assert "no results" in ended.stderr

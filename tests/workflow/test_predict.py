@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake, virnucpro, virnucpro_command
+from tests.helpers.runs import MODEL, call, checksums, contigs, snakemake, virnucpro, virnucpro_command, virnucpro_here
 from virnucpro_kernels.pool.file_names import ORIGINAL_FILES, RESULT_TABLES
 from virnucpro_kernels.run.summary_table import read_summary
 
@@ -143,13 +143,16 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> N
         (["a.fa", "500", "500_model.pth"], "window length is part of the model"),
     ],
 )
-def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_usage_exits_5_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
     (tmp_path / "a.fa").write_text(contigs(0, 1))
     (tmp_path / "semicolons.csv").write_text("sample;input\na;a.fa\n")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "config.yaml").write_text("executor: nowhere\n")
-    command = virnucpro_command("predict", "--output-dir", "out", *arguments)
-    ended = call(command, tmp_path, XDG_DATA_HOME=str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    ended = virnucpro_here("predict", "--output-dir", "out", *arguments)
     assert ended.returncode == 5, ended.stdout + ended.stderr
     assert ended.stderr.startswith("error: ")
     assert message in ended.stderr
@@ -165,15 +168,18 @@ def test_wrong_usage_exits_5_before_anything_runs(tmp_path: Path, arguments: lis
         ["--samples", "other.tsv", "--model", MODEL, "--dry-run"],
     ],
 )
-def test_what_does_not_start_leaves_the_configuration_alone(tmp_path: Path, refused: list[str]) -> None:
+def test_what_does_not_start_leaves_the_configuration_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[str]
+) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.fa").write_text(contigs(0, 1))
     (tmp_path / "other.tsv").write_text("sample\tinput\nb\tb.fa\n")
-    command = virnucpro_command()
-    assert call([*command, "init", "out", "a.fa", "--model", MODEL], tmp_path).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert virnucpro_here("init", "out", "a.fa", "--model", MODEL).returncode == 0
     files = [tmp_path / "out" / "config" / name for name in ("config.yaml", "samples.tsv")]
     before = [path.read_bytes() for path in files]
-    ended = call([*command, "predict", "--output-dir", "out", *refused], tmp_path, XDG_DATA_HOME=str(tmp_path))
+    ended = virnucpro_here("predict", "--output-dir", "out", *refused)
     assert ended.returncode == (0 if "--dry-run" in refused else 5), ended.stdout + ended.stderr
     assert [path.read_bytes() for path in files] == before
 
@@ -234,11 +240,11 @@ def test_init_writes_what_snakemake_and_predict_start_from(tmp_path: Path) -> No
 
 
 def test_a_whole_run_is_verified(finished: Path) -> None:
-    ended = virnucpro("verify", finished)
+    ended = virnucpro_here("verify", finished)
     assert ended.returncode == 0, ended.stdout
     assert " 0 damaged" in ended.stdout
-    assert virnucpro("verify", finished, "--quick").returncode == 0
-    assert virnucpro("verify", finished / "config").returncode == 5
+    assert virnucpro_here("verify", finished, "--quick").returncode == 0
+    assert virnucpro_here("verify", finished / "config").returncode == 5
 
 
 DAMAGED = [
@@ -273,7 +279,7 @@ def test_damage_is_found(copy_of_finished: Path, how: str) -> None:
             path.write_bytes(original[: len(original) - 5])
         else:
             path.unlink()
-        ended = virnucpro("verify", copy_of_finished)
+        ended = virnucpro_here("verify", copy_of_finished)
         assert ended.returncode == 3, f"{how} {pattern}: {ended.stdout}"
         # The byte of the manifest is one of a checksum: it is the file that differs from it.
         named = path.with_name("chunks") if path.name == "chunks.tsv" and how == "changed" else path
@@ -290,18 +296,18 @@ def test_damage_removed_is_mended_by_the_next_start(copy_of_finished: Path) -> N
     ):
         (path,) = copy_of_finished.glob(pattern)
         path.write_bytes(path.read_bytes()[:-9])
-    ended = virnucpro("verify", copy_of_finished, "--remove")
+    ended = virnucpro_here("verify", copy_of_finished, "--remove")
     assert ended.returncode == 3
     removed = ["chunks.tsv", "run.json", "run.json", "run.json", "gathered.sha256", "00000.parquet", "windows.tsv"]
     assert sorted(
         Path(line.removeprefix("removed ")).name for line in ended.stdout.splitlines() if line.startswith("removed ")
     ) == (sorted(removed))
-    assert virnucpro("verify", copy_of_finished).returncode == 0, "what is removed is no damage any more"
+    assert virnucpro_here("verify", copy_of_finished).returncode == 0, "what is removed is no damage any more"
     ended = snakemake(copy_of_finished)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert checksums(copy_of_finished) == before
     assert json.loads((copy_of_finished / "results" / "one" / "run.json").read_text())["sample"] == "one"
-    assert virnucpro("verify", copy_of_finished).returncode == 0
+    assert virnucpro_here("verify", copy_of_finished).returncode == 0
 
 
 def test_missing_scores_are_made_again(copy_of_finished: Path) -> None:

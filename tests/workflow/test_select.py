@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import os
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import virnucpro
+from tests.helpers.runs import virnucpro_here
 
 SAMPLES = ("one", "two", "three")
 
@@ -21,7 +23,7 @@ def tables(run: Path, name: str) -> pd.DataFrame:
 
 
 def select(*options: str | Path) -> str:
-    ended = virnucpro("select", *options)
+    ended = virnucpro_here("select", *options)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -73,14 +75,22 @@ def test_an_input_that_changed_or_went_is_told(copy_of_finished: Path) -> None:
     source = copy_of_finished / "data" / "one.fa"
     folder = copy_of_finished / "results" / "one"
     source.write_text(source.read_text().replace("A\n", "\n", 1))
-    ended = virnucpro("select", folder, "--fasta")
+    ended = virnucpro_here("select", folder, "--fasta")
     assert ended.returncode == 5
     assert "the input has changed since" in ended.stderr
     source.unlink()
-    ended = virnucpro("select", folder, "--fasta")
+    ended = virnucpro_here("select", folder, "--fasta")
     assert ended.returncode == 5
     assert "the input of the run is gone" in ended.stderr
     assert select(folder, "--call", "viral", "--fasta").startswith(">")
+
+
+def test_a_pipe_is_written_to_and_stays_one(finished: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        select(finished, "--call", "viral", "--output", tmp_path / "pipe")
+        assert reader.communicate(timeout=60)[0] == select(finished, "--call", "viral")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_wrong_usage_is_told(finished: Path, tmp_path: Path) -> None:
@@ -89,6 +99,6 @@ def test_wrong_usage_is_told(finished: Path, tmp_path: Path) -> None:
         ((finished, "--sample", "four"), "no results of sample four"),
         ((tmp_path,), "no results"),
     ):
-        ended = virnucpro("select", *options)
+        ended = virnucpro_here("select", *options)
         assert ended.returncode == 5
         assert message in ended.stderr

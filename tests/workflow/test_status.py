@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.runs import MODEL, call, virnucpro, virnucpro_command
+from tests.helpers.runs import MODEL, call, virnucpro_command, virnucpro_here
 from virnucpro_kernels.pool.file_names import SCORE_SUFFIX
 
 
@@ -20,7 +20,7 @@ def contents(directory: Path) -> dict[Path, tuple[int, int]]:
 
 
 def status(directory: Path) -> dict[str, Any]:
-    ended = virnucpro("status", directory, "--json")
+    ended = virnucpro_here("status", directory, "--json")
     assert ended.returncode == 0, ended.stderr
     read: dict[str, Any] = json.loads(ended.stdout)
     return read
@@ -28,12 +28,12 @@ def status(directory: Path) -> dict[str, Any]:
 
 def test_a_complete_run_is_told_and_left_alone(finished: Path) -> None:
     before = contents(finished)
-    ended = virnucpro("status", finished)
+    ended = virnucpro_here("status", finished)
     assert ended.returncode == 0, ended.stderr
     assert f"{finished}: complete, model {MODEL}, cpu, fp32" in ended.stdout
     assert "samples   3 of 3 complete\nchunks    4 of 4 scored, 4 embedded\n" in ended.stdout
     assert "jobs      0 running, 0 to embed waiting, 0 failed" in ended.stdout
-    assert virnucpro("status", finished, "--watch").returncode == 0
+    assert virnucpro_here("status", finished, "--watch").returncode == 0
     assert status(finished)["state"] == "complete"
     assert contents(finished) == before
 
@@ -58,14 +58,14 @@ def test_jobs_that_run_wait_and_failed_are_told_apart(copy_of_finished: Path) ->
     assert read["tokens_per_second"] == job["tokens_per_second"] > 0
     assert read["seconds_left"] > 0
     assert [job["error"] for job in read["failed"]] == ["GpuMemoryError: too big"]
-    text = virnucpro("status", copy_of_finished).stdout
+    text = virnucpro_here("status", copy_of_finished).stdout
     assert "jobs      1 running, 2 to embed waiting, 1 failed" in text
     assert re.search(r"embed first/00000: \d\d %, 10 s, on gpu7, \d+ tokens/s", text)
     assert max(map(len, text.splitlines()[1:])) <= 80
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    ended = virnucpro("status", tmp_path)
+    ended = virnucpro_here("status", tmp_path)
     assert ended.returncode == 5
     assert "not the folder of a run" in ended.stderr
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import MODEL, ROOT, checksums, contigs, planned, snakemake, virnucpro, write_run
+from tests.helpers.runs import MODEL, ROOT, checksums, contigs, planned, snakemake, virnucpro, virnucpro_here, write_run
 from virnucpro_kernels.run.run import load_run
 from virnucpro_kernels.run.summary_table import read_summary
 
@@ -67,8 +67,8 @@ def test_shared_work_is_done_once(swept: tuple[Path, str]) -> None:
 
 def test_a_finished_sweep_is_finished_and_verified(swept: tuple[Path, str]) -> None:
     assert planned(swept[0]) == {}
-    assert virnucpro("verify", swept[0]).returncode == 0
-    status = virnucpro("status", swept[0]).stdout
+    assert virnucpro_here("verify", swept[0]).returncode == 0
+    status = virnucpro_here("status", swept[0]).stdout
     assert f"complete, model {MODEL}, builtin-300, cpu, fp32" in status
     assert "samples   8 of 8 complete" in status
     assert "chunks    2 of 2 scored" in status
@@ -77,7 +77,7 @@ def test_a_finished_sweep_is_finished_and_verified(swept: tuple[Path, str]) -> N
 def test_damage_in_a_setting_is_found(copy_of_swept: Path) -> None:
     table = copy_of_swept / "results" / "strict" / "one" / "windows.tsv"
     table.write_bytes(table.read_bytes()[:-3])
-    ended = virnucpro("verify", copy_of_swept)
+    ended = virnucpro_here("verify", copy_of_swept)
     assert ended.returncode == 3
     assert str(table) in ended.stdout
 

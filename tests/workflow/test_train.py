@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import DEMO, ROOT, call, planned, virnucpro, virnucpro_command
+from tests.helpers.runs import DEMO, ROOT, call, planned, virnucpro, virnucpro_command, virnucpro_here
 from virnucpro_kernels.weights.registry import find_model
 
 TABLE = ROOT / ".test" / "data" / "training.tsv"
@@ -40,7 +40,7 @@ def test_the_model_has_the_encoders_of_its_base_and_predicts(tutorial: Path) -> 
     assert (model.nucleotide, model.protein, model.tokenizer) == (base.nucleotide, base.protein, base.tokenizer)
     assert model.classifier.sha256 != find_model("tutorial-original", models).classifier.sha256
     assert model.purpose == "trial"
-    listed = virnucpro("weights", "list", "--models-dir", models).stdout
+    listed = virnucpro_here("weights", "list", "--models-dir", models).stdout
     assert re.search(r"^tutorial-500 +500 bp .* complete ", listed, re.MULTILINE)
     record = json.loads((tutorial / "scored" / "results" / "demo" / "run.json").read_text())
     assert record["model"]["name"] == "tutorial-500"
@@ -95,7 +95,7 @@ def test_a_group_on_two_sides_is_refused_before_anything_is_done(tmp_path: Path)
     moved = next(number for number, line in enumerate(lines) if "lambda" in line)
     lines[moved] = lines[moved].replace("train", "test")
     table.write_text("\n".join(lines) + "\n")
-    ended = virnucpro("train", table, *SMALL, "--output-dir", tmp_path / "out")
+    ended = virnucpro_here("train", table, *SMALL, "--output-dir", tmp_path / "out")
     assert ended.returncode == 5
     assert f"error: {table}: group 'lambda' is on two sides of the split (test, train)" in ended.stderr
     assert not (tmp_path / "out").exists()
@@ -110,7 +110,7 @@ def test_a_group_on_two_sides_is_refused_before_anything_is_done(tmp_path: Path)
     ],
 )
 def test_a_wrong_configuration_is_refused(tmp_path: Path, setting: str, told: str) -> None:
-    ended = virnucpro("train", TABLE, "--base", "builtin-500", "--set", setting, "--output-dir", tmp_path / "out")
+    ended = virnucpro_here("train", TABLE, "--base", "builtin-500", "--set", setting, "--output-dir", tmp_path / "out")
     assert ended.returncode == 5
     assert told in ended.stderr
     assert not (tmp_path / "out").exists()

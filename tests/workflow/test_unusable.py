@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import MODEL, checksums, contigs, snakemake, virnucpro
+from tests.helpers.runs import MODEL, checksums, contigs, snakemake, virnucpro, virnucpro_here
 from virnucpro_kernels.run.pools import read_pools
 
 PROTEIN = ">p\nMKLVEFQPIMKLVEFQPIMKLVEFQPI\n"
@@ -69,7 +69,7 @@ def test_bad_samples_of_a_pool_are_named_and_the_others_are_finished(tmp_path: P
         assert fault in error
         assert f"sample {name}: split (exit code 5): {error}" in ended.stderr
         assert f"error: sample {name} is left out: {inputs[name]}" in (out / SPLIT_LOG).read_text()
-    verified = virnucpro("verify", out)
+    verified = virnucpro_here("verify", out)
     assert verified.returncode == 0, verified.stdout
 
     before = made_before_collect(out)
@@ -147,4 +147,4 @@ def test_a_sample_that_once_had_tables_is_told_like_one_that_never_had(tmp_path:
         assert "sample x: split (exit code 5): " in ended.stderr
         assert "not a sequence file" in ended.stderr
         assert "Snakemake itself failed" not in ended.stderr
-    assert "sample x is left out: " in virnucpro("status", out).stdout
+    assert "sample x is left out: " in virnucpro_here("status", out).stdout

@@ -2,13 +2,13 @@
 
 import errno
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.helpers.runs import virnucpro_here
 from virnucpro_kernels.cli.main import run_app
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.run.profile import find_profile
@@ -30,12 +30,12 @@ from virnucpro_kernels.run.profile import find_profile
         "frames . --window-length 60 --nucleotide n --protein p",
     ],
 )
-def test_one_sentence_and_exit_code_5(tmp_path: Path, command: str) -> None:
+def test_one_sentence_and_exit_code_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     (tmp_path / "x.fa").write_text(">a\nACGT\n")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.yaml").write_text("a: [\n")
-    program = [sys.executable, "-m", "virnucpro_kernels", *command.split()]
-    run = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path, check=False)
+    monkeypatch.chdir(tmp_path)
+    run = virnucpro_here(*command.split())
     assert run.returncode == 5, run.stderr
     last = run.stderr[run.stderr.index("error: ") :]
     assert "Traceback" not in run.stderr
