@@ -8,8 +8,8 @@ from Bio.Align import substitution_matrices
 from training.codons import CODON_RESIDUES, STOPS
 from training.network import Segments
 
-#: Largest rates of synonymous codons and of other residues in a segment, each drawn anew from 0; rate of hidden codons.
-SYNONYMOUS, SUBSTITUTED, HIDDEN = 0.3, 0.05, 0.05
+#: Largest rates of synonymous codons and of other residues in a segment, each drawn anew from 0.
+SYNONYMOUS, SUBSTITUTED = 0.3, 0.05
 
 
 def _cumulated(weights: torch.Tensor) -> torch.Tensor:
@@ -43,8 +43,8 @@ class Augmentation:
     def __init__(self, device: torch.device) -> None:
         self._synonyms, self._others = (table.to(device) for table in _tables())
 
-    def __call__(self, segments: Segments, chance: torch.Generator) -> Segments:
-        """Return the segments with other codons, and some codons hidden."""
+    def __call__(self, segments: Segments, rate: float, chance: torch.Generator) -> Segments:
+        """Return the segments with other codons, and a `rate` of the codons hidden."""
         codons, hidden = [], []
         for part, lengths in segments.buckets(segments.codons):
             part = self._replace(part, self._others, SUBSTITUTED, chance)
@@ -53,7 +53,7 @@ class Augmentation:
             has_codon = (place > 0) & (place <= lengths)
             random = torch.rand(part.shape, device=part.device, generator=chance)
             codons.append(part.flatten())
-            hidden.append(((random < HIDDEN) & has_codon).flatten())
+            hidden.append(((random < rate) & has_codon).flatten())
         return replace(segments, codons=torch.cat(codons), masked=torch.cat(hidden))
 
     @staticmethod

@@ -9,12 +9,12 @@ VIRUSES = ("phage", "eukaryotic_virus")
 HOSTS = {
     "bacteria": 0.24,
     "archaea": 0.12,
-    "vertebrate": 0.12,
+    "vertebrate": 0.10,
     "fungi": 0.10,
     "invertebrate": 0.10,
-    "plant": 0.10,
+    "plant": 0.08,
     "protozoa": 0.09,
-    "plasmid": 0.08,
+    "plasmid": 0.12,
     "organelle": 0.05,
 }
 

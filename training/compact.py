@@ -2,20 +2,20 @@
 
     python -m training.compact GENOMES --output DIR
 
-First the teachers learn, each from another seed, to tell viral windows from windows of hosts; beside the classifier,
-each encoder alone does, and the category is learned too. Then the compact network, a third of their size, learns from
-the same windows and from what the teachers, on average, say of each segment. The weights of all are the running average
-over the steps. The learning rate stays as it is: on val, the loss rose again where the rate fell, because the network
-then learned the genomes by heart.
+First a teacher learns: to name hidden codons and residues, and then to tell viral windows from windows of hosts. Beside
+the classifier each encoder alone tells them, the category is learned too, and codons stay hidden. Then the compact
+network, a fraction of its size, learns from the same windows and from what the teacher says of each segment. The
+weights of both are the running average over the steps. The learning rate stays as it is: on val, the loss rose again
+where the rate fell, because the network then learned the genomes by heart.
 
 The state.pt of each network is written now and then; the same command goes on from it and ends with the same weights.
-The model directory appears at the end. `--only N` trains teacher N alone, so that several can learn at once.
+The model directory appears at the end.
 """
 
 import argparse
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +36,8 @@ from virnucpro_kernels.weights.registry import Description
 WINDOW_LENGTH = 500
 _SAVED_EVERY, _TOLD_EVERY = 500, 100
 _DRAWS_TO_SIZE = 12
+#: Groups of the genomes that are left out as relatives of the demonstration: parvo- and orthomyxoviruses, Arabidopsis.
+RELATIVES = ("V:C:vc0123", "V:C:vc0577", "organelle:plastid Arabidopsis")
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,20 @@ class Recipe:
 
     Attributes:
         steps, seed: Number of steps; seed of weights, windows and changes.
+        pretraining: Number of the first steps, in which naming what is hidden is all that is learned.
         windows: Windows of a step.
         lengths: Share of the windows of each length in bp; what is left has two lengths from 150 to 490, drawn anew.
         learning_rate, warm_up, weight_decay: Values of AdamW; steps in which the rate rises.
         average: Weight of the past in the running average of the weights.
         dropout, head_dropout: Rates within the encoders, and before and behind the classifier's hidden layer.
-        help_of_categories, help_of_encoders: Weights of the losses beside that of the classifier.
-        teachers: Number of teachers, whose mean logit of a segment is learned too, with a weight of one.
+        hidden, hidden_at_first: Rates of hidden codons; the second is that of the pretraining.
+        help_of_categories, help_of_encoders, help_of_hidden: Weights of the losses beside that of the classifier.
+        help_of_teacher: Weight of the loss of a segment's logit against the teacher's, where there is one.
     """
 
-    steps: int = 4000
+    steps: int
     seed: int = 0
+    pretraining: int = 0
     windows: int = 512
     lengths: tuple[tuple[int, float], ...] = ((500, 0.45), (300, 0.25))
     learning_rate: float = 1e-3
@@ -63,26 +68,30 @@ class Recipe:
     average: float = 0.999
     help_of_categories: float = 0.3
     help_of_encoders: float = 0.3
+    help_of_hidden: float = 0.0
+    hidden: float = 0.05
+    hidden_at_first: float = 0.2
     dropout: float = 0.15
     head_dropout: float = 0.5
-    teachers: int = 0
+    help_of_teacher: float = 1.0
 
 
+TEACHER_RECIPE = Recipe(steps=6000, seed=1, pretraining=2000)
 #: The compact network hardly learns by heart what it is told of segments, so it needs less to hinder it.
-COMPACT_RECIPE = Recipe(steps=6500, seed=100, dropout=0.05, head_dropout=0.1)
+COMPACT_RECIPE = Recipe(steps=9446, seed=100, pretraining=2000, dropout=0.05, head_dropout=0.1)
 
 
 class Training:
     """A network on its way, with all that decides the next step."""
 
     def __init__(
-        self, genomes: Path, recipe: Recipe, device: torch.device, teachers: Sequence[CompactNetwork] = ()
+        self, genomes: Path, recipe: Recipe, device: torch.device, teacher: CompactNetwork | None = None
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device, self.step = recipe, device, 0
-        self._genomes = Genomes(genomes, "train", device)
+        self._genomes = Genomes(genomes, "train", device, RELATIVES)
         self._augment = Augmentation(device)
-        sizes = COMPACT if teachers else TEACHER
+        sizes = COMPACT if teacher else TEACHER
         self.network = CompactNetwork(
             sizes, len(CATEGORIES), dropout=recipe.dropout, head_dropout=recipe.head_dropout
         ).to(device)
@@ -92,12 +101,12 @@ class Training:
         groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
         self._compiled = self._compile(self.network)
-        self._teachers = [self._compile(teacher.to(device).eval()) for teacher in teachers]
+        self._teacher = self._compile(teacher.to(device).eval()) if teacher else None
         self._chance = torch.Generator(device).manual_seed(recipe.seed)
         self._lengths = np.random.default_rng(recipe.seed)
         self._sizes = self._find_sizes()
 
-    def _compile(self, network: CompactNetwork) -> Callable[[Segments], torch.Tensor]:
+    def _compile(self, network: CompactNetwork) -> Callable[[Segments], tuple[torch.Tensor, torch.Tensor]]:
         return torch.compile(network, dynamic=False) if self.device.type == "cuda" else network
 
     def _draw(self) -> tuple[Runs, torch.Tensor]:
@@ -120,17 +129,19 @@ class Training:
         return [math.ceil(most / 16) * 16 for most in (counts.mean(0) + 1.5 * counts.std(0)).tolist()]
 
     def advance(self) -> torch.Tensor:
-        """Take a step; return the loss of the classifier, for which nothing waits."""
-        recipe = self.recipe
+        """Take a step; return the loss that is told, for which nothing waits."""
+        recipe, pretrains = self.recipe, self.step < self.recipe.pretraining
         runs, categories = self._draw()
-        segments = self._augment(fill_buckets(runs, len(categories), self._sizes, self._chance), self._chance)
+        rate = recipe.hidden_at_first if pretrains else recipe.hidden
+        segments = self._augment(fill_buckets(runs, len(categories), self._sizes, self._chance), rate, self._chance)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            found = self._compiled(segments)
-            told = self._ask_teachers(segments)
-        loss, total = self._losses(add_up(found, segments), categories)
+            found, missed = self._compiled(segments)
+            told = None if pretrains else self._ask_teacher(segments)
+        loss, total = (missed, missed) if pretrains else self._losses(add_up(found, segments), missed, categories)
         if told is not None:
             real = segments.window < segments.windows
-            total = total + functional.binary_cross_entropy_with_logits(found[real, 0], told[real])
+            follows = functional.binary_cross_entropy_with_logits(found[real, 0], told[real])
+            total = total + recipe.help_of_teacher * follows
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate * min(1.0, (self.step + 1) / recipe.warm_up)
         self._optimizer.zero_grad(set_to_none=True)
@@ -144,20 +155,22 @@ class Training:
         return loss.detach()
 
     @torch.no_grad()
-    def _ask_teachers(self, segments: Segments) -> torch.Tensor | None:
-        """Return the sigmoid of the teachers' mean logit of each segment, (s,); they see every codon."""
-        if not self._teachers:
+    def _ask_teacher(self, segments: Segments) -> torch.Tensor | None:
+        """Return the sigmoid of the teacher's logit of each segment, (s,); it sees every codon."""
+        if self._teacher is None:
             return None
-        seen = replace(segments, masked=torch.zeros_like(segments.masked))
-        return torch.stack([teacher(seen)[:, 0] for teacher in self._teachers]).mean(0).sigmoid()
+        logits, _ = self._teacher(replace(segments, masked=torch.zeros_like(segments.masked)))
+        return logits[:, 0].sigmoid()
 
-    def _losses(self, found: torch.Tensor, categories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(
+        self, found: torch.Tensor, missed: torch.Tensor, categories: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of the classifier, and the sum of all."""
         is_virus = (categories < 2).float()  # the first two are viruses
         losses = [functional.binary_cross_entropy_with_logits(found[:, column], is_virus) for column in range(3)]
         of_categories = functional.cross_entropy(found[:, 3:], categories)
         helping = self.recipe.help_of_categories * of_categories
-        helping = helping + self.recipe.help_of_encoders * (losses[1] + losses[2])
+        helping = helping + self.recipe.help_of_encoders * (losses[1] + losses[2]) + self.recipe.help_of_hidden * missed
         return losses[0], losses[0] + helping
 
     def state(self) -> dict[str, Any]:
@@ -187,10 +200,10 @@ class Training:
 
 
 def train(
-    genomes: Path, output: Path, recipe: Recipe, device: torch.device, teachers: Sequence[CompactNetwork] = ()
+    genomes: Path, output: Path, recipe: Recipe, device: torch.device, teacher: CompactNetwork | None = None
 ) -> CompactNetwork:
     """Train, or go on from `output`/state.pt; return the network with its averaged weights."""
-    training, path = Training(genomes, recipe, device, teachers), output / "state.pt"
+    training, path = Training(genomes, recipe, device, teacher), output / "state.pt"
     output.mkdir(parents=True, exist_ok=True)
     if path.exists():
         training.load_state(torch.load(path, map_location="cpu", weights_only=True))
@@ -213,7 +226,7 @@ def train(
 def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> None:
     """Write the model directory of a trained network, in fp16."""
     modules, sizes = network.modules_of_the_package(), network.sizes
-    origin = Origin(f"training/compact.py, {recipe.steps:,} steps, seed {recipe.seed}, {recipe.teachers} teachers")
+    origin = Origin(f"training/compact.py, {recipe.steps:,} steps, seed {recipe.seed}")
     with TemporaryDirectory() as scratch:
         tokenizer = Path(scratch) / "tokenizer.json"
         write_codon_tokenizer(tokenizer)
@@ -243,24 +256,22 @@ def main() -> None:
     parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
     parser.add_argument("--output", type=Path, required=True, help="folder for the states and the model directory")
     parser.add_argument("--name", default="compact-500", help="name of the model")
-    parser.add_argument("--teachers", type=int, default=2, help="number of teachers")
-    parser.add_argument("--only", type=int, help="train only this teacher, from 0")
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help="of a teacher")
+    parser.add_argument("--steps", type=int, default=TEACHER_RECIPE.steps, help="of the teacher")
     parser.add_argument("--compact-steps", type=int, default=COMPACT_RECIPE.steps, help="of the compact network")
     parser.add_argument("--windows", type=int, default=Recipe.windows, help="of a step")
+    parser.add_argument("--seed", type=int, default=0, help="added to the seeds of both")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
-    teachers = []
-    for seed in range(options.teachers) if options.only is None else (options.only,):
-        recipe = Recipe(steps=options.steps, seed=seed, windows=options.windows)
-        teachers.append(train(options.genomes, options.output / f"teacher-{seed}", recipe, device))
-    if options.only is None:
-        recipe = replace(
-            COMPACT_RECIPE, steps=options.compact_steps, windows=options.windows, teachers=options.teachers
-        )
-        network = train(options.genomes, options.output / "compact", recipe, device, teachers)
-        write_model(network, options.output / options.name, recipe)
+
+    def recipe_of(recipe: Recipe, steps: int) -> Recipe:
+        return replace(recipe, steps=steps, windows=options.windows, seed=recipe.seed + options.seed)
+
+    teacher_recipe = recipe_of(TEACHER_RECIPE, options.steps)
+    teacher = train(options.genomes, options.output / "teacher", teacher_recipe, device)
+    recipe = recipe_of(COMPACT_RECIPE, options.compact_steps)
+    network = train(options.genomes, options.output / "compact", recipe, device, teacher)
+    write_model(network, options.output / options.name, recipe)
 
 
 if __name__ == "__main__":

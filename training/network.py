@@ -48,10 +48,10 @@ TEACHER = Sizes(
     DnabertConfig(layers=4, hidden=192, heads=3, feed_forward=384, vocabulary=_TOKENS),
     Esm2Config(layers=2, hidden=128, heads=2, feed_forward=512),
 )
-#: What learns from several teachers, and costs a CPU a third of one.
+#: What learns from the teacher, and costs a CPU a fifth of it.
 COMPACT = Sizes(
-    DnabertConfig(layers=3, hidden=128, heads=2, feed_forward=256, vocabulary=_TOKENS),
-    Esm2Config(layers=2, hidden=64, heads=1, feed_forward=256),
+    DnabertConfig(layers=2, hidden=128, heads=2, feed_forward=256, vocabulary=_TOKENS),
+    Esm2Config(layers=1, hidden=64, heads=1, feed_forward=256),
 )
 
 
@@ -149,7 +149,10 @@ class NucleotideBlock(nn.Module):
 
 
 class CompactNetwork(nn.Module):
-    """Both encoders, the classifier, and the heads that help in training: each encoder alone, and the category."""
+    """Both encoders, the classifier, and the heads that help in training.
+
+    Those tell viruses from hosts by each encoder alone, tell the category, and name hidden codons and residues.
+    """
 
     slopes: torch.Tensor
     frequencies: torch.Tensor
@@ -170,14 +173,17 @@ class CompactNetwork(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self.alone = nn.ModuleList(nn.Linear(config.hidden, 1) for config in (nucleotide, protein))
+        self.recover = nn.ModuleList(
+            nn.Linear(config.hidden, count) for config, count in ((nucleotide, 64), (protein, protein.vocabulary))
+        )
         self.dropout, self.head_dropout = nn.Dropout(dropout), nn.Dropout(head_dropout)
         self.register_buffer("slopes", alibi_slopes(nucleotide.heads), persistent=False)
         self.register_buffer("frequencies", inverse_frequencies(HEAD_DIM), persistent=False)
         tokens = [ESM2_VOCABULARY.index(residue) for residue in CODON_RESIDUES]
         self.register_buffer("residues", torch.tensor(tokens), persistent=False)
 
-    def embed(self, segments: Segments) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the vectors of both encoders, fp32 (s, hidden) each."""
+    def embed(self, segments: Segments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the vectors of both encoders, fp32 (s, hidden) each, and the loss of hidden codons and residues."""
         codon_tokens, residue_tokens, alibi, keys, rope = [], [], [], [], []
         means: tuple[list[torch.Tensor], list[torch.Tensor]] = ([], [])
         cls, sep, mask = (SPECIAL_TOKENS.index(name) for name in ("[CLS]", "[SEP]", "[MASK]"))
@@ -203,18 +209,27 @@ class CompactNetwork(nn.Module):
         y = self.dropout(self.protein_embedding(torch.cat(residue_tokens)))
         for block in self.protein:
             y = block(y, segments, keys, rope)
-        return _mean(x, segments, means[0]), _mean(self.protein_norm(y), segments, means[1])
+        y = self.protein_norm(y)
+        hidden = segments.masked.float()
+        missed = hidden.new_zeros(len(hidden))
+        for head, states, truth in zip(
+            self.recover, (x, y), (segments.codons, self.residues[segments.codons]), strict=True
+        ):
+            missed = missed + functional.cross_entropy(head(states).float(), truth, reduction="none")
+        loss = (missed * hidden).sum() / hidden.sum().clamp(min=1)
+        return _mean(x, segments, means[0]), _mean(y, segments, means[1]), loss
 
-    def forward(self, segments: Segments) -> torch.Tensor:
-        """Return the logits of each segment, fp32 (s, 3 + categories).
+    def forward(self, segments: Segments) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of each segment, fp32 (s, 3 + categories), and the loss of hidden codons and residues.
 
-        Columns are the logit of the classifier, those of either encoder alone, and those of the categories.
+        Columns are the logit of the classifier, those of either encoder alone, and those of the categories. The loss is
+        the mean over hidden codons of the cross-entropies of the codon, from its nucleotides, and of its residue.
         """
-        vectors = self.embed(segments)
+        *vectors, missed = self.embed(segments)
         activated = functional.relu(self.hidden(self.head_dropout(torch.cat(vectors, dim=1))))
         other, virus, *categories = self.output(self.head_dropout(activated)).split(1, dim=1)
         alone = [head(vector) for head, vector in zip(self.alone, vectors, strict=True)]
-        return torch.cat([virus - other, *alone, *categories], dim=1).float()
+        return torch.cat([virus - other, *alone, *categories], dim=1).float(), missed
 
     def modules_of_the_package(self) -> tuple[DnabertS, Esm2, Classifier]:
         """Return the encoders and the classifier with these weights, fp32 on the CPU, as the package computes them."""

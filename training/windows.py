@@ -1,6 +1,6 @@
 """Windows of genomes, drawn and cut into segments on the device that trains, so that a GPU never waits for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,9 @@ class Genomes:
     is drawn with the square root of its size (in bases where a window may begin).
     """
 
-    def __init__(self, folder: Path, split: str, device: torch.device) -> None:
-        """Read `genomes.tsv` and the `<category>.fna.gz` of `folder`; keep the records of `split`."""
-        records = list(read_split(folder, split))
+    def __init__(self, folder: Path, split: str, device: torch.device, left_out: Collection[str] = ()) -> None:
+        """Read `genomes.tsv` and the `<category>.fna.gz` of `folder`; keep `split` without the groups `left_out`."""
+        records = [(record, row) for record, row in read_split(folder, split) if row["group"] not in left_out]
         codes = [_CODES[np.frombuffer(record.sequence, np.uint8)] for record, _ in records]
         self._lengths = np.array([len(code) for code in codes])
         self._categories = np.array([CATEGORIES.index(category_of(row)) for _, row in records])

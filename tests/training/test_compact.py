@@ -54,6 +54,10 @@ def test_windows_are_of_the_split_and_their_segments_those_of_the_package(genome
     assert {"phage", "eukaryotic_virus", "bacteria", "fungi"} == set(names)
     assert 70 < names.count("phage") + names.count("eukaryotic_virus") < 130
 
+    without_phages = Genomes(genomes, "train", CPU, left_out={"V:1"})
+    _, categories = without_phages.draw(100, 330, torch.Generator().manual_seed(0))
+    assert CATEGORIES.index("phage") not in categories.tolist()
+
     text = [bytes(b"ACGT"[code] for code in window) for window in codes.tolist()]
     sequences = SequenceArray.from_list(text)
     windows = place_windows(sequences.lengths, 330, "segments")
@@ -70,18 +74,19 @@ def test_windows_are_of_the_split_and_their_segments_those_of_the_package(genome
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(genomes: Path, tmp_path: Path) -> None:
-    whole = train(genomes, tmp_path / "whole", Recipe(steps=2, windows=6), CPU)
-    train(genomes, tmp_path / "parts", Recipe(steps=1, windows=6), CPU)
-    resumed = train(genomes, tmp_path / "parts", Recipe(steps=2, windows=6), CPU)
+    recipe = Recipe(steps=3, pretraining=1, windows=6, help_of_hidden=0.2)
+    whole = train(genomes, tmp_path / "whole", recipe, CPU)
+    train(genomes, tmp_path / "parts", replace(recipe, steps=1), CPU)
+    resumed = train(genomes, tmp_path / "parts", recipe, CPU)
     state = resumed.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in whole.state_dict().items())
     with pytest.raises(SystemExit, match="another recipe"):
-        train(genomes, tmp_path / "parts", Recipe(steps=2, windows=7), CPU)
+        train(genomes, tmp_path / "parts", replace(recipe, windows=7), CPU)
 
-    pupil = Recipe(steps=2, windows=6, teachers=1)
-    taught = train(genomes, tmp_path / "taught", pupil, CPU, [whole])
-    train(genomes, tmp_path / "taught-parts", replace(pupil, steps=1), CPU, [whole])
-    again = train(genomes, tmp_path / "taught-parts", pupil, CPU, [whole]).state_dict()
+    pupil = Recipe(steps=2, windows=6)
+    taught = train(genomes, tmp_path / "taught", pupil, CPU, whole)
+    train(genomes, tmp_path / "taught-parts", replace(pupil, steps=1), CPU, whole)
+    again = train(genomes, tmp_path / "taught-parts", pupil, CPU, whole).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in taught.state_dict().items())
     assert taught.sizes == COMPACT != whole.sizes
 
@@ -96,9 +101,9 @@ def test_a_pupil_follows_its_teacher_and_not_the_labels_alone(genomes: Path, tmp
     torch.nn.init.zeros_(teacher.output.weight)
     with torch.no_grad():
         teacher.output.bias[1] = 4.0  # to it, every segment is viral
-    recipe = Recipe(steps=12, windows=6, warm_up=1, teachers=1)
-    pupil = train(genomes, tmp_path / "pupil", recipe, CPU, [teacher])
+    recipe = Recipe(steps=12, windows=6, warm_up=1)
+    pupil = train(genomes, tmp_path / "pupil", recipe, CPU, teacher)
     windows = Genomes(genomes, "train", CPU).draw(20, 300, torch.Generator().manual_seed(1))[0]
     segments = fill_buckets(find_segments(windows), len(windows), None, torch.Generator())
     with torch.no_grad():
-        assert (pupil(segments)[segments.window < len(windows), 0] > 0).all()
+        assert (pupil(segments)[0][segments.window < len(windows), 0] > 0).all()

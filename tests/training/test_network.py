@@ -53,7 +53,7 @@ def test_the_classes_of_the_package_give_its_logits(tmp_path: Path) -> None:
     window, nucleotides, proteins = _real_frames()
     with torch.no_grad():
         segments = _segments(window, nucleotides)
-        expected = add_up(network(segments), segments)[:, 0]
+        expected = add_up(network(segments)[0], segments)[:, 0]
 
     write_codon_tokenizer(tmp_path / "tokenizer.json")
     tokens = DnaTokenizer(tmp_path / "tokenizer.json").encode(SequenceArray.from_list(nucleotides))
