@@ -127,15 +127,18 @@ def _esm2_parts(encoder: Esm2, batch: PackedBatch) -> list[Part]:
         return normed
 
     x = normalize(block.attention_norm, "LayerNorm 1", feed_forward.down, attention.qkv)
-    qkv = linear(x, attention.qkv.operand)
-    record.product("query, key, value", x, attention.qkv.operand, lambda: linear(x, attention.qkv.operand), qkv)
+    qkv = linear(x, attention.qkv.operand, attention.qkv.bias)
+    record.product(
+        "query, key, value", x, attention.qkv.operand,
+        lambda: linear(x, attention.qkv.operand, attention.qkv.bias), qkv,
+    )  # fmt: skip
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
     def attend() -> Operand:
         return varlen_attention(
             heads,
             batch,
-            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors, attention.qkv.bias),
+            AttentionParameters(attention.head_dim**-0.5, rope, None, attention.out.input_factors),
             backend=attention.backend,
         )
 
@@ -183,14 +186,15 @@ def _dnabert_parts(encoder: DnabertS, batch: PackedBatch) -> list[Part]:
 
     x = block.norm(total, None)
     record.time("LayerNorm", lambda: block.norm(total, None), total, x)
-    qkv = linear(x, attention.qkv.weight)
-    record.product("query, key, value", x, attention.qkv.weight, lambda: linear(x, attention.qkv.weight), qkv)
+    qkv = linear(x, attention.qkv.weight, attention.qkv.bias)
+    record.product(
+        "query, key, value", x, attention.qkv.weight,
+        lambda: linear(x, attention.qkv.weight, attention.qkv.bias), qkv,
+    )  # fmt: skip
     heads = qkv.view(-1, 3, attention.heads, attention.head_dim)
 
     def attend() -> Operand:
-        parameters = AttentionParameters(
-            attention.head_dim**-0.5, alibi_slopes=attention.slopes, bias=attention.qkv.bias
-        )
+        parameters = AttentionParameters(attention.head_dim**-0.5, alibi_slopes=attention.slopes)
         return varlen_attention(heads, batch, parameters, backend=attention.backend)
 
     attended = attend()

@@ -112,7 +112,6 @@ def attention_task(workload: str, heads: int, *, alibi: bool = False, fp8: bool 
             rope=None if alibi else (angles.cos(), angles.sin()),
             alibi_slopes=torch.rand(heads, device=DEVICE) if alibi else None,
             fp8_scale=torch.full((heads * 64,), 50.0, device=DEVICE) if fp8 else None,
-            bias=random(3 * heads * 64),
         )
         return Job(
             lambda config: varlen_attention(qkv, batch, parameters, backend="triton", config=config),

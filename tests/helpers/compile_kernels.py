@@ -30,7 +30,7 @@ SHARED_MEMORY = {80: 166_912, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_3
 
 FP32_POINTERS = {"cos_ptr", "sin_ptr", "slopes_ptr", "out_scale_ptr", "bias_ptr"}
 #: Kernels whose bias is a parameter of the model, of its type; elsewhere it is a deferred one, fp32.
-WITH_MODEL_BIAS = (activation_kernel, activation_fp8_kernel, resident_kernel, streamed_kernel)
+WITH_MODEL_BIAS = (activation_kernel, activation_fp8_kernel)
 INTEGER_POINTERS = {"cu_seqlens_ptr", "spans_ptr"}
 INTEGERS = {"rows", "first_sequence"}
 HEADS = {"heads": 40, "head_dim": 64, "block_half": 32, "block_dim": 64, "block": 64}

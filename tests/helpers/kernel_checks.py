@@ -101,7 +101,6 @@ class AttentionCase:
     heads: int = 2
     head_dim: int = 64
     alibi: bool = False
-    bias: bool = False
     padding_tokens: int = 3
 
     def arguments(self) -> AttentionArguments:
@@ -112,11 +111,9 @@ class AttentionCase:
             frequencies = 10000 ** -(torch.arange(0, self.head_dim, 2) / self.head_dim)
             angles = torch.outer(torch.arange(float(max(self.lengths))), frequencies)
             rope = (angles.cos().to(DEVICE), angles.sin().to(DEVICE))
-        bias = random(3 * self.heads * self.head_dim, seed=8) if self.bias else None
-        bias = random(3 * self.heads * self.head_dim, seed=8) if self.bias else None
         return {
             "batch": batch_of(self.lengths, DEVICE, padding_tokens=self.padding_tokens),
-            "parameters": AttentionParameters(self.head_dim**-0.5, rope, slopes, bias=bias),
+            "parameters": AttentionParameters(self.head_dim**-0.5, rope, slopes),
         }
 
     def qkv(self, dtype: torch.dtype) -> torch.Tensor:

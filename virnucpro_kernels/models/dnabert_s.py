@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from virnucpro_kernels.models.layers import ExactBuffers
-from virnucpro_kernels.ops.attention import AttentionParameters, projected_attention
+from virnucpro_kernels.ops.attention import AttentionParameters, varlen_attention
 from virnucpro_kernels.ops.gelu import glu
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
 from virnucpro_kernels.ops.linear import linear, linear_add
@@ -67,9 +67,9 @@ class Attention(ExactBuffers):
 
     def forward(self, x: torch.Tensor, batch: PackedBatch) -> torch.Tensor | None:
         """Add the result (T, hidden) to `x` in place, or return it for the next LayerNorm to add."""
+        qkv = linear(x, self.qkv.weight, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         parameters = AttentionParameters(self.head_dim**-0.5, alibi_slopes=self.slopes)
-        projection = self.qkv.weight, self.qkv.bias
-        attended = projected_attention(x, projection, self.heads, batch, parameters, backend=self.backend)
+        attended = varlen_attention(qkv, batch, parameters, backend=self.backend)
         return linear_add(attended, self.out.weight, x)
 
 

@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn import functional
 
 from virnucpro_kernels.models.layers import ExactBuffers, Projection, Rope
-from virnucpro_kernels.ops.attention import AttentionParameters, RopeTables, projected_attention
+from virnucpro_kernels.ops.attention import AttentionParameters, RopeTables, varlen_attention
 from virnucpro_kernels.ops.layernorm import NormParameters, residual_layernorm
-from virnucpro_kernels.ops.linear import linear_add
+from virnucpro_kernels.ops.linear import linear, linear_add
 from virnucpro_kernels.ops.linear_gelu import linear_gelu
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import Operand, attention_factors
@@ -82,10 +82,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Operand, batch: PackedBatch, rope: RopeTables) -> Operand:
         """Return what `out` takes, (T, hidden)."""
+        qkv = linear(x, self.qkv.operand, self.qkv.bias).view(-1, 3, self.heads, self.head_dim)
         fp8_scale = self.out.input_factors if self.out.is_fp8 else None
         parameters = AttentionParameters(self.head_dim**-0.5, rope=rope, fp8_scale=fp8_scale)
-        projection = self.qkv.operand, self.qkv.bias
-        return projected_attention(x, projection, self.heads, batch, parameters, backend=self.backend)
+        return varlen_attention(qkv, batch, parameters, backend=self.backend)
 
 
 class FeedForward(nn.Module):

@@ -40,12 +40,12 @@ class Projection(nn.Linear):
         return self.weight
 
     def to_fp8(self, input_factors: torch.Tensor | None = None) -> None:
-        """Round the weights to fp8, once; the bias, which is not added by the product, becomes fp32."""
+        """Round the weights to fp8, once; the bias becomes bf16, which is what fp8 products return."""
         weight = self.weight.data.float()
         quantized = quantize_rows(weight if input_factors is None else weight / input_factors)
         self.weight.data, self.weight_scale, self.input_factors = quantized.values, quantized.scale, input_factors
         if self.bias is not None:
-            self.bias.data = self.bias.data.float()
+            self.bias.data = self.bias.data.bfloat16()
 
     def fp32_weight(self) -> torch.Tensor:
         """Return the weights in fp32 (outputs, inputs), for inputs that are not multiplied by `input_factors`."""

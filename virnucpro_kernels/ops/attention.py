@@ -14,7 +14,6 @@ from virnucpro_kernels.ops.attention_resident import resident_kernel
 from virnucpro_kernels.ops.attention_streamed import streamed_kernel
 from virnucpro_kernels.ops.configs import AttentionLaunch, KernelConfig, kernel_config
 from virnucpro_kernels.ops.jit import triton
-from virnucpro_kernels.ops.linear import linear
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.ops.quantize import FP8, Operand, RowScaled, quantize_columns
 
@@ -35,14 +34,12 @@ class AttentionParameters(NamedTuple):
         alibi_slopes: Slopes of the heads, fp32 (heads,). A score loses slope times distance.
         fp8_scale: Factors of the channels, fp32 (heads * D,). Where given, the result is e4m3 values times these
             factors, see `quantize.quantize_columns`.
-        bias: Bias that queries, keys and values lack, (3 * heads * D,) of any floating type, or None.
     """
 
     scale: float
     rope: RopeTables | None = None
     alibi_slopes: torch.Tensor | None = None
     fp8_scale: torch.Tensor | None = None
-    bias: torch.Tensor | None = None
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -63,10 +60,8 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 
 def varlen_attention_reference(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters) -> Operand:
     """`varlen_attention` in plain PyTorch: sequences of equal length are stacked for one dense attention."""
-    scale, rope, alibi_slopes, fp8_scale, bias_of_qkv = parameters
+    scale, rope, alibi_slopes, fp8_scale = parameters
     tokens, _, heads, head_dim = qkv.shape
-    if bias_of_qkv is not None:
-        qkv = qkv + bias_of_qkv.view(qkv.shape[1:]).to(qkv.dtype)
     shortest_first = np.sort(batch.lengths)  # the spans in reverse: their order is known without asking the device
     out = qkv.new_zeros(tokens, heads, head_dim)
     for length in np.unique(shortest_first[shortest_first > 0]).tolist():
@@ -101,7 +96,7 @@ def varlen_attention(
 
     Args:
         qkv: Queries, keys and values, (T, 3, heads, D) fp32, fp16 or bf16, contiguous; tokens behind the last sequence
-            are ignored. **They may be overwritten**, queries and keys by their rotated selves.
+            are ignored. **Its queries and keys may be overwritten** by their rotated selves.
         batch: Sequences, T tokens at most in all; the `tokens` of the batch are not read.
         parameters: Scale, and rotation or ALiBi.
         backend: Backend, see `dispatch.resolve_attention`.
@@ -114,7 +109,7 @@ def varlen_attention(
     Raises:
         ValueError: both `rope` and `alibi_slopes` are given, or the tables of `rope` are too short.
     """
-    _, rope, alibi_slopes, fp8_scale, bias = parameters
+    _, rope, alibi_slopes, fp8_scale = parameters
     if rope is not None and alibi_slopes is not None:
         raise ValueError("varlen_attention: rope or alibi_slopes, not both")
     if rope is not None and len(rope[0]) < batch.max_length:
@@ -126,48 +121,11 @@ def varlen_attention(
         config = config or kernel_config(qkv.device)
         launch = config.attention_fp32 if qkv.dtype == torch.float32 else config.attention
         return _launch(qkv, batch, parameters, launch)
-    if bias is not None:
-        qkv += bias.view(qkv.shape[1:])
     if chosen == "sdpa":
         out = _sdpa(qkv, batch, parameters).flatten(1)
     else:
         out = _flash_attention(qkv, batch, parameters, bundled=chosen == "flash").flatten(1)
     return out if fp8_scale is None else quantize_columns(out, fp8_scale)
-
-
-def projected_attention(
-    x: Operand,
-    projection: tuple[Operand, torch.Tensor],
-    heads: int,
-    batch: PackedBatch,
-    parameters: AttentionParameters,
-    *,
-    backend: str = "auto",
-) -> Operand:
-    """`varlen_attention` over the queries, keys and values x @ weight.T + bias.
-
-    Our kernel adds the bias: cuBLAS is faster at a product that has none.
-
-    Args:
-        x: Input, (T, in), see `linear`.
-        projection: Weight, (3 * heads * D, in) as `linear` takes it, and bias, (3 * heads * D,) of any floating type.
-        heads: Number of heads.
-        batch: Sequences.
-        parameters: As for `varlen_attention`, without `bias`.
-        backend: As for `varlen_attention`.
-    """
-    weight, bias = projection
-    values = weight.values if isinstance(weight, RowScaled) else weight
-    head_dim = len(values) // (3 * heads)
-    dtype = torch.bfloat16 if isinstance(weight, RowScaled) else weight.dtype
-    chosen = dispatch.resolve_attention(
-        backend, device=values.device, dtype=dtype, head_dim=head_dim, alibi=parameters.alibi_slopes is not None
-    )
-    if chosen == "triton":
-        qkv, parameters = linear(x, weight), parameters._replace(bias=bias)
-    else:
-        qkv = linear(x, weight, bias.to(dtype))
-    return varlen_attention(qkv.view(-1, 3, heads, head_dim), batch, parameters, backend=chosen)
 
 
 def _sdpa(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParameters) -> torch.Tensor:
@@ -245,11 +203,11 @@ def _launch(qkv: torch.Tensor, batch: PackedBatch, parameters: AttentionParamete
     there, and a launch needs to know only the index of its first sequence. The long ones, which take longest, come
     first; where the GPU can do so, a launch begins while the one before it runs out of programs.
     """
-    scale, rope, alibi_slopes, fp8_scale, bias = parameters
+    scale, rope, alibi_slopes, fp8_scale = parameters
     tokens, _, heads, head_dim = qkv.shape
     out = torch.empty(tokens, heads * head_dim, dtype=qkv.dtype if fp8_scale is None else FP8, device=qkv.device)
     cos, sin = rope if rope is not None else (None, None)
-    arguments = (out, fp8_scale, qkv, bias, batch.spans, cos, sin, alibi_slopes, scale * math.log2(math.e))
+    arguments = (out, fp8_scale, qkv, batch.spans, cos, sin, alibi_slopes, scale * math.log2(math.e))
     overlapped = launch.overlapped and qkv.is_cuda
     sizes = {
         "heads": heads,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from virnucpro_kernels.ops.attention_tiles import (
     accumulate,
-    add_bias,
     end_after_previous,
     finish,
     let_next_begin,
@@ -46,7 +45,6 @@ def _load_sequence(
     queries_ptr: tl.tensor,
     keys_ptr: tl.tensor,
     values_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     scale: tl.tensor,
@@ -59,27 +57,23 @@ def _load_sequence(
     tiles: tl.constexpr,
     with_queries: tl.constexpr,
 ) -> tl.tuple:
-    """Load a whole sequence. Queries and keys get biases, scale and rotation in fp32 and are rounded once.
+    """Load a whole sequence. Queries are scaled, queries and keys rotated, in fp32; both are rounded once.
 
     Returns:
         Tuples with one entry a tile: both halves of the queries (an empty tuple where `with_queries` is false), both
         halves of the keys, transposed, and values.
     """
     half: tl.constexpr = head_dim // 2
-    width: tl.constexpr = stride // 3
     dtype = queries_ptr.dtype.element_ty
     queries, keys, values = tl.tuple(()), tl.tuple(()), tl.tuple(())
     for tile in tl.static_range(tiles):
         token = tile * block + tl.arange(0, block)
         key_first = load_tile(keys_ptr, token, stride, length, half, block_half)
         key_second = load_tile(keys_ptr + half, token, stride, length, half, block_half)
-        key_first = add_bias(key_first, bias_ptr, width, half, block_half)
-        key_second = add_bias(key_second, bias_ptr, width + half, half, block_half)
         if with_queries:
             query_first = load_tile(queries_ptr, token, stride, length, half, block_half).to(tl.float32)
             query_second = load_tile(queries_ptr + half, token, stride, length, half, block_half).to(tl.float32)
-            query_first = add_bias(query_first, bias_ptr, 0, half, block_half) * scale
-            query_second = add_bias(query_second, bias_ptr, half, half, block_half) * scale
+            query_first, query_second = query_first * scale, query_second * scale
         if cos_ptr is not None:
             # Queries and keys of a tile have the same positions: the tables are loaded once for both.
             cos = load_tile(cos_ptr, token, half, length, half, block_half)
@@ -99,7 +93,6 @@ def resident_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     spans_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
@@ -124,7 +117,6 @@ def resident_kernel(
         out_ptr: Result, (T, heads * head_dim).
         out_scale_ptr: Factors of the channels where the result is fp8, fp32 (heads * head_dim,); otherwise None.
         qkv_ptr: Queries, keys and values, (T, 3, heads, head_dim).
-        bias_ptr: Bias of queries, keys and values, (3, heads, head_dim), or None.
         spans_ptr: Start and length of the sequences, longest first, int32 (B, 2).
         cos_ptr, sin_ptr: Cosines and sines, fp32 (positions, head_dim / 2) each, or None without rotation.
         slopes_ptr: ALiBi slopes, fp32 (heads,), or None without ALiBi.
@@ -145,13 +137,11 @@ def resident_kernel(
     )
     if out_scale_ptr is not None:
         out_scale_ptr += head * head_dim
-    if bias_ptr is not None:
-        bias_ptr += head * head_dim
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
     tiles_of_queries, keys, values = _load_sequence(
-        queries_ptr, keys_ptr, values_ptr, bias_ptr, cos_ptr, sin_ptr, scale, length,
+        queries_ptr, keys_ptr, values_ptr, cos_ptr, sin_ptr, scale, length,
         stride, head_dim, block_half, block_dim, block, tiles, queries is None,
     )  # fmt: skip
 
@@ -161,15 +151,13 @@ def resident_kernel(
             result, total = _resident_queries(
                 tiles_of_queries[tile], keys, values, rows, length, slope, slopes_ptr is not None, tiles, block
             )
-            finish(out, out_scale_ptr, bias_ptr, result, total, rows, length, width, head_dim, block_dim)
+            finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     else:
         for first_row in tl.range(0, length, queries, num_stages=1):
             rows = first_row + tl.arange(0, queries)
-            query = load_rotated(
-                queries_ptr, bias_ptr, 0, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half
-            )
+            query = load_rotated(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
             result, total = _resident_queries(
                 query, keys, values, rows, length, slope, slopes_ptr is not None, tiles, block
             )
-            finish(out, out_scale_ptr, bias_ptr, result, total, rows, length, width, head_dim, block_dim)
+            finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     end_after_previous(overlapped)

@@ -1,6 +1,6 @@
 """Attention of sequences of any length: keys and values stream through a loop with online softmax.
 
-Keys with their bias, rotated, are written back in place before the loop (arXiv:2205.14135 describes online softmax).
+Rotated keys are written back in place before the loop (arXiv:2205.14135 describes online softmax).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from virnucpro_kernels.ops.jit import jit, jit_unspecialized, tl
 @jit
 def _rotate_keys_in_place(
     keys_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     length: tl.tensor,
@@ -33,9 +32,7 @@ def _rotate_keys_in_place(
 ) -> None:
     for first_row in tl.range(0, length, block, num_stages=1):
         rows = first_row + tl.arange(0, block)
-        first, second = load_rotated(
-            keys_ptr, bias_ptr, stride // 3, cos_ptr, sin_ptr, 1.0, rows, length, stride, half, block_half
-        )
+        first, second = load_rotated(keys_ptr, cos_ptr, sin_ptr, 1.0, rows, length, stride, half, block_half)
         store_tile(keys_ptr, first, rows, stride, length, half, block_half)
         store_tile(keys_ptr + half, second, rows, stride, length, half, block_half)
 
@@ -45,7 +42,6 @@ def streamed_kernel(
     out_ptr: tl.tensor,
     out_scale_ptr: tl.tensor,
     qkv_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     spans_ptr: tl.tensor,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
@@ -63,7 +59,7 @@ def streamed_kernel(
 
     Keys and values of a long sequence do not fit into shared memory. Each tile of queries therefore passes over all of
     them, tile by tile, while the next `stages` tiles are on their way, and keeps the running maximum, sum and weighted
-    values of online softmax. The keys get bias and rotation once, before, and not again for each tile of queries.
+    values of online softmax. The keys are rotated once, before, and not again for each tile of queries.
 
     Args:
         out_ptr: Result, (T, heads * head_dim). The other pointers, `scale`, the sizes and `overlapped` are those of
@@ -76,20 +72,18 @@ def streamed_kernel(
     )
     if out_scale_ptr is not None:
         out_scale_ptr += head * head_dim
-    if bias_ptr is not None:
-        bias_ptr += head * head_dim
     half: tl.constexpr = head_dim // 2
     width: tl.constexpr = heads * head_dim
     stride: tl.constexpr = 3 * width
 
-    if cos_ptr is not None or bias_ptr is not None:
-        _rotate_keys_in_place(keys_ptr, bias_ptr, cos_ptr, sin_ptr, length, stride, half, block_half, block)
+    if cos_ptr is not None:
+        _rotate_keys_in_place(keys_ptr, cos_ptr, sin_ptr, length, stride, half, block_half, block)
         tl.debug_barrier()  # from here on, threads read what others have written
 
     whole_tiles = length // block * block  # tokens in tiles that are full
     for first_row in tl.range(0, length, block, num_stages=1):
         rows = first_row + tl.arange(0, block)
-        query = load_rotated(queries_ptr, bias_ptr, 0, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
+        query = load_rotated(queries_ptr, cos_ptr, sin_ptr, scale, rows, length, stride, half, block_half)
         highest = tl.full([block], -float("inf"), tl.float32)
         total = tl.zeros([block], tl.float32)
         result = tl.zeros([block, block_dim], tl.float32)
@@ -110,5 +104,5 @@ def streamed_kernel(
             key = key_first.T, key_second.T
             scores = score_tile(query, key, rows, columns, length, slope, slopes_ptr is not None, True)
             highest, total, result = accumulate(scores, value, highest, total, result, False)
-        finish(out, out_scale_ptr, bias_ptr, result, total, rows, length, width, head_dim, block_dim)
+        finish(out, out_scale_ptr, result, total, rows, length, width, head_dim, block_dim)
     end_after_previous(overlapped)

@@ -43,18 +43,6 @@ def store_tile(
 
 
 @jit
-def add_bias(
-    tile: tl.tensor, bias_ptr: tl.tensor, first: tl.constexpr, width: tl.constexpr, block: tl.constexpr
-) -> tl.tensor:
-    """Add `width` numbers, from number `first` on, to each row of a tile, in fp32; nothing where there is no bias."""
-    if bias_ptr is not None:
-        columns = tl.arange(0, block)
-        bias = tl.load(bias_ptr + first + columns, mask=columns < width, other=0.0).to(tl.float32)
-        tile = tile.to(tl.float32) + bias[None, :]
-    return tile
-
-
-@jit
 def rotate(first: tl.tensor, second: tl.tensor, cos: tl.tensor, sin: tl.tensor) -> tl.tuple:
     """Rotate channels of the first half of a head with those of the second."""
     return first * cos - second * sin, second * cos + first * sin
@@ -105,7 +93,6 @@ def accumulate(
 def finish(
     out: tl.tensor,
     out_scale_ptr: tl.tensor,
-    bias_ptr: tl.tensor,
     result: tl.tensor,
     total: tl.tensor,
     rows: tl.tensor,
@@ -114,11 +101,8 @@ def finish(
     head_dim: tl.constexpr,
     block_dim: tl.constexpr,
 ) -> None:
-    """Divide weighted values by the sums of their weights and write them, scaled where the result is fp8.
-
-    The sums of weights become 1, so the bias of the values is one of the result.
-    """
-    result = add_bias(result * (1.0 / total)[:, None], bias_ptr, 2 * width, head_dim, block_dim)
+    """Divide weighted values by the sums of their weights and write them, scaled where the result is fp8."""
+    result = result * (1.0 / total)[:, None]
     if out_scale_ptr is not None:
         channels = tl.arange(0, block_dim)
         result *= tl.load(out_scale_ptr + channels, mask=channels < head_dim, other=0.0)[None, :]
@@ -178,8 +162,6 @@ def locate(
 @jit
 def load_rotated(
     base: tl.tensor,
-    bias_ptr: tl.tensor,
-    first_bias: tl.constexpr,
     cos_ptr: tl.tensor,
     sin_ptr: tl.tensor,
     scale: tl.tensor,
@@ -189,11 +171,9 @@ def load_rotated(
     half: tl.constexpr,
     block_half: tl.constexpr,
 ) -> tl.tuple:
-    """Return both halves of some queries or keys, with bias, scaled and rotated, in their type."""
-    first = load_tile(base, rows, stride, length, half, block_half).to(tl.float32)
-    second = load_tile(base + half, rows, stride, length, half, block_half).to(tl.float32)
-    first = add_bias(first, bias_ptr, first_bias, half, block_half) * scale
-    second = add_bias(second, bias_ptr, first_bias + half, half, block_half) * scale
+    """Return both halves of some queries or keys, scaled and rotated, in their type."""
+    first = load_tile(base, rows, stride, length, half, block_half).to(tl.float32) * scale
+    second = load_tile(base + half, rows, stride, length, half, block_half).to(tl.float32) * scale
     if cos_ptr is not None:
         cos = load_tile(cos_ptr, rows, half, length, half, block_half)
         sin = load_tile(sin_ptr, rows, half, length, half, block_half)

@@ -97,11 +97,10 @@ def _attention(device: torch.device) -> dict[str, AttentionParameters]:
     frequencies = 10000 ** -(torch.arange(0, _HEAD_DIM, 2) / _HEAD_DIM)
     angles = torch.outer(torch.arange(float(max(_LENGTHS))), frequencies)
     slopes = torch.exp2(-torch.arange(1.0, _HEADS + 1)).to(device)
-    scale, rope = _HEAD_DIM**-0.5, (angles.cos().to(device), angles.sin().to(device))
-    bias = torch.linspace(-1, 1, 3 * _HEADS * _HEAD_DIM, device=device)
+    scale = _HEAD_DIM**-0.5
     return {
-        "attention of ESM-2": AttentionParameters(scale, rope, bias=bias),
-        "attention of DNABERT-S": AttentionParameters(scale, alibi_slopes=slopes, bias=bias),
+        "attention of ESM-2": AttentionParameters(scale, (angles.cos().to(device), angles.sin().to(device)), None),
+        "attention of DNABERT-S": AttentionParameters(scale, None, slopes),
     }
 
 

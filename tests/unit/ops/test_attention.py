@@ -28,17 +28,16 @@ BORDERS = (15, 1, 16, 0, 17, 32, 33, 47, 64, 2, 0)
 @pytest.mark.parametrize(
     "config", [UNROLLED, RESIDENT, STREAMED, MIXED], ids=["unrolled", "resident", "streamed", "mixed"]
 )
-@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
 @pytest.mark.parametrize("alibi", [False, True], ids=["rope", "alibi"])
-def test_tile_borders(dtype: torch.dtype, config: KernelConfig, alibi: bool, bias: bool) -> None:
-    check_attention(AttentionCase(BORDERS, heads=1, head_dim=32, alibi=alibi, bias=bias), dtype, config=config)
+def test_tile_borders(dtype: torch.dtype, config: KernelConfig, alibi: bool) -> None:
+    check_attention(AttentionCase(BORDERS, heads=1, head_dim=32, alibi=alibi), dtype, config=config)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["fp32", "fp16"])
 @pytest.mark.parametrize("head_dim", [16, 24, 32, 64, 128])
 def test_head_dimensions(dtype: torch.dtype, head_dim: int) -> None:
     for alibi in (False, True):
-        check_attention(AttentionCase((5, 0, 65), head_dim=head_dim, alibi=alibi, bias=True), dtype)
+        check_attention(AttentionCase((5, 0, 65), head_dim=head_dim, alibi=alibi), dtype)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_a_sequence_of_more_than_1024_tokens(dtype: torch.dtype, alibi: bool) ->
 
 @pytest.mark.parametrize("config", [UNROLLED, RESIDENT, STREAMED], ids=["unrolled", "resident", "streamed"])
 def test_fp8_output(config: KernelConfig) -> None:
-    check_attention_fp8(AttentionCase((1, 16, 0, 50), head_dim=24, bias=True), torch.float16, config=config)
+    check_attention_fp8(AttentionCase((1, 16, 0, 50), head_dim=24), torch.float16, config=config)
 
 
 @pytest.mark.parametrize("config", [UNROLLED, STREAMED], ids=["unrolled", "streamed"])
@@ -117,7 +116,7 @@ def test_rope_and_alibi_together_are_refused() -> None:
 @pytest.mark.parametrize("alibi", [False, True], ids=["rope", "alibi"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def test_runs_of_equal_length_are_attended_together(dtype: torch.dtype, alibi: bool) -> None:
-    case = AttentionCase((5, 5, 0, 9, 5, 1, 1, 0), heads=2, head_dim=16, alibi=alibi, bias=dtype == torch.float32)
+    case = AttentionCase((5, 5, 0, 9, 5, 1, 1, 0), heads=2, head_dim=16, alibi=alibi)
     arguments = case.arguments()
     expected = plain(varlen_attention_reference(case.qkv(dtype).float(), **arguments))
     result = plain(varlen_attention(case.qkv(dtype), **arguments, backend="sdpa"))
