@@ -48,7 +48,7 @@ TEACHER = Sizes(
     DnabertConfig(layers=4, hidden=192, heads=3, feed_forward=384, vocabulary=_TOKENS),
     Esm2Config(layers=2, hidden=128, heads=2, feed_forward=512),
 )
-#: What learns from the teacher, and costs a CPU a fifth of it.
+#: What learns from the teacher, and costs a CPU a third of it.
 COMPACT = Sizes(
     DnabertConfig(layers=2, hidden=128, heads=2, feed_forward=256, vocabulary=_TOKENS),
     Esm2Config(layers=1, hidden=64, heads=1, feed_forward=256),
