@@ -35,7 +35,8 @@ def test_a_training_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
     )
     with running(train_command(tmp_path / "out", "--profile", profile), cluster, tmp_path) as run:
         assert run.wait(LIMIT) == 0, (tmp_path / "output.txt").read_text()
-    states = cluster.call("sacct", "--noheader", "--allocations", "--format=State").split()
+    jobs = cluster.call("sacct", "--noheader", "--allocations", "--parsable2", "--format=WorkDir,State").splitlines()
+    states = [state for directory, state in (job.split("|") for job in jobs) if directory == str(tmp_path / "out")]
     assert len(states) >= len(STEPS)
     assert set(states) == {"COMPLETED"}
     model = find_model("mine-500", tmp_path / "out" / "models")
