@@ -7,6 +7,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO
 
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.sequences.records import RecordBatch, read_batches
@@ -29,7 +30,14 @@ class WrittenCounts:
 def write_frames(
     path: Path, geometry: Geometry, *, nucleotide: Path, protein: Path, windows: Path | None = None
 ) -> WrittenCounts:
-    """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`."""
+    """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`.
+
+    Raises:
+        UsageError: a file would be written twice, or in the place of the input; or the input cannot be used.
+    """
+    paths = [path.resolve() for path in (path, nucleotide, protein, windows) if path]
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise UsageError(f"{twice[0]} is named twice; input and files to write have to be different files")
     with readable(path) as (file, name):
         batches = read_batches(file, name)
         return write_frame_files(batches, geometry, nucleotide=nucleotide, protein=protein, windows=windows)

@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.sequences.records import read_batches
-from virnucpro_kernels.split.frame_files import WrittenCounts, write_frame_files
+from virnucpro_kernels.split.frame_files import WrittenCounts, write_frame_files, write_frames
 
 
 def write(text: str, folder: Path, geometry: Geometry) -> tuple[WrittenCounts, list[str]]:
@@ -75,6 +76,16 @@ def test_the_command_reads_standard_input(tmp_path: Path) -> None:
     assert result.output == "1 contigs, 2 windows, 10 frames\n"
     assert files["windows"].read_text() == ">x_chunk_1\nACGGCC\n>x_chunk_2\nGCCA\n"
     assert files["protein"].read_text().startswith(">x_chunk_1F1\nTA\n>x_chunk_1F2\nR\n")
+
+
+@pytest.mark.parametrize("names", [("x.fa", "p", "w"), ("n", "./n", "w"), ("n", "p", "x.fa")])
+def test_no_file_is_written_twice_or_in_the_place_of_the_input(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    (tmp_path / "x.fa").write_text(">a\nATGGCCAAA\n")
+    nucleotide, protein, windows = (tmp_path / name for name in names)
+    geometry = Geometry(60, "original")
+    with pytest.raises(UsageError, match="is named twice"):
+        write_frames(tmp_path / "x.fa", geometry, nucleotide=nucleotide, protein=protein, windows=windows)
+    assert (tmp_path / "x.fa").read_text() == ">a\nATGGCCAAA\n"
 
 
 def test_even_windows(tmp_path: Path) -> None:
