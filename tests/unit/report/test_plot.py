@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.helpers.collect_runs import run
 from tests.helpers.reports import HOSTILE, PROPHAGE, write_results
+from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.report.palette import LIGHT
@@ -36,6 +38,25 @@ def test_a_name_of_several_samples_is_drawn_for_each_and_odd_names_make_files(re
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     (only,) = plot_tracks(results, ["c1"], samples=["last"], output_dir=tmp_path / "new")
     assert only == tmp_path / "new" / "last.c1.svg"
+
+
+def test_every_picture_has_a_name_of_its_own_that_a_file_can_have(tmp_path: Path) -> None:
+    windows = [(0, 300, {0: 3.0})]
+    names = ["a/b", "a|b", "a-b-2", "ü" * 300, "ü" * 299]
+    pool = write_pool(tmp_path / "pool", {"one": [Contig(name, 300, windows) for name in names]})
+    run(pool, "one", tmp_path / "results" / "one")
+    paths = plot_tracks(tmp_path, names, output_dir=tmp_path / "pictures")
+    assert sorted(tmp_path.glob("pictures/*")) == sorted(paths)
+    assert len(paths) == len(names)
+    assert [path.name for path in paths[:3]] == ["one.a-b.svg", "one.a-b-2.svg", "one.a-b-2-2.svg"]
+
+
+def test_a_name_is_drawn_for_the_samples_that_have_a_score_for_it(tmp_path: Path) -> None:
+    of_samples = {"empty": [Contig("c", 0)], "scored": [Contig("c", 300, [(0, 300, {0: 3.0})])]}
+    pool = write_pool(tmp_path / "pool", of_samples)
+    for sample in of_samples:
+        run(pool, sample, tmp_path / "results" / sample)
+    assert [path.name for path in plot_tracks(tmp_path, ["c"], output_dir=tmp_path)] == ["scored.c.svg"]
 
 
 def test_what_cannot_be_drawn_is_told(results: Path, tmp_path: Path) -> None:
