@@ -21,7 +21,7 @@ from virnucpro_kernels.run.forecast import describe_work, planned_jobs
 from virnucpro_kernels.run.launch import watch
 from virnucpro_kernels.run.progress import Bar, Lines, ProgressReader, State
 from virnucpro_kernels.run.slurm_queue import SlurmQueue, describe_waiting
-from virnucpro_kernels.run.snakemake_log import last_error
+from virnucpro_kernels.run.snakemake_log import failed_job_log, last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
 
@@ -190,11 +190,25 @@ class Session:
         self._shown += len(added)
         sys.stderr.write(added.decode(errors="replace"))
 
-    def _reason(self) -> str:
-        """Return the last error that Snakemake logged in this start."""
+    def _output(self) -> str:
+        """Return what Snakemake logged in this start."""
         with self._log.open(encoding="utf-8", errors="replace") as log:
             log.seek(self._log_begin)
-            return textwrap.indent(last_error(log.read()), "  ")
+            return log.read()
+
+    def _reason(self) -> str:
+        """Return the last error that Snakemake logged in this start."""
+        return textwrap.indent(last_error(self._output()), "  ")
+
+    def _without_sample(self) -> str:
+        """Return why a start failed in which no job of a sample did: that of the report, or Snakemake itself."""
+        name = failed_job_log(self._output())
+        job_log = self._directory / name
+        if name and job_log.is_file():
+            lines = job_log.read_text(encoding="utf-8", errors="replace").splitlines()
+            last = next((line for line in reversed(lines) if line.strip()), "it is empty")
+            return f"a job that belongs to no sample failed; the end of its log {job_log}:\n  {last}"
+        return f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{self._reason()}"
 
     def _exit_code(self, code: int, failures: Sequence[Failure]) -> int:
         if code == 0:
@@ -202,9 +216,7 @@ class Session:
         if shutil.disk_usage(self._directory).free < _FULL_BYTES:  # whatever the jobs say follows from it
             raise VirnucproError(full_disk(self._directory))
         if not any(failure.attempts for failure in failures):
-            raise VirnucproError(
-                f"Snakemake itself failed, although no job did; the end of its log {self._log}:\n{self._reason()}"
-            )
+            raise VirnucproError(self._without_sample())
         for line in describe_failures(self._run, failures, self._directory):
             self._print(line, sys.stderr)
         if any(failure.error == SILENT for failure in failures):

@@ -10,6 +10,8 @@ _OTHER = re.compile(
     r"|usage:|Finished job|\[\w{3} \w{3} "
 )
 _LINES = 6
+#: The line of a failed job that names its log.
+_JOB_LOG = re.compile(r"^ +log: (.+) \(check log file\(s\) for error details\)$", re.MULTILINE)
 
 
 def last_error(text: str) -> str:
@@ -22,3 +24,9 @@ def last_error(text: str) -> str:
         # The next of Snakemake's own lines are indented; the message itself may go on in lines that are not.
         return error.strip().partition("\n    ")[0].partition("For further error details")[0]
     return error
+
+
+def failed_job_log(text: str) -> str:
+    """Return the log that the last failed job names in the output of Snakemake; empty without such a job."""
+    logs: list[str] = _JOB_LOG.findall(text)
+    return logs[-1] if logs else ""

@@ -1,6 +1,6 @@
 """The reason why Snakemake failed, from its log."""
 
-from virnucpro_kernels.run.snakemake_log import last_error
+from virnucpro_kernels.run.snakemake_log import failed_job_log, last_error
 
 _FAILED_JOB = """Shell command: virnucpro report results > logs/report.log 2>&1
 RuleException:
@@ -22,6 +22,11 @@ def test_a_job_without_a_message_is_told_by_its_command() -> None:
     assert last_error(_FAILED_JOB).startswith("CalledProcessError in file")
     assert "logs/report.log" in last_error(_FAILED_JOB)
     assert "None" not in last_error(_FAILED_JOB).partition("jobid")[0].partition("message")[0]
+
+
+def test_the_log_of_a_failed_job_is_found() -> None:
+    assert failed_job_log(_FAILED_JOB) == "logs/report.log"
+    assert failed_job_log("WorkflowError: no such option") == ""
 
 
 def test_a_message_of_a_job_that_could_not_be_submitted_is_the_reason() -> None:
