@@ -171,8 +171,10 @@ def name_samples(inputs: Sequence[Path]) -> list[Sample]:
     A sample whose file has the name of another one gets the name of its folder in front.
 
     Raises:
-        UsageError: two inputs still have the same name, or a file does not exist.
+        UsageError: a file is given twice or does not exist, or two inputs still have the same name.
     """
+    if twice := [path for path, count in Counter(map(_normal, inputs)).items() if count > 1]:
+        raise UsageError(f"{twice[0]} is given more than once; each sequence file is a sample, so give it once")
     names = [_stem(path) for path in inputs]
     times = Counter(names)
     unique = [

@@ -188,7 +188,9 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(folder: Path) ->
     samples = name_samples([Path("run1/contigs.fa"), Path("run2/contigs.fa")])
     assert [sample.name for sample in samples] == ["run1_contigs", "run2_contigs"]
     with pytest.raises(UsageError, match="occurs 2 times; a sample sheet"):
-        name_samples([Path("run1/contigs.fa"), Path("run1/contigs.fa")])
+        name_samples([Path("run1/contigs.fa"), Path("run1/contigs.fasta")])
+    with pytest.raises(UsageError, match=r"run1/contigs\.fa is given more than once"):
+        name_samples([Path("run1/contigs.fa"), Path("run1/../run1/contigs.fa")])
 
 
 @pytest.mark.parametrize("separator", ["\t", ","])
