@@ -28,18 +28,24 @@ _ATTEMPTS_TO_OPEN = 100
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the directory of `path`; rename it to `path` when the block ends without an error.
 
-    A file that exists under its final name is therefore complete. The temporary file is removed on failure.
-    The suffixes of `path` are kept, because some writers choose a format or compression by them.
+    A file that exists under its final name is therefore complete. The temporary file is removed on failure, and an
+    error of the operating system names `path`. The suffixes of `path` are kept, because some writers choose a format
+    or compression by them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def check_writable(folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
@@ -66,6 +68,8 @@ _WRONG_PATH = {
 
 def main() -> None:
     """Run the `virnucpro` command and exit."""
+    if sys.stderr is None:  # closed; what a run says there is in its log too
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 until the process ends
     run_app(app)
 
 

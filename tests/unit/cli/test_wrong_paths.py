@@ -28,6 +28,8 @@ from virnucpro_kernels.run.profile import find_profile
         f"predict {'ACGT' * 100} --output-dir out",
         "embed . --chunk 00000 --model builtin-500 --nucleotide n --protein p --device cpu",
         "frames . --window-length 60 --nucleotide n --protein p",
+        "frames x.fa --window-length 60 --nucleotide broken --protein p",
+        f"frames x.fa --window-length 60 --nucleotide {'n' * 300} --protein p",
     ],
 )
 def test_one_sentence_and_exit_code_5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
@@ -40,6 +42,7 @@ def test_one_sentence_and_exit_code_5(tmp_path: Path, monkeypatch: pytest.Monkey
     last = run.stderr[run.stderr.index("error: ") :]
     assert "Traceback" not in run.stderr
     assert last.count("error: ") == 1
+    assert f".{os.getpid()}." not in last  # the name of a temporary file, which the user knows nothing of
     assert not (tmp_path / "out").exists()  # what could not be started
 
 
