@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from virnucpro_kernels.cli.options import FinishedRun
+
 
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, or of the results of a sample.")],
+    directory: FinishedRun,
     to: Annotated[
         Literal["fasta", "anvio", "kraken", "biom", "xlsx"],
         typer.Option(

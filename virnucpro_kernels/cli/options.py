@@ -50,6 +50,9 @@ Encoders = Annotated[
         metavar="<name>",
     ),
 ]
+FinishedRun = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Folder of a run, of its results, or of those of a sample.")
+]
 ModelsDir = Annotated[
     Path | None,
     typer.Option(

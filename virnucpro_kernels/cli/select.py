@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
+from virnucpro_kernels.cli.options import FinishedRun
+
 # typer takes a choice that may be repeated only from an enumeration.
 _Tier = StrEnum("_Tier", ["low", "medium", "high"])
 _Call = StrEnum("_Call", ["viral", "host", "none"])
 
 
 def select(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run, or of the results of a sample.")],
+    directory: FinishedRun,
     sample: Annotated[list[str] | None, typer.Option(help="A sample of the run; may be repeated.")] = None,
     regions: Annotated[bool, typer.Option("--regions", help="Viral regions instead of contigs.")] = False,
     min_p: Annotated[float, typer.Option(min=0, max=1, help="Least p_virus.")] = 0,
@@ -41,7 +43,10 @@ def select(
     chosen = [form for form, given in forms.items() if given] or ["tsv"]
     if len(chosen) > 1:
         raise UsageError("--tsv, --fasta and --bed: give one of them")
+    for low, high, name in ((min_p, max_p, "p"), (min_length, max_length, "length")):
+        if high is not None and low > high:
+            raise UsageError(f"--min-{name} {low} is above --max-{name} {high}; swap them")
     wanted = Wanted(regions, min_p, max_p, min_length, max_length, tier or (), call or ())
     with open_output(output) as file:
         count = select_rows(directory, wanted, chosen[0], file, sample or ())
-    typer.echo(f"{count:,} {'regions' if regions else 'contigs'}", err=True)
+        typer.echo(f"{count:,} {'regions' if regions else 'contigs'}", err=True)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.score.tables import deterministic_gzip
 
@@ -15,9 +16,15 @@ from virnucpro_kernels.score.tables import deterministic_gzip
 def open_output(path: Path | None) -> Iterator[IO[bytes]]:
     """Open `path` for writing, or standard output without one; who reads that may stop at any time.
 
-    A device or a pipe is written to as it is: a new file would take its place.
+    A device or a pipe is written to as it is: a new file would take its place. Where the reader of standard output
+    stops, as `head` does, the block ends there, and what follows it goes on.
+
+    Raises:
+        UsageError: standard output is closed.
     """
     if path is None:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed: name a file with --output")
         try:
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
