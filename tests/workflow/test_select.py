@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import virnucpro_here
+from tests.helpers.runs import virnucpro_command, virnucpro_here
 
 SAMPLES = ("one", "two", "three")
 
@@ -93,10 +93,46 @@ def test_a_pipe_is_written_to_and_stays_one(finished: Path, tmp_path: Path) -> N
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_who_reads_may_stop_at_any_time(finished: Path) -> None:
+    command = virnucpro_command("select", finished)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) == 0
+
+
+def test_the_results_themselves_can_be_named(finished: Path) -> None:
+    assert select(finished / "results") == select(finished)
+
+
+def test_a_table_that_lost_rows_is_refused(copy_of_finished: Path) -> None:
+    """It is as good a table as the whole one, and every number from it would be wrong."""
+    for command, name in (
+        (("select",), "contigs.tsv"),
+        (("select", "--regions"), "regions.tsv"),
+        (("select", "--regions", "--fasta"), "viral_regions.fna.gz"),
+        (("export", "--to", "anvio", "--output", copy_of_finished / "x"), "contigs.tsv"),
+        (("export", "--to", "xlsx", "--output", copy_of_finished / "x"), "regions.tsv"),
+        (("report",), "windows.tsv"),
+        (("plot", "c"), "contigs.tsv"),
+    ):
+        path = copy_of_finished / "results" / "two" / name
+        whole = path.read_bytes()
+        path.write_bytes(gzip.compress(b"") if name.endswith(".gz") else whole[: whole.rindex(b"\n", 0, -1) + 1])
+        ended = virnucpro_here(command[0], copy_of_finished, *command[1:])
+        assert ended.returncode == 3, (command, ended.stderr)
+        assert f"{path}: damaged (its content is not what was written)" in ended.stderr
+        path.write_bytes(whole)
+
+
 def test_wrong_usage_is_told(finished: Path, tmp_path: Path) -> None:
     for options, message in (
         ((finished, "--fasta", "--bed"), "give one of them"),
         ((finished, "--sample", "four"), "no results of sample four"),
+        ((finished, "--min-p", "0.9", "--max-p", "0.1"), "--min-p 0.9 is above --max-p 0.1"),
+        ((finished, "--min-length", "9", "--max-length", "5"), "--min-length 9 is above --max-length 5"),
         ((tmp_path,), "no results"),
     ):
         ended = virnucpro_here("select", *options)

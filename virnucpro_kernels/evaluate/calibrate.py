@@ -10,7 +10,7 @@ import pyarrow as pa
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.evaluate.truth import Truth, read_truth
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
-from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.job_record import checked_result, read_job
 from virnucpro_kernels.report.tables import read_table
 from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
@@ -87,7 +87,7 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     record = read_job(folder / RUN_RECORD) or {}
     if (found := record.get("model", {}).get("id")) != model.model_id:
         raise UsageError(f"{folder}: the results are of model {found}, not of {model.model_id}; name that model")
-    table = pa.concat_tables(read_table(folder / CONTIG_TABLE, _TYPES)).to_pandas()
+    table = pa.concat_tables(read_table(checked_result(folder / CONTIG_TABLE), _TYPES)).to_pandas()
     place = truth.contigs.get_indexer(table["contig"])
     p_virus = table["p_virus"].to_numpy(np.float64)
     known = (place >= 0) & ~np.isnan(p_virus)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.evaluate.truth import Truth, listed, read_text_table
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, FRAME_TABLE, RUN_RECORD, WINDOW_TABLE
-from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.job_record import checked_result, read_job
 from virnucpro_kernels.report.tables import read_table
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 from virnucpro_kernels.tools.result_rows import result_folders
@@ -108,7 +108,7 @@ def read_results(given: str, truth: Truth, columns: Columns) -> list[Results]:
 
 
 def _read_ours(name: str, folder: Path, truth: Truth, columns: Columns) -> Results:
-    path, threshold = folder / CONTIG_TABLE, columns.threshold
+    path, threshold = checked_result(folder / CONTIG_TABLE), columns.threshold
     calibration = read_job(folder / RUN_RECORD).get("model", {}).get("calibration") or {}
     share = calibration.get("prior") if columns.share is None else columns.share
     q_type = {Q_VALUE: pa.float64()} if Q_VALUE in _header(path) else {}
@@ -178,7 +178,7 @@ def _contigs(
 def _below(name: str, path: Path, types: dict[str, pa.DataType], truth: Truth, threshold: float) -> Level:
     """Return the windows or frames of the contigs of the truth; memory is that of their numbers."""
     parts = [(np.empty(0, np.int64), np.empty(0), np.empty(0))]
-    for table in read_table(path, types):
+    for table in read_table(checked_result(path), types):
         contig = truth.contigs.get_indexer(pd.Index(table["contig"].to_pandas()))
         length = np.full(len(contig), np.nan)
         if "end" in types:

@@ -79,4 +79,9 @@ def in_results(directory: Path, name: str) -> list[Path]:
 
     Files in a hidden folder are not yet results.
     """
-    return sorted(path for depth in ("*", "*/[!.]*") for path in directory.glob(f"{RESULTS}*/{depth}/{name}"))
+    return sorted(path for results in directory.glob(f"{RESULTS}*") for path in of_samples(results, name))
+
+
+def of_samples(results: Path, name: str) -> list[Path]:
+    """Return the file of this name of every sample in a folder of results, as `in_results` does for those of a run."""
+    return sorted(path for depth in ("*", "*/[!.]*") for path in results.glob(f"{depth}/{name}"))

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
 from virnucpro_kernels.files import atomic_path, remove_leftovers, sha256
+from virnucpro_kernels.pool.file_names import RUN_RECORD
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,23 @@ def check_output(path: Path, record: Path) -> None:
         DamagedFileError: its checksum is another one.
         FileNotFoundError: there is no such file.
     """
-    expected = recorded_checksum(path, record)
+    _check(path, recorded_checksum(path, record))
+
+
+def checked_result(path: Path) -> Path:
+    """Return the path of a file of a sample's results that is what `run.json` beside it says; a missing one as it is.
+
+    Raises:
+        DamagedFileError: its checksum is another one.
+    """
+    if path.exists():
+        listed = read_job(path.with_name(RUN_RECORD)).get("files", {})
+        _check(path, listed.get(path.name, {}).get("sha256", ""))
+    return path
+
+
+def _check(path: Path, expected: str) -> None:
+    """Compare a file with a checksum, unless that is empty."""
     if expected and sha256(path) != expected:
         raise DamagedFileError(f"{path}: damaged (its content is not what was written); {REMEDY}")
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.pool.file_names import CONTIG_TABLE, REGION_TABLE, RESULTS, RUN_RECORD, WINDOW_TABLE
-from virnucpro_kernels.pool.job_record import read_record
+from virnucpro_kernels.pool.file_names import CONTIG_TABLE, REGION_TABLE, RESULTS, RUN_RECORD, WINDOW_TABLE, of_samples
+from virnucpro_kernels.pool.job_record import checked_result, read_record
 from virnucpro_kernels.score.thresholds import Thresholds
 
 
@@ -25,20 +26,20 @@ class SampleResults:
     folder: Path
     record: Mapping[str, Any]
 
-    @property
+    @cached_property
     def contigs(self) -> Path:
-        """Table of its contigs."""
-        return self.folder / CONTIG_TABLE
+        """Table of its contigs, compared with its checksum."""
+        return checked_result(self.folder / CONTIG_TABLE)
 
-    @property
+    @cached_property
     def windows(self) -> Path:
-        """Table of its windows."""
-        return self.folder / WINDOW_TABLE
+        """Table of its windows, compared with its checksum."""
+        return checked_result(self.folder / WINDOW_TABLE)
 
-    @property
+    @cached_property
     def regions(self) -> Path:
-        """Table of its viral regions."""
-        return self.folder / REGION_TABLE
+        """Table of its viral regions, compared with its checksum."""
+        return checked_result(self.folder / REGION_TABLE)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -69,8 +70,7 @@ def find_samples(results: Path, names: Sequence[str] = ()) -> list[SampleResults
         DamagedFileError: a record is damaged.
     """
     if not names:
-        found = {path.parent for depth in ("*", "*/[!.]*") for path in results.glob(f"{depth}/{RUN_RECORD}")}
-        names = sorted(str(folder.relative_to(results)) for folder in found)
+        names = sorted(str(record.parent.relative_to(results)) for record in of_samples(results, RUN_RECORD))
         if not names:
             raise UsageError(f"{results}: no results in here; name the folder of a run whose samples are complete")
     missing = [name for name in names if not (results / name / RUN_RECORD).is_file()]

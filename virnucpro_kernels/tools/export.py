@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from virnucpro_kernels import __version__
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD, VIRAL_FASTA
-from virnucpro_kernels.pool.job_record import read_record
+from virnucpro_kernels.pool.job_record import checked_result, read_record
 from virnucpro_kernels.score.tables import CONTIG_COLUMNS, lines, quoted, words
 from virnucpro_kernels.score.viral_fasta import fasta_entry
 from virnucpro_kernels.sequences.records import read_records
@@ -50,7 +50,7 @@ def _clean_fasta(folders: Mapping[str, Path], output: Path) -> Iterator[Path]:
         rows.write(("\t".join(NAME_COLUMNS) + "\n").encode())
         number = 0
         for folder in folders.values():
-            records = read_records(folder / VIRAL_FASTA)
+            records = read_records(checked_result(folder / VIRAL_FASTA))
             for batch in _contigs(folder):
                 viral = batch.filter(pc.equal(batch["call"], "viral"))
                 clean = [f"virus_{number + place:07d}" for place in range(1, viral.num_rows + 1)]
@@ -132,7 +132,7 @@ def _observed(counts: dict[str, Any]) -> list[int]:
 
 
 def _contigs(folder: Path) -> Iterator[pa.RecordBatch]:
-    return read_rows(folder / CONTIG_TABLE, list(CONTIG_COLUMNS))
+    return read_rows(checked_result(folder / CONTIG_TABLE), list(CONTIG_COLUMNS))
 
 
 FORMS: dict[str, Callable[[Mapping[str, Path], Path], Iterator[Path]]] = {

@@ -10,17 +10,17 @@ import pyarrow.csv as pa_csv
 
 from virnucpro_kernels.errors import REMEDY, DamagedFileError, UsageError
 from virnucpro_kernels.pool.columns import NOT_AVAILABLE
-from virnucpro_kernels.pool.file_names import RESULTS, RUN_RECORD, in_results
+from virnucpro_kernels.pool.file_names import RESULTS, RUN_RECORD, in_results, of_samples
 from virnucpro_kernels.sequences.arrays import Float64s
 
 _BLOCK_BYTES = 1 << 22
 
 
 def result_folders(directory: Path, samples: Sequence[str] = ()) -> dict[str, Path]:
-    """Return the folders of finished samples in the folder of a run, or `directory` itself where it is one.
+    """Return the folders of finished samples of a run, or `directory` itself where it is one.
 
     Args:
-        directory: Folder of a run, or of the results of a sample.
+        directory: Folder of a run, of its results, or of the results of a sample.
         samples: Names of the wanted samples, in a sweep or with a label of every setting; all without any.
 
     Returns:
@@ -32,7 +32,7 @@ def result_folders(directory: Path, samples: Sequence[str] = ()) -> dict[str, Pa
     found = {}
     if (directory / RUN_RECORD).exists():
         found[directory.resolve().name] = directory
-    for record in in_results(directory, RUN_RECORD):
+    for record in in_results(directory, RUN_RECORD) or of_samples(directory, RUN_RECORD):
         parts = record.parent.relative_to(directory).parts
         found[".".join(parts[parts[0] == RESULTS.name :])] = record.parent
     if not found:

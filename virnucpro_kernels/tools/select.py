@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, REGION_FASTA, REGION_TABLE, RUN_RECORD, VIRAL_FASTA
-from virnucpro_kernels.pool.job_record import read_record
+from virnucpro_kernels.pool.job_record import checked_result, read_record
 from virnucpro_kernels.score.region_files import REGION_COLUMNS, bed_lines
 from virnucpro_kernels.score.tables import CONTIG_COLUMNS, lines, quoted
 from virnucpro_kernels.score.viral_fasta import fasta_entry
@@ -66,7 +66,7 @@ def select(directory: Path, wanted: Wanted, form: Form, output: IO[bytes], sampl
     """Write what is wanted of a run's samples; return the number of contigs or regions.
 
     Args:
-        directory: Folder of a run, or of the results of a sample.
+        directory: Folder of a run, of its results, or of those of a sample.
         wanted: What is wanted.
         form: Form of the output. A table has one header, whatever the number of samples.
         output: File to write.
@@ -83,7 +83,7 @@ def select(directory: Path, wanted: Wanted, form: Form, output: IO[bytes], sampl
     count = 0
     for folder in folders:
         sequences = _sequences(folder, wanted) if form == "fasta" else iter(())
-        for batch in read_rows(folder / name, list(columns)):
+        for batch in read_rows(checked_result(folder / name), list(columns)):
             if wanted.only_viral and not wanted.regions:  # as in the file of the sequences
                 batch = batch.filter(pc.equal(batch["call"], "viral"))
             chosen = wanted.rows(batch)
@@ -109,7 +109,7 @@ def _bed(rows: pa.RecordBatch, *, regions: bool) -> memoryview:
 def _sequences(folder: Path, wanted: Wanted) -> Iterator[Record]:
     """Yield the sequences of all rows in order: those of the results where they have them all, else the input's."""
     if wanted.only_viral:
-        return read_records(folder / (REGION_FASTA if wanted.regions else VIRAL_FASTA))
+        return read_records(checked_result(folder / (REGION_FASTA if wanted.regions else VIRAL_FASTA)))
     return chain.from_iterable(map(read_records, (_found(Path(path), folder) for path in _inputs(folder))))
 
 

@@ -11,6 +11,7 @@ from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.columns import BOOLEANS, NOT_AVAILABLE, column_types
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, REGION_TABLE
+from virnucpro_kernels.pool.job_record import checked_result
 from virnucpro_kernels.tools.result_rows import read_rows
 
 #: Rows of a sheet, the header among them, and characters of a cell: what Excel can hold.
@@ -53,7 +54,7 @@ def _fill(sheet: Worksheet, types: Mapping[str, str], tables: Sequence[Path]) ->
     """Write the rows of the tables below the header; return how many."""
     row = 0
     for path in tables:
-        for batch in read_rows(path, list(types)):
+        for batch in read_rows(checked_result(path), list(types)):
             if row + batch.num_rows >= MOST_ROWS:
                 raise UsageError(
                     f"{path}: a sheet holds {MOST_ROWS - 1:,} rows, and there are more; `virnucpro select` makes a"
@@ -63,6 +64,6 @@ def _fill(sheet: Worksheet, types: Mapping[str, str], tables: Sequence[Path]) ->
             for values in zip(*columns, strict=True):
                 row += 1
                 for column, (kind, text) in enumerate(zip(types.values(), values, strict=True)):
-                    if text != NOT_AVAILABLE or column == 1:  # a contig may have this name
+                    if text != NOT_AVAILABLE or column < 2:  # a sample or a contig may have this name
                         _WRITERS[kind](sheet, row, column, text)
     return row

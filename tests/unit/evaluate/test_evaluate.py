@@ -17,6 +17,8 @@ from sklearn import metrics
 from tests.helpers.collect_runs import run as collect_sample
 from tests.helpers.synthetic_pool import Contig, write_pool
 from virnucpro_kernels.cli.main import main
+from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.job_record import read_record, write_record
 
 
 @dataclass
@@ -269,6 +271,18 @@ def test_our_results_are_measured_by_contig_window_and_frame(tmp_path: Path, run
     assert "s: without a call: 2 of 5 contigs" in ended.text
 
 
+@pytest.mark.parametrize("name", ["contigs.tsv", "windows.tsv"])
+def test_results_that_lost_rows_are_refused(tmp_path: Path, small_truth: Path, run: Run, name: str) -> None:
+    contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
+    folder = tmp_path / "out" / "results" / "s"
+    collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
+    lines = (folder / name).read_text().splitlines(keepends=True)
+    (folder / name).write_text("".join(lines[:-1]))
+    ended = run(folder, "--truth", small_truth)
+    assert ended.code == 3
+    assert f"{folder / name}: damaged" in ended.text
+
+
 def test_equal_probabilities_are_chosen_together(tmp_path: Path, small_truth: Path, run: Run) -> None:
     scores = {"v1": 0.9, "v2": 0.9, "h1": 0.9, "v3": 0.6, "h2": 0.1}
     ended = run(write(tmp_path / "s.tsv", ["contig", "score"], scores.items()), "--truth", small_truth)
@@ -277,20 +291,29 @@ def test_equal_probabilities_are_chosen_together(tmp_path: Path, small_truth: Pa
         assert ended.row("realised_fdr", f"fdr:{nominal:g}", without_call="left_out").n == number, nominal
 
 
+def replace_contigs(folder: Path, table: pd.DataFrame) -> None:
+    """Give a sample another table of contigs, as its run would have written it."""
+    path = folder / "contigs.tsv"
+    table.to_csv(path, sep="\t", index=False)
+    record = read_record(folder / "run.json")
+    record["files"][path.name]["sha256"] = sha256(path)
+    write_record(folder / "run.json", record)
+
+
 def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_truth: Path, run: Run) -> None:
     contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
     folder = tmp_path / "out" / "results" / "s"
     collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
     table = pd.read_csv(folder / "contigs.tsv", sep="\t", keep_default_na=False)
     table["q_value"] = table["contig"].map({"v1": 0.01, "h1": 0.04, "v2": 0.04}).fillna(0.9)
-    table.to_csv(folder / "contigs.tsv", sep="\t", index=False)
+    replace_contigs(folder, table)
     ended = run(folder, "--truth", small_truth)
     assert ended.code == 0, ended.text
     row = ended.row("realised_fdr", "fdr:0.05", without_call="left_out")
     assert (row.value, row.n) == (pytest.approx(1 / 3, abs=1e-6), 3)
     assert ended.row("realised_fdr", "fdr:0.01", without_call="left_out").n == 1
     table["q_value"] = "NA"  # a run that was not asked for them: then p_virus decides, at most 0.982
-    table.to_csv(folder / "contigs.tsv", sep="\t", index=False)
+    replace_contigs(folder, table)
     without = run(folder, "--truth", small_truth)
     assert without.row("realised_fdr", "fdr:0.01", without_call="left_out").n == 0
     assert without.row("realised_fdr", "fdr:0.05", without_call="left_out").n == 3
