@@ -12,17 +12,20 @@ import pytest
 import torch
 
 from tests.helpers import tiny
-from tests.helpers.engine_runs import embed, proteins_by, read, stop_after, with_outliers
+from tests.helpers.engine_runs import embed, proteins_by, provenance, read, stop_after, with_outliers
 from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
+from virnucpro_kernels.embed.cache import EmbeddingCache
 from virnucpro_kernels.embed.encoders import loading, set_up
-from virnucpro_kernels.embed.engine import Encoder, Engine
+from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
 from virnucpro_kernels.embed.gpu import lease, list_gpus, visible_units
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import verify
 from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.pool.provenance import encoder_record
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
@@ -72,6 +75,28 @@ def test_a_vector_does_not_depend_on_its_batch_mates(tmp_path: Path, dtype: torc
     (_, a), (_, b) = read(tmp_path / "a" / "p.h5"), read(tmp_path / "b" / "p.h5")
     np.testing.assert_array_equal(a[order], b)
     assert (tmp_path / "a" / "p.h5").read_bytes() == (tmp_path / "c" / "p.h5").read_bytes()
+
+
+@PRECISIONS
+def test_vectors_from_a_cache_change_no_byte(tmp_path: Path, dtype: torch.dtype, tolerance: float) -> None:
+    encoder = proteins_by(tiny.protein_encoder().to(GPU, dtype))
+    first, second = tiny.frames(600, distinct=500), tiny.frames(900, distinct=900)
+    shared = [*list(first.proteins)[:400], *list(second.proteins)[400:]]
+    second = replace(second, proteins=SequenceArray.from_list(shared))
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    cache.check()
+
+    def embed_with_cache(folder: Path, frames: Frames) -> Measures:
+        vectors = cache.part(encoder_record(provenance(1024)["protein"], "protein"), torch.float32, GPU)
+        engine = Engine(GPU, torch.float32, find_known=lambda _, distinct: vectors.find(distinct))
+        measures = embed(folder, frames, encoder, engine=engine, budget=1024)["protein"]
+        vectors.keep(folder / "p.h5")
+        return measures
+
+    assert embed_with_cache(tmp_path / "first", first).cached == 0
+    assert embed_with_cache(tmp_path / "second", second).cached > 300
+    embed(tmp_path / "alone", second, encoder, engine=Engine(GPU, torch.float32), budget=1024)
+    assert (tmp_path / "second" / "p.h5").read_bytes() == (tmp_path / "alone" / "p.h5").read_bytes()
 
 
 def test_a_stopped_chunk_ends_with_the_same_bytes(tmp_path: Path, tokenizer: DnaTokenizer) -> None:

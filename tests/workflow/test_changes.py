@@ -63,9 +63,22 @@ def test_a_moved_run_and_a_moved_model_rerun_nothing(copy_of_finished: Path, tmp
     assert planned(copy_of_finished) == {}
 
 
+def test_a_version_with_other_commands_reruns_nothing(finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "version"
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, other / name)
+    shutil.copy(ROOT / "Snakefile", other)
+    for name in ("virnucpro_kernels", "envs"):
+        (other / name).symlink_to(ROOT / name)
+    for rules in (other / "workflow" / "rules").glob("*.smk"):
+        rules.write_text(rules.read_text().replace('"{params.virnucpro} ', '"{params.virnucpro}  '))
+    assert planned(finished, snakefile=other / "Snakefile") == {}
+
+
 @pytest.mark.parametrize(
     ("keys", "jobs"),
     [
+        ({"embedding_cache": "/a/cache", "embedding_cache_gb": "7"}, {}),
         ({"viral_threshold": "0.9"}, {"collect": 3}),
         ({"preset": "default"}, {}),
         ({"preset": "strict"}, {"collect": 3}),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels.cli.options import Model, ModelsDir, schema_option
+from virnucpro_kernels.files import expand_user
 
 Device = Annotated[str, schema_option("device", "auto (a GPU where there is one), cpu or cuda.")]
 Precision = Annotated[
@@ -14,6 +15,9 @@ Precision = Annotated[
 EmbeddingDtype = Annotated[
     str,
     schema_option("embedding_dtype", "float32, float16, or auto: float32 where the precision is fp32 or reference."),
+]
+EmbeddingCacheGb = Annotated[
+    int, schema_option("embedding_cache_gb", "GB that the cache may have; what was not used for longest goes first.")
 ]
 Attention = Annotated[
     str,
@@ -34,6 +38,7 @@ def embed(
     device: Device,
     precision: Precision,
     embedding_dtype: EmbeddingDtype,
+    embedding_cache_gb: EmbeddingCacheGb,
     models_dir: ModelsDir = None,
     attention: Attention = "auto",
     token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.", hidden=True)] = 0,
@@ -44,6 +49,9 @@ def embed(
             min=0, help="Batches of each encoder, chosen at random, to compute twice; exit code 3 if they differ."
         ),
     ] = 0,
+    embedding_cache: Annotated[
+        str, typer.Option(help="Folder of the embedding cache: vectors by the content of their sequences.")
+    ] = "",
 ) -> None:
     """Embed a chunk. Run again after an interruption, it goes on where it stopped.
 
@@ -69,5 +77,7 @@ def embed(
             token_budget,
             threads,
             paranoid,
+            expand_user(embedding_cache) if embedding_cache else None,
+            embedding_cache_gb * 1_000_000_000,
         )
     )

@@ -33,11 +33,7 @@ def find_distinct(sequences: SequenceArray) -> Distinct:
     of_row = encoded.indices.to_numpy().astype(np.int64)
     # Numbers are given in the order of first occurrence: a sequence is new where its number is higher than all before.
     first = np.flatnonzero(np.diff(np.maximum.accumulate(of_row), prepend=-1) > 0)
-    _, offset_buffer, data = encoded.dictionary.buffers()
-    if not len(first):
-        return Distinct(SequenceArray.from_list([]), first, of_row)
-    offsets = np.frombuffer(offset_buffer, np.int64, len(first) + 1)
-    return Distinct(SequenceArray(np.frombuffer(data, np.uint8, offsets[-1]), offsets), first, of_row)
+    return Distinct(SequenceArray.from_arrow(encoded.dictionary), first, of_row)
 
 
 class FanOut:

@@ -96,10 +96,10 @@ class BatchRunner(ABC):
             self.recomputed += 1
             exact, finite = _unpack(_noticing_memory(work, self._recompute), work)
             if not finite:
-                sequence = work.first + int(np.argmin(np.isfinite(exact).all(axis=1)))
+                count = int((~np.isfinite(exact).all(axis=1)).sum())
                 raise VirnucproError(
-                    f"the vector of distinct sequence {sequence} is not finite, even with fp32 activations: these are"
-                    " not the weights of a working encoder (check them with `virnucpro weights verify`)"
+                    f"the vectors of {count} sequences are not finite, even with fp32 activations: these are not the"
+                    " weights of a working encoder (check them with `virnucpro weights verify`)"
                 )
             # Finite vectors are kept: the vector of a sequence must not depend on those that share its batch.
             broken = ~np.isfinite(vectors).all(axis=1)

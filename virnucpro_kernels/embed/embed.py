@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from virnucpro_kernels.embed import gpu
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
+from virnucpro_kernels.embed.known import Known
 from virnucpro_kernels.embed.stopping import StopRequest, unbroken
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
@@ -35,6 +36,7 @@ from virnucpro_kernels.weights.registry import Model
 if TYPE_CHECKING:
     import torch
 
+    from virnucpro_kernels.embed.cache import CachedVectors
     from virnucpro_kernels.embed.encoders import Setup
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ class EmbedOptions:
         precision, embedding_dtype, attention, token_budget: Settings as `encoders.set_up` takes them.
         threads: Number of CPU threads.
         twice: Number of batches of each encoder, chosen at random, to compute twice and compare.
+        cache: Folder of the embedding cache, if there is one.
+        cache_bytes: Size that it may have.
     """
 
     manifest: Path
@@ -68,6 +72,8 @@ class EmbedOptions:
     token_budget: int
     threads: int
     twice: int = 0
+    cache: Path | None = None
+    cache_bytes: int = 0
 
 
 def embed(options: EmbedOptions) -> None:
@@ -91,16 +97,21 @@ def embed(options: EmbedOptions) -> None:
         with unbroken():
             frames = _read_frames(options, chunk, job)
         if units is None:
-            _embed(options, chunk, frames, "cpu", f"the CPU of {socket.gethostname()}", job, progress)
-            return
-        with gpu.lease(units) as unit:
-            job.restart_clock()
-            monitor = GpuMonitor(unit)
-            job.measure = monitor.summary
-            with monitor:
-                _embed(options, chunk, frames, "cuda", f"GPU {unit} of {socket.gethostname()}", job, progress)
-            job.facts["device"] = monitor.summary()["gpu"] or "cuda"
-            _free_memory()
+            computed = _embed(options, chunk, frames, "cpu", f"the CPU of {socket.gethostname()}", job, progress)
+        else:
+            with gpu.lease(units) as unit:
+                job.restart_clock()
+                monitor = GpuMonitor(unit)
+                job.measure = monitor.summary
+                with monitor:
+                    computed = _embed(
+                        options, chunk, frames, "cuda", f"GPU {unit} of {socket.gethostname()}", job, progress
+                    )
+                job.facts["device"] = monitor.summary()["gpu"] or "cuda"
+                _free_memory()
+        with StopRequest():  # the chunk is complete: a signal must not make a failure of it
+            for cached, path in computed:
+                cached.keep(path)
 
 
 def _find_chunk(manifest: Path, name: str) -> Chunk:
@@ -138,9 +149,14 @@ def _embed(
     device_name: str,
     job: Job,
     progress: "_Progress",
-) -> None:
-    """Compute the vectors and write both files; `device_name` is for messages."""
+) -> list[tuple["CachedVectors", Path]]:
+    """Compute the vectors and write both files; `device_name` is for messages.
+
+    Returns:
+        What the embedding cache, if there is one, has to take from which file.
+    """
     with unbroken():
+        from virnucpro_kernels.embed.cache import EmbeddingCache
         from virnucpro_kernels.embed.encoders import loading, set_up
         from virnucpro_kernels.embed.engine import Engine
         from virnucpro_kernels.embed.resume import open_partial
@@ -160,6 +176,11 @@ def _embed(
         "chunk %s: %d frames on %s in %s, attention %s", chunk.chunk, chunk.rows, device, setup.precision, attention
     )
     outputs: dict[Alphabet, Path] = {"nucleotide": options.nucleotide, "protein": options.protein}
+    cached: dict[Alphabet, CachedVectors] = {}
+    if options.cache:
+        cache = EmbeddingCache(options.cache, options.cache_bytes)
+        cache.check()
+        cached = {alphabet: cache.part(record, setup.dtype, device) for alphabet, record in setup.records.items()}
     with (
         open_partial(options.protein.with_name(f"{chunk.chunk}.partial")) as partial,
         loading(setup) as weights,
@@ -173,6 +194,7 @@ def _embed(
             stopped=stop.stopped,
             name=device_name,
             twice=options.twice,
+            find_known=lambda alphabet, distinct: cached[alphabet].find(distinct) if cached else Known(),
         )
         provenance = _provenance(options.manifest, chunk, setup)
         try:
@@ -185,6 +207,13 @@ def _embed(
     job.facts |= _peak_memory(device_type)
     for alphabet, measured in measures.items():
         log.info("%s: %s", alphabet, measured.describe())
+    # Where memory ran out, now or in an earlier attempt, some batches were smaller than the cache would have it.
+    budgets = {alphabet: record.token_budget for alphabet, record in setup.records.items()}
+    return [
+        (vectors, outputs[alphabet])
+        for alphabet, vectors in cached.items()
+        if device_type == "cpu" or measures[alphabet].token_budget == budgets[alphabet]
+    ]
 
 
 def _start_torch(device_type: str, threads: int) -> "torch.device":

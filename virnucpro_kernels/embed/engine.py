@@ -1,8 +1,9 @@
 """The engine: a chunk in, its embeddings out.
 
-For each encoder, the distinct sequences of the chunk are tokenised and packed ahead of the device (`loader.py`) and
-computed batch by batch (`device.py`). Their vectors are fanned out to all rows and written in row order (`output.py`)
-while the device goes on. Which sequences share a batch follows from their order and the token budget alone.
+For each encoder, the distinct sequences of the chunk whose vectors are not known are tokenised and packed ahead of the
+device (`loader.py`) and computed batch by batch (`device.py`). With those that are known (`known.py`) their vectors are
+fanned out to all rows and written in row order (`output.py`) while the device goes on. Which sequences share a batch
+follows from their order and the token budget alone.
 """
 
 import logging
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from virnucpro_kernels.embed.canaries import Canaries
 from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
 from virnucpro_kernels.embed.device import BatchRunner, Embeds, OutOfMemoryError, Submitted, make_runner
+from virnucpro_kernels.embed.known import Completion, Known
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.output import OutputThread
 from virnucpro_kernels.embed.resume import PartialEmbeddings
@@ -59,6 +62,7 @@ class Measures:
         sequences: Number of frames of the chunk.
         distinct: Number of distinct sequences among them; each is embedded once.
         resumed: Number of distinct sequences whose vectors an earlier attempt had saved.
+        cached: Number of distinct sequences whose vectors came from the embedding cache.
         batches: Number of batches computed in this attempt.
         tokens: Number of tokens in them, without padding.
         padded_tokens: Number of tokens in them, with padding.
@@ -77,6 +81,7 @@ class Measures:
     sequences: int
     distinct: int
     resumed: int = 0
+    cached: int = 0
     batches: int = 0
     tokens: int = 0
     padded_tokens: int = 0
@@ -94,7 +99,8 @@ class Measures:
     def describe(self) -> str:
         """Return one line for the log."""
         return (
-            f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already;"
+            f"{self.sequences:,} sequences, {self.distinct:,} distinct, {self.resumed:,} there already,"
+            f" {self.cached:,} in the cache;"
             f" {self.tokens:,} tokens in {self.seconds:.1f} s ({self.tokens_per_second:,.0f} a second),"
             f" {self.batches:,} batches {self.packing:.1%} full"
             f"{f', {self.recomputed:,} batches computed again in fp32' if self.recomputed else ''}"
@@ -113,6 +119,7 @@ class Engine:
         stopped: Function called before each batch; once it returns true, batches under way are finished and saved.
         name: Name of the device for messages, of a GPU its UUID.
         twice: Number of batches of each encoder, chosen at random, that are computed twice and compared.
+        find_known: Function that returns the vectors of distinct sequences that need not be computed.
     """
 
     device: torch.device
@@ -122,6 +129,7 @@ class Engine:
     stopped: Callable[[], bool] = lambda: False
     name: str = "the CPU"
     twice: int = 0
+    find_known: Callable[[Alphabet, Distinct], Known] = lambda *_: Known()
 
     def embed_chunk(
         self,
@@ -164,11 +172,13 @@ class Engine:
         partial: PartialEmbeddings,
     ) -> dict[Alphabet, Measures]:
         sequences: dict[Alphabet, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
-        to_do = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
+        distinct = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
+        to_do = {alphabet: (each, self.find_known(alphabet, each)) for alphabet, each in distinct.items()}
+        del distinct
         measures = {}
         for alphabet, make in encoders.items():
             encoder = make()
-            run = _EncoderPass(self, encoder, frames.rows, to_do.pop(alphabet), provenance[alphabet], partial)
+            run = _EncoderPass(self, encoder, frames.rows, *to_do.pop(alphabet), provenance[alphabet], partial)
             # The workflow deletes the finished files of a job that fails later on, but not its partial files.
             measures[alphabet] = run.write(outputs[alphabet], save_all=bool(to_do))
             del encoder, run
@@ -195,6 +205,7 @@ class _EncoderPass:
     encoder: Encoder
     rows: Rows
     distinct: Distinct
+    known: Known
     provenance: Provenance
     partial: PartialEmbeddings
     done: int = 0
@@ -202,6 +213,8 @@ class _EncoderPass:
     budget_tokens: int = 0
     measures: Measures = field(init=False)
     canaries: Canaries = field(init=False)
+    completion: Completion = field(init=False)
+    to_compute: SequenceArray = field(init=False)
     twice: frozenset[int] = frozenset()
 
     def write(self, path: Path, *, save_all: bool) -> Measures:
@@ -223,8 +236,11 @@ class _EncoderPass:
                 output.put(vectors, saved=True)
                 self.done += len(vectors)
             measures.resumed = self.done
-            self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
-            if self.done < len(self.distinct):
+            self.completion = Completion(self.known, self.done, len(self.distinct))
+            self.to_compute = self.distinct.sequences.take(self.completion.unknown)
+            measures.cached = self.completion.known
+            self._put(output, np.empty((0, self.provenance.dimension), numpy_type))
+            if len(self.to_compute):
                 self.twice = self._choose_twice()
                 self._look(runner)
                 self._compute(runner, output)
@@ -242,8 +258,7 @@ class _EncoderPass:
 
     def _choose_twice(self) -> frozenset[int]:
         """Return the numbers of the batches to compute twice, among as many as what is left will make at least."""
-        lengths = self.distinct.sequences.lengths
-        left = self.canaries.chunk_tokens * int(lengths[self.done :].sum()) // int(lengths.sum())
+        left = self.canaries.chunk_tokens * len(self.to_compute.data) // len(self.distinct.sequences.data)
         batches = max(1, left // self.budget)
         return frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
 
@@ -253,12 +268,10 @@ class _EncoderPass:
         self.canaries.look(runner, self.encoder.canaries, precision)
 
     def _compute(self, runner: BatchRunner, output: OutputThread) -> None:
-        while self.done < len(self.distinct):
+        while self.completion.taken < len(self.to_compute):
             try:
                 for vectors in self._batches(runner):
-                    output.put(vectors)
-                    self.done += len(vectors)
-                    self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
+                    self._put(output, vectors)
             except OutOfMemoryError as error:
                 runner.reset()
                 if self._is_alone(error.work):
@@ -271,13 +284,21 @@ class _EncoderPass:
                     ) from None
                 self._halve_budget(error.work, str(error))
                 output.save()
-            if self.engine.stopped() and self.done < len(self.distinct):
+            if self.engine.stopped() and self.completion.taken < len(self.to_compute):
                 self._look(runner)
                 output.save()
                 raise StoppedError(
                     f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
                     f" {self.partial.directory}; the same command goes on from there"
                 )
+
+    def _put(self, output: OutputThread, computed: Vectors) -> None:
+        """Hand the next computed vectors on, and with them those of the known sequences between them."""
+        vectors = self.completion.take(computed)
+        if len(vectors):
+            output.put(vectors)
+        self.done += len(vectors)
+        self.engine.progress(self.encoder.alphabet, self.done, len(self.distinct))
 
     def _batches(self, runner: BatchRunner) -> Iterator[Vectors]:
         """Yield the vectors of the batches that are still to do, in order, until `stopped`.
@@ -289,9 +310,9 @@ class _EncoderPass:
         # next one in its queue. A slot goes back to the loader only when the vectors have left it, in `_finish`.
         under_way: deque[Submitted] = deque()
         with Loader(
-            self.distinct.sequences,
+            self.to_compute,
             self.encoder.tokenize,
-            start=self.done,
+            start=self.completion.taken,
             budget=self.budget,
             padded=lambda tokens: self.engine.padded(tokens, self.budget),
             slots=_SLOTS + runner.ahead,
@@ -321,9 +342,9 @@ class _EncoderPass:
     def _compute_again(self, runner: BatchRunner, work: Work, vectors: Vectors) -> None:
         if runner.finish(runner.submit(work)).tobytes() != vectors.tobytes():
             raise FaultyDeviceError(
-                f"{self.engine.name} computes wrong numbers: {len(work.lengths)} {self.encoder.alphabet} sequences from"
-                f" number {work.first} on had other vectors the second time; nothing of this chunk is kept. Use another"
-                " device, and have this one examined"
+                f"{self.engine.name} computes wrong numbers: {len(work.lengths)} {self.encoder.alphabet} sequences had"
+                " other vectors the second time; nothing of this chunk is kept. Use another device, and have this one"
+                " examined"
             )
         self.measures.computed_twice += 1
 

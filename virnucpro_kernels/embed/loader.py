@@ -102,7 +102,7 @@ class Loader:
         """Prepare to load.
 
         Args:
-            sequences: All distinct sequences of the chunk.
+            sequences: Sequences to compute.
             tokenize: Tokenizer, as a function of some of them.
             start: Number of the first sequence to load.
             budget: Largest number of tokens of a batch, see `plan_batches`.

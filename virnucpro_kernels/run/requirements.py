@@ -42,16 +42,19 @@ def for_split(sequences: Iterable[str | Path]) -> Requirements:
     return _rounded(_PYTHON_MB + 1400 + 40 * shortest_records / _MB, 10 + bases / 1e8, 100 + 8 * bases / _MB)
 
 
-def for_embed(chunk: Chunk, model: Model, device: str, bytes_per_value: int) -> Requirements:
-    """Return what `embed` needs for both encoders on a chunk."""
+def for_embed(
+    chunk: Chunk, model: Model, device: str, bytes_per_value: int, *, has_cache: bool = False
+) -> Requirements:
+    """Return what `embed` needs for both encoders on a chunk; with a cache, all vectors may come from it at once."""
     parameters = (model.nucleotide.bytes + model.protein.bytes) / 2
     tokens = chunk.protein_tokens + chunk.nucleotide_tokens
     seconds = parameters * tokens / (_GPU_RATE if device == "cuda" else _CPU_RATE)
     sequences = 12 * chunk.protein_tokens
+    vectors_mb = _vectors_mb(chunk, model, bytes_per_value)
     return _rounded(
-        embed_memory_mb(model, device) + sequences / _MB,
+        embed_memory_mb(model, device) + sequences / _MB + 2 * vectors_mb * has_cache,
         20 + seconds / 60,
-        _vectors_mb(chunk, model, bytes_per_value),
+        vectors_mb,
     )
 
 

@@ -69,6 +69,15 @@ class SequenceArray:
         joined, offsets = self.data.tobytes(), self.offsets.tolist()
         return (joined[start:end] for start, end in pairwise(offsets))
 
+    @classmethod
+    def from_arrow(cls, sequences: "pa.LargeBinaryArray") -> Self:
+        """Take the sequences of an Arrow array without nulls that begins at its buffers' start; nothing is copied."""
+        _, offset_buffer, data = sequences.buffers()
+        if not len(sequences):
+            return cls.from_list([])
+        offsets = np.frombuffer(offset_buffer, np.int64, len(sequences) + 1)
+        return cls(np.frombuffer(data, np.uint8, offsets[-1]), offsets)
+
     def to_arrow(self) -> "pa.LargeBinaryArray":
         """Return the same sequences as an Arrow array; nothing is copied."""
         import pyarrow as pa  # not at the start of every process of `split`
@@ -102,3 +111,7 @@ class SequenceArray:
         """Return the sequences `start` to `stop` as views: only the offsets are copied."""
         offsets = self.offsets[start : stop + 1]
         return SequenceArray(self.data[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def take(self, numbers: Int64s) -> "SequenceArray":
+        """Return a copy of the sequences with these numbers, int64 (k,), in their order."""
+        return SequenceArray.from_arrow(self.to_arrow().take(numbers))

@@ -242,7 +242,8 @@ def split_needs(wildcards, input):
 
 def embed_needs(wildcards, input):
     run = run_of(wildcards)
-    return requirements.for_embed(find_chunk(wildcards, input), run.model, run.device, run.bytes_per_value)
+    chunk, has_cache = find_chunk(wildcards, input), bool(RUN.config["embedding_cache"])
+    return requirements.for_embed(chunk, run.model, run.device, run.bytes_per_value, has_cache=has_cache)
 
 
 def merge_needs(wildcards, input):

@@ -26,6 +26,8 @@ rule embed:
         attention="auto",
         token_budget=0,
         paranoid=0,
+        embedding_cache=RUN.config["embedding_cache"] or "",
+        embedding_cache_gb=RUN.config["embedding_cache_gb"],
     params:
         virnucpro=virnucpro,
         model=model_path,
@@ -36,4 +38,6 @@ rule embed:
         " --nucleotide {output.nucleotide:q} --protein {output.protein:q}"
         " --model {params.model:q} --precision {params.precision} --embedding-dtype {params.dtype}"
         " --device {resources.device} --attention {resources.attention}"
-        " --token-budget {resources.token_budget} --paranoid {resources.paranoid} --threads {threads} > {log:q} 2>&1"
+        " --token-budget {resources.token_budget} --paranoid {resources.paranoid}"
+        " --embedding-cache={resources.embedding_cache:q} --embedding-cache-gb {resources.embedding_cache_gb}"
+        " --threads {threads} > {log:q} 2>&1"

@@ -287,7 +287,7 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
 def test_weights_that_never_give_a_finite_vector_are_an_error(tmp_path: Path) -> None:
     encoder = tiny.protein_encoder()
     esm2_blocks(encoder)[1].feed_forward.down.weight[2, 2] = torch.nan
-    with pytest.raises(VirnucproError, match=r"sequence 0 is not finite.*weights verify"):
+    with pytest.raises(VirnucproError, match=r"vectors of 6 sequences are not finite.*weights verify"):
         embed(tmp_path, tiny.frames(10, distinct=10), proteins_by(encoder))
     assert not (tmp_path / "p.h5").exists()
 
