@@ -17,9 +17,10 @@ from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.cache import EmbeddingCache
 from virnucpro_kernels.embed.encoders import loading, set_up
-from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
+from virnucpro_kernels.embed.engine import Encoder, Engine
 from virnucpro_kernels.embed.gpu import lease, list_gpus, visible_units
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
+from virnucpro_kernels.embed.measures import Measures
 from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.pool.chunk_fasta import Frames

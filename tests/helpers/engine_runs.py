@@ -13,7 +13,8 @@ import torch
 from tests.helpers import tiny
 from tests.helpers.blocks import esm2_blocks
 from virnucpro_kernels.embed.device import Embeds
-from virnucpro_kernels.embed.engine import Encoder, Engine, Measures
+from virnucpro_kernels.embed.engine import Encoder, Engine
+from virnucpro_kernels.embed.measures import Measures
 from virnucpro_kernels.embed.resume import open_partial
 from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins

@@ -55,6 +55,11 @@ def test_an_embedding_job_has_memory_for_the_sequences_of_its_chunk() -> None:
     assert more - usual > 4 * 500  # MB: a residue and its codon are four bytes
 
 
+def test_an_embedding_job_has_memory_for_a_chunk_that_a_cache_has_whole() -> None:
+    without, with_cache = (requirements.for_embed(CHUNK, RELEASED, "cuda", 2, has_cache=has) for has in (False, True))
+    assert with_cache.mem_mb - without.mem_mb > 190_000 * 3328 * 2 / 1e6
+
+
 @pytest.mark.parametrize(
     "stage", [requirements.for_merge, partial(requirements.for_classify, model=RELEASED, bytes_per_value=2)]
 )
