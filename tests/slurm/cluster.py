@@ -30,7 +30,12 @@ from tests.slurm.configuration import ACCOUNT, REFUSED_ACCOUNT, write_configurat
 
 #: Programs of a cluster and the Debian packages that have them; the second group is for accounting.
 PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
-ACCOUNTING = {"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server-core", "mariadb-install-db": "mariadb-server-core"}
+ACCOUNTING = {
+    "slurmdbd": "slurmdbd",
+    "mariadbd": "mariadb-server-core",
+    "mariadb-install-db": "mariadb-server-core",
+    "my_print_defaults": "mariadb-client-core",  # called by mariadb-install-db
+}
 #: Daemons are not on the PATH of everybody who may start them.
 SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 NODES = ("n1", "n2")
