@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from tests.helpers.runs import (
     virnucpro_here,
 )
 from virnucpro_kernels.files import sha256
+from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.run.config import schema
 from virnucpro_kernels.weights.registry import find_model, write_model
@@ -220,6 +222,18 @@ def test_longest_chunks_come_first_and_requirements_follow_the_manifest(finished
             assert "mem_mb=" in block
             assert "runtime=" in block
             assert "disk_mb=" in block
+
+
+def test_vectors_of_few_chunks_lie_on_the_disk_at_once(finished: Path) -> None:
+    """At most those of two chunks beside one for each embedding job, of which two cores work at one at a time."""
+    began, ended = [], []
+    for path in finished.glob("work/*/*/*/*/*.classify.json"):
+        embed, classify = read_job(path.parents[1] / path.name.replace("classify", "embed")), read_job(path)
+        began.append(datetime.fromisoformat(embed["started"]))
+        ended.append(datetime.fromisoformat(classify["started"]) + timedelta(seconds=classify["seconds"]))
+    assert len(began) == 4
+    at_once = [sum(first <= moment < last for first, last in zip(began, ended, strict=True)) for moment in began]
+    assert max(at_once) <= 3
 
 
 def test_the_temporary_directory_is_honoured(copy_of_finished: Path, tmp_path: Path) -> None:
