@@ -19,7 +19,7 @@ from virnucpro_kernels.weights.directory import (
     write_model_directory,
 )
 from virnucpro_kernels.weights.published import PublishedFile, digests, joint_sha256, recognise
-from virnucpro_kernels.weights.registry import Description, Model, complete_models
+from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, Description, Model, complete_models
 
 _NAME = re.compile(r"(?!builtin-)[A-Za-z0-9][A-Za-z0-9._-]*")
 _ESM2_NAMES = {320: "esm2-8m", 480: "esm2-35m", 640: "esm2-150m", 1280: "esm2-650m", 2560: "esm2-3b", 5120: "esm2-15b"}
@@ -95,6 +95,8 @@ def _check_name(name: str, models_dir: Path) -> None:
             f"model name {name!r} is not allowed: a name has letters, digits, '.', '_' and '-' only, and does not begin"
             " with builtin-"
         )
+    if (BUILTIN_DIRECTORY / name).exists():
+        raise UsageError(f"model {name} comes with the package; choose another name")
     if (models_dir / name).exists():
         raise UsageError(f"model {name} is in {models_dir} already; choose another name")
 

@@ -124,6 +124,11 @@ def test_names_that_are_no_directory_names_are_refused(tmp_path: Path, originals
         originals.imported(tmp_path, name)
 
 
+def test_the_name_of_a_model_of_the_package_is_refused(tmp_path: Path, originals: Originals) -> None:
+    with pytest.raises(UsageError, match="model compact-500 comes with the package; choose another name"):
+        originals.imported(tmp_path, "compact-500")
+
+
 def test_a_model_is_not_overwritten(tmp_path: Path, originals: Originals) -> None:
     originals.imported(tmp_path)
     with pytest.raises(UsageError, match="already"):
