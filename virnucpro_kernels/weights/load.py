@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +12,6 @@ from torch import nn
 from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
-from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
-from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.weights.registry import (
     EncoderInfo,
@@ -23,6 +21,10 @@ from virnucpro_kernels.weights.registry import (
     model_directories,
     read_model,
 )
+
+if TYPE_CHECKING:  # they load Triton, which takes time, and a job with the classifier alone has no use for it
+    from virnucpro_kernels.models.dnabert_s import DnabertS
+    from virnucpro_kernels.models.esm2 import Esm2
 
 _log = logging.getLogger(__name__)
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -38,7 +40,7 @@ def load_protein_encoder(
     *,
     products: torch.dtype | None = None,
     attention: str = "auto",
-) -> Esm2:
+) -> "Esm2":
     """Load the protein encoder, for inference.
 
     Args:
@@ -52,6 +54,7 @@ def load_protein_encoder(
         DamagedFileError: the file is not the one that `model.toml` describes.
         FaultyDeviceError: the weights on the device are not those of the file.
     """
+    from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
 
     def make() -> Esm2:
         return Esm2(Esm2Config(**_encoder_sizes(model, model.protein, "esm2")), attention=attention)
@@ -66,8 +69,9 @@ def load_nucleotide_encoder(
     *,
     products: torch.dtype | None = None,
     attention: str = "auto",
-) -> DnabertS:
+) -> "DnabertS":
     """Load the nucleotide encoder; arguments and errors as for `load_protein_encoder`."""
+    from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 
     def make() -> DnabertS:
         return DnabertS(DnabertConfig(**_encoder_sizes(model, model.nucleotide, "dnabert")), attention=attention)

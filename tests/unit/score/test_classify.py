@@ -1,6 +1,8 @@
 """Classifying: scores as the network gives them, whatever the neighbours, and only for features made for the model."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,11 @@ DIMENSION = tiny.NUCLEOTIDE_DIMENSION + tiny.PROTEIN_DIMENSION
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny-500")
+
+
+def test_a_job_loads_no_triton() -> None:
+    code = "import sys, virnucpro_kernels.score.classify; sys.exit('triton' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def provenance(model: Model) -> Provenance:
