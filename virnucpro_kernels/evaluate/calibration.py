@@ -60,17 +60,6 @@ def reliability(rows: Rows, weight: Float64s, draws: Draws) -> Reliability:
         return Reliability(number, number_viral, score / total, viral / total, error)
 
 
-def q_values(probability: Float64s, weight: Float64s) -> Float64s:
-    """Return the false discovery rate of calling each row and all with its probability or a higher one, float64 (m,).
-
-    It is the weighted mean of 1 - p over these rows: what is expected if the probabilities are right.
-    """
-    values, rank = np.unique(-probability, return_inverse=True)
-    count = np.bincount(rank, weight)
-    means: Float64s = np.cumsum((1 + values) * count) / np.cumsum(count)
-    return means[rank]
-
-
 def realised(rows: Rows, chosen: Bools, weight: Float64s, draws: Draws) -> tuple[Float64s, Float64s]:
     """Return the fraction of the chosen rows that is not viral, and of the viral rows that is chosen.
 

@@ -13,7 +13,6 @@ from virnucpro_kernels.evaluate.calibration import (
     NOMINAL,
     Reliability,
     are_probabilities,
-    q_values,
     realised,
     reliability,
     weights,
@@ -23,6 +22,7 @@ from virnucpro_kernels.evaluate.relatives import Relatives
 from virnucpro_kernels.evaluate.results import Level, Results
 from virnucpro_kernels.evaluate.subsets import Subset, subsets_of
 from virnucpro_kernels.evaluate.truth import Truth
+from virnucpro_kernels.score.discoveries import false_discovery_rates
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 
 #: What becomes of rows without a call: they are called host and have the lowest score, or they do not count.
@@ -185,7 +185,7 @@ class _Work:
                 self._add(bin_key._replace(measure="fraction_viral"), found.fraction[:, number], *counts)
         if q_value is not None:  # those of a run are for the share of viruses that the sample has
             weight = weights(rows.is_virus, None)
-        of_rows = q_values(rows.score, weight) if q_value is None else q_value
+        of_rows = false_discovery_rates(rows.score, 1 - rows.score, weight) if q_value is None else q_value
         for nominal in NOMINAL:
             chosen = of_rows <= nominal
             counts = int(chosen.sum()), int((chosen & rows.is_virus).sum())

@@ -46,8 +46,7 @@ class Discoveries:
         log_odds = np.sort(log_odds)
         evidence = log_odds - log_odds_of(prior)
         share = _estimate_share(evidence, prior)
-        false = logistic(-(evidence + log_odds_of(share)))
-        rates = np.cumsum(false[::-1])[::-1] / np.arange(len(evidence), 0, -1)
+        rates = false_discovery_rates(log_odds, logistic(-(evidence + log_odds_of(share))))
         values, first = np.unique(log_odds, return_index=True)
         return cls(fdr, share, values, rates[first])
 
@@ -62,6 +61,22 @@ class Discoveries:
         """Return which sequences are viral at the rate asked for, bool (n,)."""
         viral: Bools = self.q_values(log_odds) <= self.fdr
         return viral
+
+
+def false_discovery_rates(score: Float64s, false: Float64s, weight: Float64s | None = None) -> Float64s:
+    """Return the false discovery rate of calling each sequence and all with its score or a higher one, float64 (n,).
+
+    It is the weighted mean of `false` over these: what is expected if the probabilities are right.
+
+    Args:
+        score: Score of each sequence, finite, float64 (n,).
+        false: Probability of each that it is no virus, float64 (n,).
+        weight: How much each counts, float64 (n,); the same for all without it.
+    """
+    weight = np.ones(len(score)) if weight is None else weight
+    _, rank = np.unique(-score, return_inverse=True)
+    rates: Float64s = np.cumsum(np.bincount(rank, weight * false)) / np.cumsum(np.bincount(rank, weight))
+    return rates[rank]
 
 
 def _estimate_share(evidence: Float64s, prior: float) -> float:
