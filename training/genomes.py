@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.evaluate.genome_folder import read_split
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.sequences.records import Record
+from virnucpro_kernels.train.genomes import TABLE, read_split
 
 _UNAMBIGUOUS = b"ACGTacgt"
 _Member = tuple[Record, Mapping[str, str]]
@@ -51,7 +51,8 @@ class Genomes:
         #: label → category → group → records with their rows
         self._tree: dict[str, dict[str, dict[str, list[_Member]]]] = defaultdict(lambda: defaultdict(dict))
         self._longest: dict[str, int] = defaultdict(int)
-        for record, row in read_split(folder, split):
+        for genome, record in read_split(folder / TABLE, split):
+            row = genome.line
             groups = self._tree[row["label"]][row["category"]]
             groups.setdefault(row["group"], []).append((record, row))
             self._longest[row["label"]] = max(self._longest[row["label"]], len(record.sequence))

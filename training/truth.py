@@ -20,11 +20,11 @@ import numpy as np
 
 from training.categories import category_of
 from training.genomes import Genomes, Place
-from virnucpro_kernels.evaluate.genome_folder import read_split
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.score.tables import deterministic_gzip
 from virnucpro_kernels.score.viral_fasta import fasta_entry
+from virnucpro_kernels.train.genomes import TABLE, read_split
 
 _PROKARYOTES = ("phage", "bacteria", "archaea")
 _EUKARYOTES = ("eukaryotic_virus", "fungi", "protozoa", "plant", "invertebrate", "vertebrate")
@@ -66,7 +66,7 @@ def draw(genomes: Genomes, lengths: Sequence[str], number: int, chance: np.rando
 
 def listed(folder: Path, split: str, table: Path, length: int) -> Pieces:
     """Yield the pieces of a table with the columns `record` and `start`."""
-    records = {record.contig: (record, row) for record, row in read_split(folder, split)}
+    records = {record.contig: (record, genome.line) for genome, record in read_split(folder / TABLE, split)}
     with gzip.open(table, "rt", newline="") if table.suffix == ".gz" else table.open(newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             if row["record"] not in records:

@@ -10,9 +10,9 @@ import torch
 from training.categories import HOSTS, VIRUSES, category_of
 from training.codons import STOPS
 from training.network import Segments
-from virnucpro_kernels.evaluate.genome_folder import read_split
 from virnucpro_kernels.pool.geometry import MIN_SEGMENT
 from virnucpro_kernels.split.frames import MAX_SEGMENTS
+from virnucpro_kernels.train.genomes import TABLE, read_split
 
 CATEGORIES = (*VIRUSES, *HOSTS)
 _OTHER = 4
@@ -33,7 +33,8 @@ class Genomes:
 
     def __init__(self, folder: Path, split: str, device: torch.device, left_out: Collection[str] = ()) -> None:
         """Read `genomes.tsv` and the `<category>.fna.gz` of `folder`; keep `split` without the groups `left_out`."""
-        records = [(record, row) for record, row in read_split(folder, split) if row["group"] not in left_out]
+        split_records = read_split(folder / TABLE, split)
+        records = [(record, genome.line) for genome, record in split_records if genome.group not in left_out]
         codes = [_CODES[np.frombuffer(record.sequence, np.uint8)] for record, _ in records]
         self._lengths = np.array([len(code) for code in codes])
         self._categories = np.array([CATEGORIES.index(category_of(row)) for _, row in records])

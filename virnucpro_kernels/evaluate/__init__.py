@@ -2,6 +2,6 @@
 
 The command uses `evaluate`. The others serve it: `truth` (the table of what is right), `results` (tables of ours and of
 other tools), `bootstrap` (how groups are drawn anew), `measures`, `calibration`, `subsets` (categories, families,
-lengths), `relatives` and `kmers` (what the training genomes share with the truth), `genome_folder` (genomes with their
-splits), `output` (table, JSON, Markdown), `figures` and `page` (the HTML file).
+lengths), `relatives` and `kmers` (what the training genomes share with the truth), `output` (table, JSON, Markdown),
+`figures` and `page` (the HTML file).
 """

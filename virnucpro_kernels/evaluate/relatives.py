@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.evaluate.genome_folder import TABLE, read_split
 from virnucpro_kernels.evaluate.kmers import canonical_kmers, joined_blocks
 from virnucpro_kernels.evaluate.truth import Truth
 from virnucpro_kernels.sequences.arrays import Bools, Float64s, Uint8s
 from virnucpro_kernels.sequences.records import read_records
+from virnucpro_kernels.train.genomes import TABLE, read_split
 
 #: Fraction of its k-mers from which on a contig is related to the training.
 RELATED = 0.2
@@ -114,6 +114,6 @@ def _genomes(paths: Sequence[Path]) -> Iterator[bytes]:
         if not path.is_dir():
             yield from (record.sequence for record in read_records(path))
         elif (path / TABLE).is_file():
-            yield from (record.sequence for record, _ in read_split(path, "train"))
+            yield from (record.sequence for _, record in read_split(path / TABLE, "train"))
         else:
             raise UsageError(f"{path}: there is no {TABLE} in this folder; name the sequence files in it")

@@ -4,7 +4,7 @@ The genomes are read at least twice and never held in memory: once to learn wher
 windows that were drawn. A window with an unknown base or without a frame to train on is drawn again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,6 @@ from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import Job
 from virnucpro_kernels.pool.tsv import write_rows
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
-from virnucpro_kernels.sequences.records import read_records
 from virnucpro_kernels.split.frames import find_frames
 from virnucpro_kernels.split.windows import place_windows
 from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_FASTA, WINDOW_LIST, DrawnWindow, FrameRule, GenomeFile
@@ -90,17 +89,9 @@ def draw(table: Path, directory: Path, options: DrawOptions) -> list[DrawnWindow
             fasta.writelines(b">%b\n%b\n" % (window.window.encode(), sequence) for window, sequence in drawn)
         write_rows(directory / FILE_LIST, GenomeFile, survey.files)
         write_rows(directory / WINDOW_LIST, DrawnWindow, (window for window, _ in drawn))
+        job.wrote(*(directory / name for name in (WINDOW_FASTA, FILE_LIST, WINDOW_LIST)))
         job.facts["windows"] = len(drawn)
     return [window for window, _ in drawn]
-
-
-def _used_records(genomes: GenomeTable, file: Path) -> Iterator[tuple[Genome, str, bytes]]:
-    """Yield genome, ID and sequence of the records of a file that the table has."""
-    wanted = genomes.of_file(file)
-    for record in read_records(file):
-        genome = wanted.get(record.contig) or wanted.get("")
-        if genome is not None:
-            yield genome, record.contig, record.sequence
 
 
 def _survey(genomes: GenomeTable, options: DrawOptions, job: Job) -> _Survey:
@@ -113,7 +104,8 @@ def _survey(genomes: GenomeTable, options: DrawOptions, job: Job) -> _Survey:
         before = len(records)
         annotations = genomes.annotations_of(file) if options.frames == "cds" else []
         exons_of = dict(chain.from_iterable(read_exons(annotation, length) for annotation in annotations))
-        for genome, seq_id, sequence in _used_records(genomes, file):
+        for genome, found in genomes.records(file):
+            seq_id, sequence = found.contig, found.sequence
             if options.frames == "cds":
                 exons = exons_of.get(seq_id, np.zeros((0, 4), np.int64))
                 # An exon of several transcripts counts once.
@@ -249,7 +241,8 @@ def _usable(
     found: dict[int, tuple[int, DrawnWindow, bytes]] = {}
     record = 0
     for number, file in enumerate(genomes.files):
-        for genome, seq_id, sequence in _used_records(genomes, file):
+        for genome, source in genomes.records(file):
+            sequence = source.sequence
             chosen = order[borders[record] : borders[record + 1]]
             exons = survey.exons[record] if survey.exons else None
             record += 1
@@ -261,7 +254,7 @@ def _usable(
             for rank in np.flatnonzero(masks).tolist():
                 window, attempt = divmod(int(chosen[rank]), candidates.tries)
                 if window not in found or attempt < found[window][0]:
-                    labels = (genome.split, genome.label, genome.category, genome.group, seq_id)
+                    labels = (genome.split, genome.label, genome.category, genome.group, source.contig)
                     drawn = DrawnWindow("", *labels, int(start[rank]), int(end[rank]), int(masks[rank]))
                     found[window] = attempt, drawn, pieces[rank]
         if first:

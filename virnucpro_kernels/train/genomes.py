@@ -3,17 +3,20 @@
 import csv
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.files import expand_user
+from virnucpro_kernels.sequences.records import Record, read_records
 
 _log = logging.getLogger(__name__)
 
+#: Name of the table in a folder of genomes.
+TABLE = "genomes.tsv"
 SPLITS = ("train", "val", "test")
 #: Classes in the order of the classifier's logits.
 LABELS = ("host", "virus")
@@ -33,6 +36,7 @@ class Genome:
         annotation: GenBank file with the coding sequences; None for `file` itself.
         label, category, group: Class, kind (such as bacteria), and group of relatives, which the split never divides.
         split: Side of the split.
+        line: All columns of the line.
     """
 
     file: Path | None
@@ -42,14 +46,15 @@ class Genome:
     category: str
     group: str
     split: str
+    line: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class GenomeTable:
-    """The genomes to train on.
+    """Genomes and the sequence files that hold them.
 
     Attributes:
-        genomes: Lines of the table on a side of the split.
+        genomes: Lines of the table, those on a side of the split.
         files: Sequence files, in order.
     """
 
@@ -64,6 +69,18 @@ class GenomeTable:
     def of_file(self, file: Path) -> Mapping[str, Genome]:
         """Return the genomes that `file` may have, by ID; the ID is empty where a line means all records."""
         return {genome.seq_id: genome for genome in self.genomes if genome.file in (None, file)}
+
+    def records(self, file: Path) -> Iterator[tuple[Genome, Record]]:
+        """Yield the records of `file` that the table has, each with its genome.
+
+        Raises:
+            InputError: the file cannot be used.
+        """
+        wanted = self.of_file(file)
+        for record in read_records(file):
+            genome = wanted.get(record.contig) or wanted.get("")
+            if genome is not None:
+                yield genome, record
 
     def annotations_of(self, file: Path) -> list[Path]:
         """Return the files with the coding sequences of the records of `file`, in order."""
@@ -94,8 +111,29 @@ def read_genomes(path: Path, seed: int) -> GenomeTable:
         others = ", ".join(sorted({genome.split or "none" for genome in genomes} - set(SPLITS)))
         _log.info("%s: %d lines of other splits (%s) are left out", path, len(genomes) - len(used), others)
     _check_complete(path, used)
-    files = sorted({genome.file for genome in used if genome.file}) or _files_beside(path)
-    table = GenomeTable(used, tuple(files))
+    return _with_files(path, used)
+
+
+def read_split(path: Path, split: str) -> Iterator[tuple[Genome, Record]]:
+    """Yield the records of one split of a table of genomes, file by file: of any name, or of all without the column.
+
+    Raises:
+        UsageError: the table cannot be used, or has no record of this split.
+        InputError: a sequence file cannot be used.
+    """
+    lines = enumerate(_read_lines(path), start=2)
+    genomes = tuple(_genome(path, number, line) for number, line in lines if line.get("split", split) == split)
+    if not genomes:
+        raise UsageError(f"{path}: no record of split {split!r}")
+    table = _with_files(path, genomes)
+    for file in table.files:
+        yield from table.records(file)
+
+
+def _with_files(path: Path, genomes: tuple[Genome, ...]) -> GenomeTable:
+    """Return genomes of the table `path` with their files, all of which are there."""
+    files = sorted({genome.file for genome in genomes if genome.file}) or _files_beside(path)
+    table = GenomeTable(genomes, tuple(files))
     if missing := [str(file) for file in table.all_files if not file.is_file()]:
         raise UsageError(f"{path}: the table names files that are not there: {', '.join(missing[:5])}")
     return table
@@ -136,6 +174,7 @@ def _genome(path: Path, number: int, line: Mapping[str, str]) -> Genome:
         category=line["category"],
         group=line["group"],
         split=line.get("split", ""),
+        line=line,
     )
 
 

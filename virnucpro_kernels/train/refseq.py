@@ -18,14 +18,15 @@ from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.tsv import read_rows, write_rows
 from virnucpro_kernels.sequences.formats import genbank_id, genbank_records
 from virnucpro_kernels.sequences.records import identify, read_records
+from virnucpro_kernels.train.genomes import TABLE
 from virnucpro_kernels.weights.download import digest_like, download, download_text
 from virnucpro_kernels.weights.published import PublishedFile
 
 _log = logging.getLogger(__name__)
 
 SOURCE = "https://ftp.ncbi.nlm.nih.gov/refseq/release"
-#: Files in the folder of a download: the table to train with, and the list of what belongs to it.
-TABLE, FILES = "genomes.tsv", "refseq.tsv"
+#: File in the folder of a download, beside the table to train with: the list of what belongs to it.
+FILES = "refseq.tsv"
 _INSTEAD = "or a mirror (--source URL), or run the command on another machine and copy its folder"
 
 
