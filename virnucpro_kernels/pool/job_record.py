@@ -196,14 +196,19 @@ def recorded_checksum(path: Path, record: Path) -> str:
     return str(read_job(record).get("outputs", {}).get(path.name, ""))
 
 
-def check_output(path: Path, record: Path) -> None:
+def check_output(path: Path, record: Path, *, remedy: str = REMEDY) -> None:
     """Refuse a file that is not what the job with that record wrote, before anything in it is believed.
+
+    Args:
+        path: File.
+        record: Record of the job.
+        remedy: Advice to the user, for the message.
 
     Raises:
         DamagedFileError: its checksum is another one.
         FileNotFoundError: there is no such file.
     """
-    _check(path, recorded_checksum(path, record))
+    _check(path, recorded_checksum(path, record), remedy)
 
 
 def checked_result(path: Path) -> Path:
@@ -214,14 +219,14 @@ def checked_result(path: Path) -> Path:
     """
     if path.exists():
         listed = read_job(path.with_name(RUN_RECORD)).get("files", {})
-        _check(path, listed.get(path.name, {}).get("sha256", ""))
+        _check(path, listed.get(path.name, {}).get("sha256", ""), REMEDY)
     return path
 
 
-def _check(path: Path, expected: str) -> None:
+def _check(path: Path, expected: str, remedy: str) -> None:
     """Compare a file with a checksum, unless that is empty."""
     if expected and sha256(path) != expected:
-        raise DamagedFileError(f"{path}: damaged (its content is not what was written); {REMEDY}")
+        raise DamagedFileError(f"{path}: damaged (its content is not what was written); {remedy}")
 
 
 def _text(record: dict[str, Any]) -> str:

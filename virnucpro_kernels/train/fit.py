@@ -1,7 +1,7 @@
 """From features of drawn windows to a model directory: the head trained, measured and described."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import torch
 
 from virnucpro_kernels.models.precisions import choose_device
 from virnucpro_kernels.pool.file_names import record_name
-from virnucpro_kernels.pool.job_record import Job
-from virnucpro_kernels.pool.tsv import read_rows
+from virnucpro_kernels.pool.job_record import Job, check_output
+from virnucpro_kernels.pool.tsv import Row, read_rows
 from virnucpro_kernels.score.classify import logits
 from virnucpro_kernels.train.card import Measured, describe_model, measure
 from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_LIST, DrawnWindow, GenomeFile
@@ -63,7 +63,7 @@ def fit(options: FitOptions) -> Model:
     """Train a classifier and write the model directory.
 
     Raises:
-        DamagedFileError: the features are damaged, or of other windows.
+        DamagedFileError: a list of `draw` or the features are damaged, or the features are of other windows.
         UsageError: the model directory is there already.
         VirnucproError: the loss is not finite.
     """
@@ -71,6 +71,7 @@ def fit(options: FitOptions) -> Model:
     torch.set_num_threads(options.threads)
     device = choose_device(options.device, gpu_available=torch.cuda.is_available())
     with Job(options.checkpoint.with_name(record_name("fit", options.output.name)), "fit") as job:
+        files = _read_list(options.drawn / FILE_LIST, GenomeFile)
         frames = _read_frames(options)
         _log.info("%s", ", ".join(f"{len(part.examples):,} frames for {split}" for split, part in frames.items()))
 
@@ -89,14 +90,20 @@ def fit(options: FitOptions) -> Model:
             progress=told,
         )
         measured = {split: _measure(trained, frames[split], options.base) for split in ("val", "test")}
-        model = _write(options, trained, frames, measured, device)
+        model = _write(options, files, trained, frames, measured, device)
         options.checkpoint.unlink(missing_ok=True)
     return model
 
 
 def _read_frames(options: FitOptions) -> dict[str, TrainingFrames]:
-    windows = read_rows(options.drawn / WINDOW_LIST, DrawnWindow, remedy=_REMEDY)
+    windows = _read_list(options.drawn / WINDOW_LIST, DrawnWindow)
     return {split: read_training_frames(windows, split, options.pool, options.encoders) for split in SPLITS}
+
+
+def _read_list(path: Path, row_class: type[Row]) -> list[Row]:
+    """Return the rows of a list as `draw` wrote it."""
+    check_output(path, path.with_name(record_name("draw")), remedy=_REMEDY)
+    return read_rows(path, row_class, remedy=_REMEDY)
 
 
 def _measure(trained: Trained, frames: TrainingFrames, base: Model) -> Measured:
@@ -106,6 +113,7 @@ def _measure(trained: Trained, frames: TrainingFrames, base: Model) -> Measured:
 
 def _write(
     options: FitOptions,
+    files: Sequence[GenomeFile],
     trained: Trained,
     frames: Mapping[str, TrainingFrames],
     measured: Mapping[str, Measured],
@@ -123,7 +131,6 @@ def _write(
         notes=f"See {CARD} in its folder for data, figures and versions."
         + f" {base.notes}" * (base.purpose == "trial"),
     )
-    files = read_rows(options.drawn / FILE_LIST, GenomeFile, remedy=_REMEDY)
     settings = {"frames": options.frames, "recipe": options.recipe, "seed": options.seed, "device": device}
     card = describe_model(description, base, files, frames, trained, measured, settings)
     return write_model_directory(

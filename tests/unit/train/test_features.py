@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.genome_files import write_coding_genomes
+from tests.helpers.genome_files import write_coding_genomes, write_genomes
 from tests.helpers.split_runs import split
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter
@@ -18,7 +18,7 @@ from virnucpro_kernels.pool.labels import FRAME_NAMES
 from virnucpro_kernels.pool.manifest import read_manifest
 from virnucpro_kernels.pool.provenance import EncoderRecord, Provenance
 from virnucpro_kernels.train.draw import DrawOptions, draw
-from virnucpro_kernels.train.drawn import WINDOW_FASTA, WINDOW_LIST, DrawnWindow
+from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_FASTA, WINDOW_LIST, DrawnWindow
 from virnucpro_kernels.train.features import read_training_frames
 from virnucpro_kernels.train.fit import FitOptions, fit
 from virnucpro_kernels.weights.registry import find_model
@@ -84,10 +84,14 @@ def test_missing_features_are_told(pool: tuple[Path, list[DrawnWindow], dict[int
         read_training_frames(drawn, "train", folder, "others")
 
 
-def test_a_damaged_list_of_windows_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / WINDOW_LIST).write_text("window\tsplit\nw0\ttrain\n")
-    options = FitOptions(
-        drawn=tmp_path,
+@pytest.mark.parametrize("name", [WINDOW_LIST, FILE_LIST])
+def test_a_list_that_lost_a_line_is_refused_before_anything_is_trained(tmp_path: Path, name: str) -> None:
+    options = DrawOptions(Geometry(300, "original"), "all", 20, 10, 0.0, seed=3)
+    draw(write_genomes(tmp_path), tmp_path / "drawn", options)
+    path = tmp_path / "drawn" / name
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    fit_options = FitOptions(
+        drawn=path.parent,
         pool=tmp_path,
         encoders="encoders",
         base=find_model("builtin-500"),
@@ -99,5 +103,5 @@ def test_a_damaged_list_of_windows_is_refused_with_what_to_do(tmp_path: Path) ->
         device="cpu",
         threads=torch.get_num_threads(),
     )
-    with pytest.raises(DamagedFileError, match=r"windows\.tsv: the table is damaged .*; remove it, and the next start"):
-        fit(options)
+    with pytest.raises(DamagedFileError, match=f"{name}: damaged .*; remove it, and the next start of the training"):
+        fit(fit_options)
