@@ -29,7 +29,7 @@ from benchmarks.reference import compare_vectors, vectors
 from benchmarks.results import AlternativeRate
 from virnucpro_kernels.bench.baselines import matrix_products
 from virnucpro_kernels.bench.encoders import Batches, Workload, make_batches, make_encoder
-from virnucpro_kernels.bench.options import DNABERT, BenchOptions, plan_measurements
+from virnucpro_kernels.bench.options import BenchOptions, plan_measurements
 from virnucpro_kernels.bench.run import Plan, count_sequences
 from virnucpro_kernels.bench.timing import calls_per_second
 from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Rounds, Seconds, TokenBudget, Workloads
@@ -276,12 +276,10 @@ def main(
     run = command.Run.start(device, json, markdown, None)
     wanted = precision or ("fp16,bf16,fp8-ff,fp8" if run.device.type == "cuda" else "fp32")
     options = BenchOptions(
-        encoder or ["esm2-3b" if run.device.type == "cuda" else "esm2-8m"], workload or ["168"], wanted, 0, device,
+        run.choose_esm2(encoder), workload or ["168"], wanted, 0, device,
         token_budget, False, rounds, seconds,
     )  # fmt: skip
     for plan in plan_measurements(options, run.device):
-        if plan.encoder == DNABERT:
-            raise UsageError(f"--encoder {DNABERT}: transformers has no such model; name an ESM-2")
         for each in plan.workloads:
             run.results.alternatives += measure(plan, each, run.device, compiled=compiled)
             run.save()

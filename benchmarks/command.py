@@ -81,6 +81,17 @@ class Run:
             raise UsageError(f"--encoder {DNABERT}: name an ESM-2; {DNABERT} comes with it")
         return proteins, precisions
 
+    def choose_esm2(self, encoder: Sequence[str] | None) -> list[str]:
+        """Return the names of the ESM-2 to measure, the device's default without any.
+
+        Raises:
+            UsageError: one is unknown, or no ESM-2.
+        """
+        names = find_encoders(encoder or [], self.device)
+        if encoder and DNABERT in names:
+            raise UsageError(f"--encoder {DNABERT}: this benchmark is of ESM-2; name one")
+        return [name for name in names if name != DNABERT]
+
     def save(self) -> None:
         """Write what was measured so far."""
         if self.json is not None:

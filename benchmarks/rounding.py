@@ -18,7 +18,7 @@ import typer
 from benchmarks import command
 from benchmarks.reference import plant_outliers, vectors
 from benchmarks.results import RoundingAccuracy
-from virnucpro_kernels.bench.encoders import CONFIGS, PRECISIONS, Batches, Workload, convert, make_batches, make_encoder
+from virnucpro_kernels.bench.encoders import PRECISIONS, Batches, Workload, convert, make_batches, make_encoder
 from virnucpro_kernels.bench.timing import synchronize
 from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions, Workloads
 from virnucpro_kernels.cli.main import run_app
@@ -57,8 +57,7 @@ def measure(
 
 def _make(name: str, device: torch.device, *, outliers: bool) -> Esm2:
     encoder = make_encoder(name, device)
-    if not isinstance(encoder, Esm2):
-        raise UsageError(f"--encoder {name}: has no fp8; name an ESM-2")
+    assert isinstance(encoder, Esm2)
     if outliers:
         plant_outliers(encoder)
     return encoder
@@ -101,9 +100,7 @@ def main(
     if unknown := [name for name in wanted if name not in PRECISIONS]:
         raise UsageError(f"--precision {','.join(unknown)}: choose from {', '.join(PRECISIONS)}")
     workloads = [Workload.parse(text) for text in workload or _WORKLOADS]
-    for name in encoder or ["esm2-3b" if run.device.type == "cuda" else "esm2-8m"]:
-        if name not in CONFIGS:
-            raise UsageError(f"--encoder {name}: choose from {', '.join(CONFIGS)}")
+    for name in run.choose_esm2(encoder):
         for found in measure(name, wanted, workloads, run.device, outliers=outliers):
             run.results.rounding.append(found)
             run.save()

@@ -13,6 +13,7 @@ import torch
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 
 from virnucpro_kernels import __version__
+from virnucpro_kernels.pool.provenance import Provenance
 from virnucpro_kernels.sequences.arrays import Float64s, Int64s
 from virnucpro_kernels.train.drawn import DrawnWindow, GenomeFile
 from virnucpro_kernels.train.features import TrainingFrames
@@ -92,17 +93,22 @@ def describe_model(
         measured: Figures by side of the split.
         settings: Rule of frames, recipe, seed and device.
     """
-    provenance = frames["train"].provenance
-    precisions = {record.precision for record in (provenance.nucleotide, provenance.protein) if record}
     lines = [
         f"# {description.name}",
         "",
         f"A classifier of windows of {description.window_length} bp (layout {description.layout}) into virus and host,"
         f" on the frozen encoders of {base.name}: {base.nucleotide.name} and {base.protein.name}.",
         *(["", f"{base.name} says: {base.notes}"] if base.notes else []),
-        "",
-        "## Figures",
-        "",
+        *("", "## Figures", "", *_describe_figures(measured)),
+        *("", "## Data", "", *_describe_data(files, frames, settings["frames"])),
+        *("", "## Training", "", *_describe_training(settings, trained)),
+        *("", "## Made by", "", *_describe_versions(base, frames["train"].provenance)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _describe_figures(measured: Mapping[str, Measured]) -> list[str]:
+    return [
         "The lowest loss on val decided which epoch was kept, so that figures on val are optimistic; test took no part."
         " Windows without a frame are not in these figures. Half of the windows are viral; categories, and groups in"
         " them, are balanced.",
@@ -115,15 +121,17 @@ def describe_model(
                 for unit, figures in (("frames", of_split.frames), ("windows", of_split.windows))
             ),
         ),
-        "",
-        "## Data",
-        "",
+    ]
+
+
+def _describe_data(files: Sequence[GenomeFile], frames: Mapping[str, TrainingFrames], rule: str) -> list[str]:
+    return [
         *_table(
             ("split", "class", "windows", "frames", "groups", "categories (windows)"),
             (_size(frames[split], split, label) for split in SPLITS for label in LABELS),
         ),
         "",
-        f"Frames: {_RULES[settings['frames']]}. No window has an unknown base. No group is on two sides of the split.",
+        f"Frames: {_RULES[rule]}. No window has an unknown base. No group is on two sides of the split.",
         "",
         *_table(
             ("file", "records", "bytes", "SHA-256"),
@@ -136,42 +144,41 @@ def describe_model(
             f"- {split}: {', '.join(sorted({window.group for window in frames[split].windows}))}"
             for split in ("val", "test")
         ),
-        "",
-        "## Training",
-        "",
-        *_table(("setting", "value"), ((name, str(value)) for name, value in _settings(settings, trained).items())),
+    ]
+
+
+def _describe_training(settings: Mapping[str, Any], trained: Trained) -> list[str]:
+    kept = {"epochs": f"{len(trained.epochs)}, of which number {trained.best} was kept"}
+    values = {**settings, **asdict(RECIPES[settings["recipe"]]), **kept}
+    return [
+        *_table(("setting", "value"), ((name, str(value)) for name, value in values.items())),
         "",
         *_table(
             ("epoch", "loss on train", "loss on val"),
             ((str(n), f"{e.train_loss:.4f}", f"{e.val_loss:.4f}") for n, e in enumerate(trained.epochs, start=1)),
         ),
-        "",
-        "## Made by",
-        "",
-        *_table(
-            ("what", "version or SHA-256"),
-            (
-                ("virnucpro", __version__),
-                ("torch, Python", f"{torch.__version__}, {platform.python_version()}"),
-                (f"{base.nucleotide.name}", f"`{base.nucleotide.sha256}`"),
-                ("its tokenizer", f"`{base.tokenizer.sha256}`"),
-                (f"{base.protein.name}", f"`{base.protein.sha256}`"),
-                ("precision of the encoders", ", ".join(sorted(precisions))),
-            ),
-        ),
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _describe_versions(base: Model, provenance: Provenance) -> list[str]:
+    precisions = {record.precision for record in (provenance.nucleotide, provenance.protein) if record}
+    return _table(
+        ("what", "version or SHA-256"),
+        (
+            ("virnucpro", __version__),
+            ("torch, Python", f"{torch.__version__}, {platform.python_version()}"),
+            (f"{base.nucleotide.name}", f"`{base.nucleotide.sha256}`"),
+            ("its tokenizer", f"`{base.tokenizer.sha256}`"),
+            (f"{base.protein.name}", f"`{base.protein.sha256}`"),
+            ("precision of the encoders", ", ".join(sorted(precisions))),
+        ),
+    )
 
 
 _RULES = {
     "all": "all that prediction finds in a window",
     "cds": "those inside a coding exon that holds the whole window, on its strand and in its phase",
 }
-
-
-def _settings(settings: Mapping[str, Any], trained: Trained) -> dict[str, Any]:
-    kept = {"epochs": f"{len(trained.epochs)}, of which number {trained.best} was kept"}
-    return {**settings, **asdict(RECIPES[settings["recipe"]]), **kept}
 
 
 def _size(frames: TrainingFrames, split: str, label: str) -> tuple[str, ...]:
