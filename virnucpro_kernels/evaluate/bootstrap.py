@@ -29,7 +29,7 @@ class Draws:
     weights: Uint8s
 
     def blocks(self, rows: int) -> Iterator[Uint8s]:
-        """Yield the weights some draws at a time, as many as suit arrays of `rows` columns."""
+        """Yield the weights some draws at a time, uint8 (d, units), d as large as suits arrays of `rows` columns."""
         step = max(1, _AT_ONCE // max(rows, 1))
         for first in range(0, len(self.weights), step):
             yield self.weights[first : first + step]
@@ -79,9 +79,12 @@ def draw_groups(truth: Truth, draws: int, seed: int) -> Draws:
 
 
 def interval(values: Float64s) -> tuple[float, float]:
-    """Return the limits of the 95 % interval of a measure from its values in all draws; NaN without draws.
+    """Return the limits of the 95 % interval of a measure, the quantiles of its values in the draws; NaN without draws.
 
-    Draws in which it is not defined are left out, unless they are more than half.
+    Draws in which it is not defined are left out, unless they are more than half: then there is no interval.
+
+    Args:
+        values: The measure with each unit once, and in all draws, float64 (1 + draws,); NaN where it is not defined.
     """
     drawn = values[1:][~np.isnan(values[1:])]
     if len(drawn) == 0 or 2 * len(drawn) < len(values) - 1:

@@ -53,7 +53,8 @@ def read_regions(path: Path, contigs: Collection[str]) -> dict[str, list[dict[st
     """Return the regions of some contigs of a sample, by contig, from its region table, which is read once.
 
     Returns:
-        For each of `contigs` its regions in their order: `region` (its number), `start`, `end`, `position`, `p_virus`.
+        For each of `contigs` its regions in their order: `region` (its number, from 1), `start` and `end` (bases,
+        0-based and half-open), `position` and `p_virus`.
 
     Raises:
         DamagedFileError: the table is damaged.

@@ -33,10 +33,12 @@ def write_frames(
     """Write the frames of a sequence file, `-` for standard input; see `write_frame_files`.
 
     Raises:
-        UsageError: a file would be written twice, or in the place of the input; or the input cannot be used.
+        UsageError: a file would be written twice, or in the place of the input.
+        InputError: the input cannot be used.
+        OSError: a file cannot be written.
     """
-    paths = [path.resolve() for path in (path, nucleotide, protein, windows) if path]
-    if twice := [path for path in paths if paths.count(path) > 1]:
+    files = [file.resolve() for file in (path, nucleotide, protein, windows) if file]
+    if twice := [file for file in files if files.count(file) > 1]:
         raise UsageError(f"{twice[0]} is named twice; input and files to write have to be different files")
     with readable(path) as (file, name):
         batches = read_batches(file, name)
@@ -55,6 +57,9 @@ def write_frame_files(
         geometry: Window length and layout.
         nucleotide, protein: Files for the two sequences of each frame.
         windows: File for the windows, if they are requested.
+
+    Raises:
+        OSError: a file cannot be written.
     """
     counts = WrittenCounts()
     with ExitStack() as exits:
