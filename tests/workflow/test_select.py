@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.helpers.runs import virnucpro_command, virnucpro_here
+from tests.helpers.runs import call, virnucpro_command, virnucpro_here
 
 SAMPLES = ("one", "two", "three")
 
@@ -101,6 +101,12 @@ def test_who_reads_may_stop_at_any_time(finished: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(timeout=60) == 0
+
+
+def test_closed_standard_output_is_told(finished: Path) -> None:
+    ended = call(["bash", "-c", '"$@" >&-', "bash", *virnucpro_command("select", finished)])
+    assert ended.returncode == 5
+    assert ended.stderr == "error: standard output is closed: name a file with --output\n"
 
 
 def test_the_results_themselves_can_be_named(finished: Path) -> None:

@@ -103,6 +103,16 @@ def test_an_error_of_snakemake_itself_reaches_the_user(tmp_path: Path) -> None:
     assert "sample bad" not in failed.stderr, "that failure is of the earlier start"
 
 
+def test_closed_standard_error_stops_no_run(copy_of_finished: Path) -> None:
+    """As that of some services is."""
+    table = copy_of_finished / "results" / "one" / "windows.tsv"
+    table.unlink()
+    predict = virnucpro_command("predict", "--output-dir", copy_of_finished, "--device", "cpu")
+    ended = call(["bash", "-c", '"$@" 2>&-', "bash", *predict])
+    assert ended.returncode == 0
+    assert table.exists()
+
+
 def test_a_snakemake_at_work_keeps_its_folder(tmp_path: Path) -> None:
     run = tmp_path / "run"
     write_run(run, {"one": contigs(0, 2)})
