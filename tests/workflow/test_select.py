@@ -93,6 +93,11 @@ def test_a_pipe_is_written_to_and_stays_one(finished: Path, tmp_path: Path) -> N
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_a_hyphen_is_standard_output(finished: Path) -> None:
+    assert select(finished, "--call", "viral", "--output", "-") == select(finished, "--call", "viral")
+    assert not Path("-").exists()
+
+
 def test_who_reads_may_stop_at_any_time(finished: Path) -> None:
     command = virnucpro_command("select", finished)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

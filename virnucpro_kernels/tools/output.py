@@ -14,7 +14,7 @@ from virnucpro_kernels.score.tables import deterministic_gzip
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[IO[bytes]]:
-    """Open `path` for writing, or standard output without one; who reads that may stop at any time.
+    """Open `path` for writing, or standard output for none or `-`; who reads that may stop at any time.
 
     A device or a pipe is written to as it is: a new file would take its place. Where the reader of standard output
     stops, as `head` does, the block ends there, and what follows it goes on.
@@ -22,7 +22,7 @@ def open_output(path: Path | None) -> Iterator[IO[bytes]]:
     Raises:
         UsageError: standard output is closed.
     """
-    if path is None:
+    if path in (None, Path("-")):
         if sys.stdout is None:
             raise UsageError("standard output is closed: name a file with --output")
         try:
