@@ -77,6 +77,8 @@ def run_app(app: typer.Typer) -> None:
     """Run a command line and exit: user errors become one or two lines on standard error and their exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     try:
+        if "" in sys.argv[1:]:  # as a path, this would be the working directory
+            raise UsageError("an argument is empty; perhaps a variable of the shell is not set")
         code = app(standalone_mode=False)
         if code == 130:  # typer's return value after a KeyboardInterrupt
             typer.echo("interrupted", err=True)

@@ -46,6 +46,15 @@ def test_one_sentence_and_exit_code_5(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not (tmp_path / "out").exists()  # what could not be started
 
 
+def test_an_empty_argument_is_not_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.fa").write_text(">a\nACGT\n")
+    monkeypatch.chdir(tmp_path)
+    run = virnucpro_here("predict", "x.fa", "--output-dir", "")
+    assert run.returncode == 5
+    assert run.stderr == "error: an argument is empty; perhaps a variable of the shell is not set\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.fa"]
+
+
 def _fails_with(error: Exception) -> typer.Typer:
     app = typer.Typer()
 
