@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -223,7 +224,8 @@ def test_snakemake_and_all_of_its_jobs_end_by_sigterm_during_merge(uninterrupted
     try:
         merge = suspend_at_work(out, "merge", started)
         for process in (merge, *processes(out)):
-            process.terminate()
+            with suppress(psutil.NoSuchProcess):  # a shell ends with what it has started
+                process.terminate()
         merge.resume()
         assert started.wait(LIMIT) == 1
         assert psutil.wait_procs(processes(out), timeout=LIMIT)[1] == []
