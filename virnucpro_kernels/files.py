@@ -106,19 +106,27 @@ def take_lock(
     told = False
     while True:
         for path in paths:
-            descriptor = _open_anyway(path, open_file)
-            locked = False
-            try:
-                locked = _try_lock(descriptor, path)
-            finally:
-                if not locked:
-                    os.close(descriptor)
-            if locked:
+            if (descriptor := try_lock(path, open_file)) is not None:
                 return path, descriptor
         if not told:
             if_taken()
             told = True
         time.sleep(_POLL_SECONDS)
+
+
+def try_lock(path: Path, open_file: Callable[[Path], int] = open_lock) -> int | None:
+    """Lock a file for this process alone; return the descriptor, or None where another process has it.
+
+    Arguments and errors are those of `take_lock`.
+    """
+    descriptor = _open_anyway(path, open_file)
+    locked = False
+    try:
+        locked = _try_lock(descriptor, path)
+    finally:
+        if not locked:
+            os.close(descriptor)
+    return descriptor if locked else None
 
 
 def is_alive(process: int | str) -> bool:

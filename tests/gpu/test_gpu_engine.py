@@ -1,6 +1,9 @@
 """The engine on a GPU: the CPU's vectors, fixed shapes, resuming, real lack of memory, 16-bit overflow, the lease."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,8 +21,9 @@ from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.cache import EmbeddingCache
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.engine import Encoder, Engine
-from virnucpro_kernels.embed.gpu import lease, list_gpus, visible_units
+from virnucpro_kernels.embed.gpu import list_gpus, visible_units
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
+from virnucpro_kernels.embed.lease import Lease, lease
 from virnucpro_kernels.embed.measures import Measures
 from virnucpro_kernels.errors import DamagedFileError, GpuMemoryError, StoppedError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
@@ -219,13 +223,13 @@ def test_a_sequence_that_is_computed_again_changes_none_that_shares_its_batch(tm
 def test_this_gpu_can_be_leased_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     units = visible_units(list_gpus(), os.environ["CUDA_VISIBLE_DEVICES"])
-    with lease([*units, "GPU-of-another-machine"], tmp_path) as unit, GpuMonitor(unit, 0.05) as monitor:
-        assert unit == units[0]
+    with lease([*units, "GPU-of-another-machine"], tmp_path) as held, GpuMonitor(held.unit, 0.05) as monitor:
+        assert (held.unit, held.has_turn) == (units[0], True)
         end = time.monotonic() + 1  # the energy counter moves some times a second only
         while time.monotonic() < end:
             torch.randn(2048, 2048, device=GPU).square_().sum().item()
     summary = monitor.summary()
-    assert summary["gpu_uuid"] == unit
+    assert summary["gpu_uuid"] == units[0]
     assert summary["gpu_memory_peak_bytes"] > 1 << 20
     assert summary["gpu_utilisation_percent"] > 0
     assert summary["gpu_temperature_max_celsius"] > 0
@@ -251,6 +255,70 @@ def test_the_command_takes_the_gpu_by_itself_and_says_so(tmp_path: Path, monkeyp
     run = verify(tmp_path / "e" / "00000.protein.h5").protein
     assert run is not None
     assert (run.precision, run.attention) == ("fp16", "triton")
+
+
+#: Runs the command with leases in a folder of its own, apart from those of other tests and runs on this GPU.
+WITH_LEASES_IN = """
+import sys
+from functools import partial
+from pathlib import Path
+from virnucpro_kernels.cli.main import main
+from virnucpro_kernels.embed import turn
+turn.lease = partial(turn.lease, directory=Path(sys.argv.pop(1)))
+main()
+"""
+
+
+def start_beside_another_job(tmp_path: Path, held: Lease) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start the command while this process has the GPU; return when it has loaded its encoders and waits."""
+    model = tiny.write_model(tmp_path / "tiny-500")
+    manifest, output, log = (
+        write_pool(tmp_path / "pool", tiny.frames(200, distinct=200)),
+        tmp_path / "e",
+        tmp_path / "log",
+    )
+    command = [
+        sys.executable, "-P", "-c", WITH_LEASES_IN, str(tmp_path / "leases"),
+        "embed", str(manifest), "--chunk", "00000", "--model", str(model.directory),
+        "--nucleotide", str(output / "00000.nucleotide.h5"), "--protein", str(output / "00000.protein.h5"),
+    ]  # fmt: skip
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stderr=file)
+    assert held.admit_next(0)
+    while "another job computes" not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.02)
+    return process, output
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lease]:
+    """This process's lease on the GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    units = visible_units(list_gpus(), os.environ["CUDA_VISIBLE_DEVICES"])
+    with lease(units[:1], tmp_path / "leases") as held:
+        assert held.has_turn
+        yield held
+
+
+def test_a_job_gets_ready_while_another_computes(tmp_path: Path, held: Lease) -> None:
+    process, output = start_beside_another_job(tmp_path, held)
+    assert not list(output.glob("*.protein.h5"))
+    held.release()
+    assert process.wait(300) == 0
+    record = read_job(output / "00000.embed.json")
+    assert record["waited_seconds"] > 0
+    assert record["gpu_energy_joules"] >= 0
+    assert record["device"] == torch.cuda.get_device_name(GPU)
+
+
+def test_a_job_that_waits_for_its_turn_can_be_stopped(tmp_path: Path, held: Lease) -> None:
+    process, output = start_beside_another_job(tmp_path, held)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(300) == 128 + signal.SIGTERM
+    record = read_job(output / "00000.embed.json")
+    assert (record["state"], record["exit_code"]) == ("failed", 128 + signal.SIGTERM)
+    assert "stopped while another job had the GPU" in record["error"]
 
 
 def test_a_job_that_fails_leaves_what_the_gpu_did_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """The embed stage: one chunk of a pool, both encoders, on a GPU of its own or on the CPU.
 
 Around the engine, this checks the chunk's files against the manifest, leases a GPU, keeps and shows progress, and
-records measurements. All that needs no GPU is done before the lease, so that a job which waits for one computes soon
-after the job before it has ended.
+records measurements. All that needs no GPU is done before the lease. Where the GPU has memory for two jobs, all that
+comes before the first batch is done before the job's turn (`turn.py`), so that a job which waits computes as soon as
+the job before it has ended.
 """
 
 import gc
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virnucpro_kernels.embed import gpu
-from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.embed.known import Known
 from virnucpro_kernels.embed.stopping import StopRequest, unbroken
+from virnucpro_kernels.embed.turn import Turn, gpu_turn
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.models.precisions import choose_device
@@ -96,19 +97,14 @@ def embed(options: EmbedOptions) -> None:
         job.facts["device"] = "cpu" if units is None else "cuda"
         with unbroken():
             frames = _read_frames(options, chunk, job)
+        host = socket.gethostname()
         if units is None:
-            computed = _embed(options, chunk, frames, "cpu", f"the CPU of {socket.gethostname()}", job, progress)
+            computed = _embed(options, chunk, frames, "cpu", f"the CPU of {host}", job, progress, Turn())
         else:
-            with gpu.lease(units) as unit:
-                job.restart_clock()
-                monitor = GpuMonitor(unit)
-                job.measure = monitor.summary
-                with monitor:
-                    computed = _embed(
-                        options, chunk, frames, "cuda", f"GPU {unit} of {socket.gethostname()}", job, progress
-                    )
-                job.facts["device"] = monitor.summary()["gpu"] or "cuda"
+            with gpu_turn(units, job) as (unit, turn):
+                computed = _embed(options, chunk, frames, "cuda", f"GPU {unit} of {host}", job, progress, turn)
                 _free_memory()
+            job.facts["device"] = job.measure()["gpu"] or "cuda"
         with StopRequest():  # the chunk is complete: a signal must not make a failure of it
             for cached, path in computed:
                 cached.keep(path)
@@ -149,6 +145,7 @@ def _embed(
     device_name: str,
     job: Job,
     progress: "_Progress",
+    turn: Turn,
 ) -> list[tuple["CachedVectors", Path]]:
     """Compute the vectors and write both files; `device_name` is for messages.
 
@@ -183,8 +180,8 @@ def _embed(
         cached = {alphabet: cache.part(record, setup.dtype, device) for alphabet, record in setup.records.items()}
     with (
         open_partial(options.protein.with_name(f"{chunk.chunk}.partial")) as partial,
-        loading(setup) as weights,
         StopRequest() as stop,
+        loading(setup, lambda: turn.begin(stop.stopped), turn.loaded) as weights,
     ):
         remove_leftovers(*outputs.values())  # now that the lock of the partial files is held
         engine = Engine(

@@ -141,8 +141,16 @@ class Loading:
 
 
 @contextmanager
-def loading(setup: Setup) -> Iterator[Loading]:
+def loading(
+    setup: Setup, begin: Callable[[], bool] = lambda: False, loaded: Callable[[], None] = lambda: None
+) -> Iterator[Loading]:
     """Load both encoders in the background, one after the other.
+
+    Args:
+        setup: Settings.
+        begin: Function called before the first encoder is handed out; it may wait for the device, and returns whether
+            another job had it until then. Encoders that did not fit beside that job's are loaded again.
+        loaded: Function called when the last encoder is on the device.
 
     The functions in `Loading.makers` raise DamagedFileError where a file of the model is not the one that `model.toml`
     describes, and GpuMemoryError where the weights do not fit.
@@ -169,8 +177,21 @@ def loading(setup: Setup) -> Iterator[Loading]:
     with ThreadPoolExecutor(1, thread_name_prefix="weights") as thread:
         waiting = {alphabet: thread.submit(load, loader) for alphabet, loader in _LOADERS.items()}
 
+        shared: bool | None = None
+
         def take(alphabet: Alphabet) -> Encoder:
-            return waiting.pop(alphabet).result()
+            nonlocal shared
+            if shared is None:
+                shared = begin()
+            try:
+                encoder = waiting.pop(alphabet).result()
+            except GpuMemoryError:
+                if not shared:
+                    raise
+                encoder = load(_LOADERS[alphabet])
+            if not waiting:
+                loaded()
+            return encoder
 
         yield Loading({alphabet: partial(take, alphabet) for alphabet in _LOADERS}, seconds)
 

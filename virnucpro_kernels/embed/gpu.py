@@ -1,27 +1,17 @@
-"""GPUs of this machine, and a lease on one of them. Nothing here initialises CUDA.
-
-A scheduler that gives a job its GPU narrows CUDA_VISIBLE_DEVICES. Snakemake on one machine does not: its jobs see all
-GPUs. There each job takes a lease: a lock on a file named after the GPU, which the system releases when the process
-ends. A job may be started before there is a GPU for it, and gets ready until one is free.
-"""
+"""GPUs of this machine, and which of them this process may use. Nothing here initialises CUDA."""
 
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pynvml
 
 from virnucpro_kernels.errors import UsageError
-from virnucpro_kernels.files import take_lock
 
 log = logging.getLogger(__name__)
-
-#: Folder of the locks: in memory, on every Linux, the same for all users of a machine.
-LEASES = Path("/dev/shm/virnucpro-gpus")
 
 
 @dataclass(frozen=True)
@@ -164,59 +154,18 @@ def visible_units(gpus: Sequence[Gpu], setting: str | None) -> list[str]:
     return units
 
 
-@contextmanager
-def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[str]:
-    """Hold one of `units` for the block and make it the only GPU that this process sees; wait where all are taken.
-
-    CUDA must not be initialised before, because it then sees all GPUs.
-
-    Yields:
-        The UUID.
-
-    Raises:
-        UsageError: there is no GPU, or no locks can be made.
-    """
-    if not units:
-        raise UsageError("no NVIDIA GPU is visible here; see what nvidia-smi says, or run with --device cpu")
-    files = {directory / f"{unit}.lock": unit for unit in units}
-    try:
-        path, descriptor = take_lock(
-            list(files),
-            if_taken=lambda: log.info(
-                "waiting for a GPU: other jobs have all that are visible, %d (%s)", len(units), directory
-            ),
-            open_file=_open_for_all,
-        )
-    except OSError as error:
-        raise UsageError(
-            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart;"
-            " have this user allowed to write there"
-        ) from error
-    try:
-        os.environ["CUDA_VISIBLE_DEVICES"] = files[path]
-        yield files[path]
-    finally:
-        os.close(descriptor)
-
-
-def _open_for_all(path: Path) -> int:
-    """Open a lock file that processes of all users share; make it, and its folder, where they are missing.
-
-    It is opened for reading, which is all that is allowed where another user has made it, and enough for a lock on a
-    local file system.
-    """
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.chmod(0o1777)  # for all users, as /tmp
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    if path.exists():
-        return os.open(path, flags)
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)  # `take_lock` tries again if somebody was faster
-    os.fchmod(descriptor, 0o644)  # whatever the umask
-    return descriptor
-
-
 def count_gpus() -> int:
     """Return how many GPUs, or instances of divided ones, this process may use; none on a machine without a driver."""
     gpus = list_gpus()
     return len(visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))) if gpus else 0
+
+
+def can_be_shared(unit: str, needed: int) -> bool:
+    """Whether a GPU, or an instance of one, takes another process, and has so many bytes free for it."""
+    with _nvml() as available:
+        if not available:
+            return False
+        handle = pynvml.nvmlDeviceGetHandleByUUID(unit)
+        mode = answer_or_none(lambda: pynvml.nvmlDeviceGetComputeMode(handle))  # of an instance not known: it is shared
+        free = answer_or_none(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    return mode in (None, pynvml.NVML_COMPUTEMODE_DEFAULT) and free is not None and free >= needed

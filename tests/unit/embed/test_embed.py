@@ -22,7 +22,7 @@ from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.gpu import list_gpus
-from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, GpuMemoryError, UsageError
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
@@ -68,6 +68,34 @@ def test_who_has_loaded_an_encoder_keeps_nothing_of_it(model: Model) -> None:
         gc.collect()
         assert module() is None
         assert weights.makers["protein"]().alphabet == "protein"
+
+
+@pytest.mark.parametrize("was_shared", [False, True])
+def test_weights_that_did_not_fit_beside_another_job_s_are_loaded_again(
+    model: Model, monkeypatch: pytest.MonkeyPatch, was_shared: bool
+) -> None:
+    """And: only then, and only once all is loaded may the next job load its own."""
+    attempts, loaded = 0, []
+
+    def load(*arguments: Any, **options: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return load_protein_encoder(*arguments, **options)
+
+    monkeypatch.setattr("virnucpro_kernels.embed.encoders.load_protein_encoder", load)
+    setup = set_up(
+        model, torch.device("cpu"), precision="fp32", attention="auto", token_budget=0, embedding_dtype="float32"
+    )
+    with loading(setup, lambda: was_shared, lambda: loaded.append(attempts)) as weights:
+        weights.makers["nucleotide"]()
+        if was_shared:
+            assert weights.makers["protein"]().alphabet == "protein"
+        else:
+            with pytest.raises(GpuMemoryError, match="do not fit"):
+                weights.makers["protein"]()
+    assert (attempts, loaded) == ((2, [2]) if was_shared else (1, []))
 
 
 def test_a_chunk_becomes_two_files_and_a_record(tmp_path: Path, model: Model) -> None:

@@ -1,16 +1,11 @@
-"""Choosing and leasing GPUs, and sampling sensors. Locks are real ones, between real processes."""
+"""Choosing GPUs, and sampling sensors."""
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
-from pathlib import Path
 
 import pynvml
 import pytest
 
-from virnucpro_kernels.embed.gpu import Gpu, lease, list_gpus, visible_units
+from virnucpro_kernels.embed.gpu import Gpu, list_gpus, visible_units
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor, Sampler, summarise
 from virnucpro_kernels.errors import UsageError
 
@@ -95,86 +90,6 @@ def test_a_gpu_that_does_not_answer_keeps_nobody_from_the_others(
         monkeypatch.setattr(pynvml, name, answer)
     assert visible_units(list_gpus(), None) == units
     assert visible_units(list_gpus(), "1") == second
-
-
-def test_no_gpu_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--device cpu"), lease([], tmp_path):
-        pass
-
-
-def test_where_no_locks_can_be_made_the_way_on_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="no locks can be made there"), lease(["a"], tmp_path / "file" / "leases"):
-        pass
-
-
-def test_the_lock_of_a_gpu_is_for_every_user(tmp_path: Path) -> None:
-    mask = os.umask(0o077)
-    try:
-        with lease(["GPU-a", "GPU-b"], tmp_path / "leases") as unit:
-            assert (tmp_path / "leases" / f"{unit}.lock").stat().st_mode & 0o777 == 0o644
-    finally:
-        os.umask(mask)
-
-
-def hold(units: list[str], directory: Path, pipe: Connection) -> None:
-    with lease(units, directory) as unit:
-        pipe.send((unit, os.environ["CUDA_VISIBLE_DEVICES"]))
-        pipe.recv()
-
-
-class Holder:
-    """A process that takes a lease, says which, and keeps it until released or killed."""
-
-    def __init__(self, units: list[str], directory: Path) -> None:
-        self.pipe, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=hold, args=(units, directory, theirs))
-        self.process.start()
-
-    def unit(self) -> str:
-        unit, visible = self.pipe.recv()
-        assert unit == visible
-        return str(unit)
-
-
-@pytest.fixture
-def holders(tmp_path: Path) -> Iterator[list[Holder]]:
-    holders = [Holder(["GPU-a", "MIG-b"], tmp_path / "leases") for _ in range(3)]
-    yield holders
-    for holder in holders:
-        holder.process.kill()
-        holder.process.join()
-
-
-def test_no_two_processes_have_the_same_gpu_and_a_killed_one_frees_its_own(holders: list[Holder]) -> None:
-    leased: dict[Holder, str] = {}
-    while len(leased) < 2:
-        ready = multiprocessing.connection.wait(
-            [holder.pipe for holder in holders if holder not in leased], timeout=300
-        )
-        assert ready, "nobody has another GPU"
-        leased |= {holder: holder.unit() for holder in holders if holder.pipe in ready}
-    assert set(leased.values()) == {"GPU-a", "MIG-b"}
-    (last,) = set(holders) - set(leased)
-    assert not last.pipe.poll(0.2)
-    killed, unit = leased.popitem()
-    killed.process.kill()
-    assert last.unit() == unit
-
-
-def test_a_job_waits_for_the_only_gpu_too(tmp_path: Path) -> None:
-    holders = [Holder(["GPU-a"], tmp_path / "leases") for _ in range(2)]
-    try:
-        (first,) = multiprocessing.connection.wait([holder.pipe for holder in holders], timeout=300)
-        holder, waiting = sorted(holders, key=lambda holder: holder.pipe is not first)
-        assert holder.unit() == "GPU-a"
-        assert not waiting.pipe.poll(0.5)
-        holder.pipe.send("done")
-        assert waiting.unit() == "GPU-a"
-    finally:
-        for holder in holders:
-            holder.process.kill()
-            holder.process.join()
 
 
 def test_a_gpu_that_is_lost_while_it_is_watched_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
