@@ -104,7 +104,7 @@ def embed(options: EmbedOptions) -> None:
             with gpu_turn(units, job) as (unit, turn):
                 computed = _embed(options, chunk, frames, "cuda", f"GPU {unit} of {host}", job, progress, turn)
                 _free_memory()
-            job.facts["device"] = job.measure()["gpu"] or "cuda"
+            job.facts["device"] = job.measure().get("gpu") or "cuda"  # it has no name where nothing was left to compute
         with StopRequest():  # the chunk is complete: a signal must not make a failure of it
             for cached, path in computed:
                 cached.keep(path)
@@ -192,6 +192,7 @@ def _embed(
             name=device_name,
             twice=options.twice,
             find_known=lambda alphabet, distinct: cached[alphabet].find(distinct) if cached else Known(),
+            begin=lambda: turn.begin(stop.stopped),
         )
         provenance = _provenance(options.manifest, chunk, setup)
         try:

@@ -148,8 +148,8 @@ def loading(
 
     Args:
         setup: Settings.
-        begin: Function called before the first encoder is handed out; it may wait for the device, and returns whether
-            another job had it until then. Encoders that did not fit beside that job's are loaded again.
+        begin: Function called where an encoder does not fit: it waits for the turn of this process on the device, and
+            returns whether another one had it until then. If so, the encoder is loaded again.
         loaded: Function called when the last encoder is on the device.
 
     The functions in `Loading.makers` raise DamagedFileError where a file of the model is not the one that `model.toml`
@@ -177,16 +177,11 @@ def loading(
     with ThreadPoolExecutor(1, thread_name_prefix="weights") as thread:
         waiting = {alphabet: thread.submit(load, loader) for alphabet, loader in _LOADERS.items()}
 
-        shared: bool | None = None
-
         def take(alphabet: Alphabet) -> Encoder:
-            nonlocal shared
-            if shared is None:
-                shared = begin()
             try:
                 encoder = waiting.pop(alphabet).result()
             except GpuMemoryError:
-                if not shared:
+                if not begin():
                     raise
                 encoder = load(_LOADERS[alphabet])
             if not waiting:

@@ -68,6 +68,8 @@ class Engine:
         name: Name of the device for messages, of a GPU its UUID.
         twice: Number of batches of each encoder, chosen at random, that are computed twice and compared.
         find_known: Function that returns the vectors of distinct sequences that need not be computed.
+        begin: Function called before the first batch is submitted, which may wait for the device; called again, it
+            returns at once. Canaries are computed and batches prepared before that.
     """
 
     device: torch.device
@@ -78,6 +80,7 @@ class Engine:
     name: str = "the CPU"
     twice: int = 0
     find_known: Callable[[Alphabet, Distinct], Known] = lambda *_: Known()
+    begin: Callable[[], object] = lambda: None
 
     def embed_chunk(
         self,
@@ -190,7 +193,7 @@ class _EncoderPass:
             self._put(output, np.empty((0, self.provenance.dimension), numpy_type))
             if len(self.to_compute):
                 self.twice = self._choose_twice()
-                self._look(runner)
+                self._look_first(runner)
                 self._compute(runner, output)
                 self._look(runner)
                 measures.canaries = len(self.canaries.batch.lengths)
@@ -209,6 +212,17 @@ class _EncoderPass:
         left = self.canaries.chunk_tokens * len(self.to_compute.data) // len(self.distinct.sequences.data)
         batches = max(1, left // self.budget)
         return frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
+
+    def _look_first(self, runner: BatchRunner) -> None:
+        """Compute the canaries for the first time, before the device's turn unless they do not fit beside other work.
+
+        A process takes time to launch its first kernels, and this has passed when the turn comes.
+        """
+        try:
+            self._look(runner)
+        except GpuMemoryError:
+            self.engine.begin()
+            self._look(runner)
 
     def _look(self, runner: BatchRunner) -> None:
         """Compare the canaries, see `Canaries.look`."""
@@ -266,6 +280,7 @@ class _EncoderPass:
             slots=_SLOTS + runner.ahead,
             pinned=self.engine.device.type == "cuda",
         ) as loader:
+            self.engine.begin()
             for work in loader:
                 if self.engine.stopped():
                     break

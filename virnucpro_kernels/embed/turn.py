@@ -24,7 +24,7 @@ class Turn:
     """The turn of a job on a CPU, which it never waits for."""
 
     def begin(self, stopped: Callable[[], bool]) -> bool:
-        """Wait for the turn; return whether another job had the device until now.
+        """Wait for the turn, unless it has come; return whether another job had the device when this one came to it.
 
         Raises:
             StoppedError: `stopped` returned true.
@@ -41,17 +41,18 @@ class GpuTurn(Turn):
 
     def __init__(self, held: Lease, job: Job) -> None:
         self._held, self._job = held, job
+        self._came_later = not held.has_turn
         self._monitor: GpuMonitor | None = None
 
     def __enter__(self) -> Self:
-        if self._held.has_turn:
+        if not self._came_later:
             self._start()
         return self
 
     def begin(self, stopped: Callable[[], bool]) -> bool:
         """Wait for the turn; see `Turn.begin`."""
         if self._monitor is not None:
-            return False
+            return self._came_later
 
         def look() -> None:
             if stopped():

@@ -16,6 +16,7 @@ from tests.helpers.blocks import esm2_blocks
 from tests.helpers.engine_runs import BUDGET, embed, proteins_by, provenance, read, stop_after, with_outliers
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine
+from virnucpro_kernels.embed.known import Known
 from virnucpro_kernels.embed.resume import open_partial
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
@@ -236,6 +237,59 @@ def test_a_single_sequence_that_does_not_fit_is_an_error_and_the_rest_is_saved(t
     assert not (tmp_path / "p.h5").exists()
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()))["protein"]
     assert (measures.resumed, measures.token_budget) == (19, BUDGET)
+
+
+class Turn:
+    """The turn on a device whose memory another job has until then, but for batches of at most `most` tokens."""
+
+    def __init__(self, encoder: Embeds, most: int) -> None:
+        self.encoder, self.most = encoder, most
+        self.begun = 0
+        self.before = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        if not self.begun:
+            if len(batch.tokens) > self.most:
+                torch.empty(1 << 60, dtype=torch.uint8)
+            self.before += 1
+        return self.encoder.embed(batch)
+
+
+@pytest.mark.parametrize("most", [1000, 0], ids=["canaries fit", "canaries do not fit"])
+def test_canaries_alone_are_computed_before_the_turn_if_they_fit(tmp_path: Path, most: int) -> None:
+    frames, encoder = tiny.frames(60, distinct=60), tiny.protein_encoder()
+    embed(tmp_path / "alone", frames, proteins_by(encoder))
+    turn = Turn(encoder, most)
+    measures = embed(
+        tmp_path / "waits", frames, proteins_by(turn), engine=Engine(CPU, torch.float32, begin=turn.begin)
+    )["protein"]
+    assert turn.before == (1 if most else 0)
+    assert (turn.begun > 0, measures.out_of_memory) == (True, 0)
+    assert (tmp_path / "waits" / "p.h5").read_bytes() == (tmp_path / "alone" / "p.h5").read_bytes()
+
+
+def test_who_is_stopped_while_waiting_for_the_turn_goes_on_later(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise StoppedError("stopped")
+
+    frames, encoder = tiny.frames(60, distinct=60), tiny.protein_encoder()
+    stopped(tmp_path, frames, proteins_by(encoder), 3)
+    with pytest.raises(StoppedError):
+        embed(tmp_path, frames, proteins_by(encoder), engine=Engine(CPU, torch.float32, begin=stop))
+    assert not (tmp_path / "p.h5").exists()
+    assert embed(tmp_path, frames, proteins_by(encoder))["protein"].resumed > 0
+
+
+def test_nobody_waits_for_a_turn_without_work(tmp_path: Path) -> None:
+    frames, encoder = tiny.frames(60, distinct=60), tiny.protein_encoder()
+    turn = Turn(encoder, 0)
+    known = Known(np.arange(60), np.zeros((60, tiny.PROTEIN_DIMENSION), np.float32))
+    engine = Engine(CPU, torch.float32, begin=turn.begin, find_known=lambda *_: known)
+    assert embed(tmp_path, frames, proteins_by(turn), engine=engine)["protein"].cached == 60
+    assert (turn.begun, turn.before) == (0, 0)
 
 
 class Picky:
