@@ -13,6 +13,7 @@ from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
 from virnucpro_kernels.pool.job_record import checked_result, read_job
 from virnucpro_kernels.report.tables import read_table
 from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
+from virnucpro_kernels.score.rule import intercept_and_slope
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.tools.result_rows import result_folders
 from virnucpro_kernels.weights.registry import Calibration, Model, write_model
@@ -29,12 +30,12 @@ class Scored:
 
     Attributes:
         logit: Mean logit of the scored windows, float64 (n,).
-        doublings: Logarithm to base 2 of the number of scored bases in window lengths, float64 (n,).
+        windows: Number of scored bases in window lengths, float64 (n,).
         is_virus: Whether each is viral, bool (n,).
     """
 
     logit: Float64s
-    doublings: Float64s
+    windows: Float64s
     is_virus: Bools
 
 
@@ -68,16 +69,9 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
         raise UsageError(
             f"{viral:,} viral contigs and {hosts:,} of hosts have a score; a calibration needs at least {LEAST} of each"
         )
-    intercept, slope, intercept_per_doubling, slope_per_doubling = fit(scored).tolist()
+    values = fit(scored)
     what = f"{viral:,} viral contigs and {hosts:,} of hosts in {truth_path.name}"
-    calibration = Calibration(
-        prior=prior,
-        intercept=intercept + log_odds_of(prior),
-        intercept_per_doubling=intercept_per_doubling,
-        slope=slope,
-        slope_per_doubling=slope_per_doubling,
-        source=what,
-    )
+    calibration = replace(values, prior=prior, intercept=values.intercept + log_odds_of(prior), source=what)
     write_model(replace(model, calibration=calibration))
     return calibration, what
 
@@ -102,24 +96,27 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     least = 0.5 * 10.0**-DECIMALS
     p_virus = np.clip(p_virus[known], least, 1 - least)
     bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]
-    doublings = np.log2(bases / model.window_length)
+    windows = bases / model.window_length
     logit = np.log(p_virus) - np.log1p(-p_virus)
     is_virus = truth.is_virus[place[known]]
     if before := model.calibration:
-        slope = before.slope + before.slope_per_doubling * doublings
+        intercept, slope = intercept_and_slope(before, windows)
         usable = slope > 0  # the others are so short that their scores say nothing of their logits
-        logit, doublings, is_virus, slope = (values[usable] for values in (logit, doublings, is_virus, slope))
-        logit = (logit - before.intercept - before.intercept_per_doubling * doublings) / slope
-    return Scored(logit, doublings, is_virus)
+        logit, windows, is_virus, intercept, slope = (
+            values[usable] for values in (logit, windows, is_virus, intercept, slope)
+        )
+        logit = (logit - intercept) / slope
+    return Scored(logit, windows, is_virus)
 
 
-def fit(scored: Scored) -> Float64s:
-    """Return intercept and slope of the log-odds at equal shares of both classes, and the change of each per doubling.
+def fit(scored: Scored) -> Calibration:
+    """Return the calibration at equal shares of both classes.
 
-    They are those of a logistic regression, by Newton's method, in which both classes weigh the same.
+    Its values are those of a logistic regression, by Newton's method, in which both classes weigh the same.
     """
-    x, y = scored.doublings, scored.is_virus
-    features = np.stack([np.ones_like(x), scored.logit, x, x * scored.logit], axis=1)
+    x, y = np.log2(scored.windows), scored.is_virus
+    lengths = np.stack([np.ones_like(x), np.maximum(x, 0.0), np.maximum(-x, 0.0)], axis=1)
+    features = np.concatenate([lengths, lengths * scored.logit[:, None]], axis=1)
     weight = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     values: Float64s = np.zeros(features.shape[1])
     for _ in range(_STEPS):
@@ -129,7 +126,8 @@ def fit(scored: Scored) -> Float64s:
         step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]  # contigs of one length leave some values open
         values = values + step
         if np.abs(step).max() < _SETTLED:
-            return values
+            a, a_per_doubling, a_per_halving, b, b_per_doubling, b_per_halving = values.tolist()
+            return Calibration(0.5, a, a_per_doubling, a_per_halving, b, b_per_doubling, b_per_halving, source="")
     raise UsageError(
         "no calibration was found: the logistic regression does not settle, as where a threshold separates all viral"
         " contigs from those of hosts; give more contigs, and such as are harder to tell apart"

@@ -13,6 +13,18 @@ from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.weights.registry import Calibration, Model
 
 
+def intercept_and_slope(calibration: Calibration, windows: Float64s) -> tuple[Float64s, Float64s]:
+    """Return a and b of `Calibration`, float64 (n,) each, for scored bases in window lengths, float64 (n,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        doublings, halvings = np.maximum(np.log2(windows), 0.0), np.maximum(-np.log2(windows), 0.0)
+        return (
+            calibration.intercept
+            + calibration.intercept_per_doubling * doublings
+            + calibration.intercept_per_halving * halvings,
+            calibration.slope + calibration.slope_per_doubling * doublings + calibration.slope_per_halving * halvings,
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Rule:
     """All that decides calls from the logits of frames.
@@ -41,10 +53,7 @@ class Rule:
         calibration = self.calibration
         if calibration is None:
             return logit
-        with np.errstate(divide="ignore", invalid="ignore"):
-            doublings = np.log2(np.asarray(bases, np.float64) / self.window_length)
-            intercept = calibration.intercept + calibration.intercept_per_doubling * doublings
-            slope = calibration.slope + calibration.slope_per_doubling * doublings
+        intercept, slope = intercept_and_slope(calibration, np.asarray(bases, np.float64) / self.window_length)
         # Far below the lengths of the calibration the slope would change its sign, and hosts would look viral.
         found: Float64s = intercept + np.maximum(slope, 0.0) * logit
         return found

@@ -68,12 +68,13 @@ class Calibration:
     """What makes log-odds of the mean logit of a sequence: log-odds = a + b · logit, where a and b change with length.
 
     With x = log2(scored bases / window length), a = intercept + intercept_per_doubling · x and
-    b = slope + slope_per_doubling · x.
+    b = slope + slope_per_doubling · x from one window on; below, where a shorter window says less instead of more
+    windows more, a = intercept - intercept_per_halving · x and b = slope - slope_per_halving · x.
 
     Attributes:
         prior: Share of viral sequences at which the log-odds are right, between 0 and 1.
-        intercept, intercept_per_doubling: Values that make a.
-        slope, slope_per_doubling: Values that make b.
+        intercept, intercept_per_doubling, intercept_per_halving: Values that make a.
+        slope, slope_per_doubling, slope_per_halving: Values that make b.
         source: Sequences that the values were fitted on, for people.
         accuracy: Error rates of the calls on other sequences, for people; empty where nobody measured them.
     """
@@ -81,8 +82,10 @@ class Calibration:
     prior: float
     intercept: float
     intercept_per_doubling: float
+    intercept_per_halving: float
     slope: float
     slope_per_doubling: float
+    slope_per_halving: float
     source: str
     accuracy: str = ""
 

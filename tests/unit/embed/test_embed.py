@@ -285,7 +285,7 @@ def test_a_job_says_what_was_checked_and_compares_canaries_with_kept_ones(tmp_pa
     values = json.loads(kept.read_text())
     values["protein"][0] = values["protein"][1]
     kept.write_text(json.dumps(values))
-    calibrated = replace(checked, calibration=Calibration(0.2, -1.0, 0.0, 1.0, 0.0, "some contigs"))
+    calibrated = replace(checked, calibration=Calibration(0.2, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, "some contigs"))
     for model, name in ((checked, "faulty"), (calibrated, "faulty and calibrated")):
         with pytest.raises(
             FaultyDeviceError, match=r"the CPU of .* computes wrong numbers: the canaries of the protein"

@@ -22,15 +22,20 @@ _CONTIGS = 4000
 
 @pytest.fixture(scope="module")
 def contigs() -> tuple[list[Contig], list[bool]]:
-    """Contigs of 300 to 2,400 bp, whose windows have logits of 1 or -1 on average, with much noise and a drift."""
+    """Contigs of 150 to 2,400 bp, whose windows have logits of 2 or 0 on average, with much noise and a drift.
+
+    Those shorter than a window of 300 bp have one with more noise.
+    """
     generator = np.random.default_rng(5)
     made, viral = [], []
     for number in range(_CONTIGS):
         viral.append(bool(generator.random() < 0.4))
-        count = 2 ** int(generator.integers(4))
-        logits = generator.normal(2.0 if viral[-1] else 0.0, 1.5) + generator.normal(size=count)
-        windows = [(300 * place, 300 * place + 300, {0: float(logit)}) for place, logit in enumerate(logits)]
-        made.append(Contig(f"c{number}", 300 * count, windows))
+        doublings = int(generator.integers(-1, 4))
+        count, length = 2 ** max(doublings, 0), 300 if doublings >= 0 else 300 // 2**-doublings
+        noise = generator.normal(size=count) * (1 - min(doublings, 0))
+        logits = generator.normal(2.0 if viral[-1] else 0.0, 1.5) + noise
+        windows = [(length * place, length * (place + 1), {0: float(logit)}) for place, logit in enumerate(logits)]
+        made.append(Contig(f"c{number}", length * count, windows))
     return made, viral
 
 
@@ -57,9 +62,13 @@ def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], p
     viral = np.array(contigs[1])
     logit = np.array([np.mean([frames[0] for *_, frames in contig.windows]) for contig in contigs[0]])
     x = np.log2([contig.length / 300 for contig in contigs[0]])
-    features = np.stack([logit, x, x * logit], axis=1)
+    lengths = np.stack([np.ones_like(x), np.maximum(x, 0), np.maximum(-x, 0)], axis=1)
+    features = np.concatenate([lengths[:, 1:], lengths * logit[:, None]], axis=1)
     expected = LogisticRegression(C=1e9, tol=1e-9, max_iter=1000, class_weight="balanced").fit(features, viral)
-    values = (found.slope, found.intercept_per_doubling, found.slope_per_doubling)
+    values = (
+        *(found.intercept_per_doubling, found.intercept_per_halving),
+        *(found.slope, found.slope_per_doubling, found.slope_per_halving),
+    )
     np.testing.assert_allclose(values, expected.coef_[0], rtol=1e-3, atol=1e-3)
     assert found.intercept == pytest.approx(expected.intercept_[0] + math.log(0.1 / 0.9), abs=1e-3)
 
@@ -117,7 +126,7 @@ def test_calibration_is_measured_at_the_share_that_it_is_for(
     folder = pool.directory.parent
     errors = {}
     for share in (0.1, 0.4):
-        made = Calibration(share, -0.62 + math.log(share / (1 - share)), 0.0, 0.62, 0.0, "made up")
+        made = Calibration(share, -0.62 + math.log(share / (1 - share)), 0.0, 0.0, 0.62, 0.0, 0.0, "made up")
         calibrated = write_pool(tmp_path / f"{share}" / "pool", {"s": contigs[0]}, calibration=made)
         run(calibrated, "s", tmp_path / f"{share}" / "results")
         for asked in ("", "0.4"):

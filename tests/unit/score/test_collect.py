@@ -296,7 +296,7 @@ def test_the_run_is_on_record(pool: Pool, tmp_path: Path) -> None:
         "min_covered_fraction": 0,
         "viral_threshold": 0.6,
         "ambiguous_band": [0.3, 0.7],
-        "region_threshold": 0.65,
+        "region_threshold": 0.5,
         "tier_medium": 0.7,
         "tier_high": 0.9,
         "fdr": None,

@@ -11,7 +11,7 @@ from virnucpro_kernels.score.discoveries import Discoveries
 from virnucpro_kernels.score.scoring import score_contigs, score_windows
 from virnucpro_kernels.weights.registry import Calibration
 
-CALIBRATION = Calibration(0.2, -1.5, -0.25, 0.75, 0.5, "made up")
+CALIBRATION = Calibration(0.2, -1.5, -0.25, 0.25, 0.75, 0.5, -0.5, "made up")
 
 
 def test_log_odds_change_with_the_scored_bases() -> None:
@@ -19,6 +19,8 @@ def test_log_odds_change_with_the_scored_bases() -> None:
     batch = make_block([(1200, [(0, 300, {0: 2.0}), (300, 600, {1: 4.0}), (600, 900, {}), (900, 1200, {2: 0.0})])])
     windows = score_windows(batch, chosen)
     assert windows.log_odds[:2].tolist() == [-1.5 + 0.75 * 2, -1.5 + 0.75 * 4]
+    # A quarter of a window is two halvings.
+    assert chosen.log_odds(np.array([2.0]), 75) == [-1.5 + 2 * 0.25 + max(0.75 - 2 * 0.5, 0) * 2]
     assert windows.p_virus[0] == 0.5
     # Three windows of 300 bp, with a mean logit of 2.
     doublings = math.log2(900 / 300)

@@ -47,7 +47,7 @@ def test_precisions_are_compared_and_kept(
     else:
         assert "without bf16: precision bf16: this CPU has no instructions for it" in out
 
-    calibrated = replace(model, calibration=Calibration(0.2, -1.0, 0.0, 1.0, 0.0, "some contigs"))
+    calibrated = replace(model, calibration=Calibration(0.2, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, "some contigs"))
     assert describe_model(calibrated, None)["precisions"] == kept
     other = replace(model, classifier=replace(model.classifier, sha256="0" * 64))
     assert "precisions" not in describe_model(other, None)

@@ -67,7 +67,7 @@ def test_a_calibration_survives_too_and_decides_the_scores_name(tmp_path: Path) 
     plain = make_model(tmp_path / "m")
     with pytest.raises(UsageError, match="virnucpro calibrate"):
         plain.calibrated()
-    model = replace(plain, calibration=Calibration(0.2, -1.5, 1e-7, 0.75, 2.0, ODD_TEXT))
+    model = replace(plain, calibration=Calibration(0.2, -1.5, 1e-7, -3.0, 0.75, 2.0, 0.125, ODD_TEXT))
     write_model(model)
     assert read_model(tmp_path / "m") == model
     assert model.calibrated().prior == 0.2
