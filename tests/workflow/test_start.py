@@ -243,7 +243,7 @@ def test_an_installed_wheel_runs_the_tutorial(installed: Path, tmp_path: Path) -
     assert again.returncode == 0, again.stdout + again.stderr
     assert "jobs     none" in in_wheel(installed, tmp_path, "virnucpro", "predict", "-o", "demo", "--dry-run").stderr
     page = (tmp_path / "demo" / "results" / "report.html").read_text(encoding="utf-8")
-    assert "7 of 104 contigs are called viral" in page
+    assert "10 of 104 contigs are called viral" in page
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").touch()
     ended = in_wheel(installed, tmp_path, "virnucpro", "demo", "-o", "other")
