@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,38 +86,35 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
-def take_lock(
-    paths: Sequence[Path], *, if_taken: Callable[[], object], open_file: Callable[[Path], int] = open_lock
-) -> tuple[Path, int]:
-    """Lock the first free one of several files for this process alone; wait while other processes have all of them.
+def take_lock(path: Path, *, if_taken: Callable[[], object]) -> int:
+    """Lock a file for this process alone; wait while another process has it.
 
     Args:
-        paths: Lock files.
-        if_taken: Function called once where other processes have all files. Unless it raises, waiting begins.
-        open_file: Function that opens a lock file, and makes it where it is missing.
+        path: Lock file.
+        if_taken: Function called once where another process has it. Unless it raises, waiting begins.
 
     Returns:
-        The locked file and its descriptor. Closing the descriptor lets the lock go, as does the end of the process.
+        The descriptor of the locked file. Closing it lets the lock go, as does the end of the process.
 
     Raises:
-        OSError: a lock file can be neither made nor opened.
+        OSError: the lock file can be neither made nor opened.
         VirnucproError: the file system has no locks.
     """
     told = False
-    while True:
-        for path in paths:
-            if (descriptor := try_lock(path, open_file)) is not None:
-                return path, descriptor
+    while (descriptor := try_lock(path)) is None:
         if not told:
             if_taken()
             told = True
         time.sleep(_POLL_SECONDS)
+    return descriptor
 
 
 def try_lock(path: Path, open_file: Callable[[Path], int] = open_lock) -> int | None:
-    """Lock a file for this process alone; return the descriptor, or None where another process has it.
+    """Lock a file for this process alone, or return None where another process has it; see `take_lock`.
 
-    Arguments and errors are those of `take_lock`.
+    Args:
+        path: Lock file.
+        open_file: Function that opens a lock file, and makes it where it is missing.
     """
     descriptor = _open_anyway(path, open_file)
     locked = False

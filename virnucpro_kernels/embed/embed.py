@@ -93,7 +93,7 @@ def embed(options: EmbedOptions) -> None:
         options.model.check_window_length(Geometry.parse(chunk.geometry).window_length, str(options.manifest))
         job.facts["rows"] = chunk.rows
         progress = _Progress(job, chunk, options.model)
-        units = _find_units(options.device)
+        gpus, units = _find_units(options.device)
         job.facts["device"] = "cpu" if units is None else "cuda"
         with unbroken():
             frames = _read_frames(options, chunk, job)
@@ -101,10 +101,10 @@ def embed(options: EmbedOptions) -> None:
         if units is None:
             computed = _embed(options, chunk, frames, "cpu", f"the CPU of {host}", job, progress, Turn())
         else:
-            with gpu_turn(units, job) as (unit, turn):
+            may_share = gpu.are_alike(gpus, units)
+            with gpu_turn(units, job, _bytes_of_weights(options), may_share=may_share) as (unit, turn):
                 computed = _embed(options, chunk, frames, "cuda", f"GPU {unit} of {host}", job, progress, turn)
                 _free_memory()
-            job.facts["device"] = job.measure().get("gpu") or "cuda"  # it has no name where nothing was left to compute
         with StopRequest():  # the chunk is complete: a signal must not make a failure of it
             for cached, path in computed:
                 cached.keep(path)
@@ -120,11 +120,17 @@ def _find_chunk(manifest: Path, name: str) -> Chunk:
     return chunks[name]
 
 
-def _find_units(wanted: str) -> list[str] | None:
-    """Return the UUIDs of the GPUs of which one will compute; None for the CPU."""
+def _find_units(wanted: str) -> tuple[list[gpu.Gpu], list[str] | None]:
+    """Return all GPUs, and the UUIDs of those of which one will compute; None for the CPU."""
     gpus = [] if wanted == "cpu" else gpu.list_gpus()
     units = gpu.visible_units(gpus, os.environ.get("CUDA_VISIBLE_DEVICES")) if gpus else []
-    return None if choose_device(wanted, gpu_available=bool(units)) == "cpu" else units
+    return gpus, None if choose_device(wanted, gpu_available=bool(units)) == "cpu" else units
+
+
+def _bytes_of_weights(options: EmbedOptions) -> int:
+    """Return the bytes that both encoders take on a GPU, at most: ESM-2 is published in 16 bits."""
+    files = options.model.nucleotide.bytes + options.model.protein.bytes
+    return files * (2 if options.precision in ("fp32", "reference") else 1)
 
 
 def _read_frames(options: EmbedOptions, chunk: Chunk, job: Job) -> Frames:

@@ -156,19 +156,19 @@ def loading(
     describes, and GpuMemoryError where the weights do not fit.
     """
     seconds: dict[Alphabet, float] = {}
+    lack = ""
 
-    def load(loader: Callable[[Setup], Encoder]) -> Encoder:
+    def load(loader: Callable[[Setup], Encoder]) -> Encoder | None:
+        """Return the encoder, or None where it does not fit: an error would hold the weights that did fit."""
+        nonlocal lack
         started = time.perf_counter()
         try:
             encoder = loader(setup)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            machine = "a GPU" if setup.device.type == "cuda" else "a machine"
-            raise GpuMemoryError(
-                f"the weights of model {setup.model.name} do not fit ({error}); use {machine} with more memory, or one"
-                " that nobody else uses"
-            ) from None
+            lack = str(error)
+            return None
         if setup.device.type == "cuda":
             torch.cuda.synchronize(setup.device)
         seconds[encoder.alphabet] = time.perf_counter() - started
@@ -178,12 +178,17 @@ def loading(
         waiting = {alphabet: thread.submit(load, loader) for alphabet, loader in _LOADERS.items()}
 
         def take(alphabet: Alphabet) -> Encoder:
-            try:
-                encoder = waiting.pop(alphabet).result()
-            except GpuMemoryError:
-                if not begin():
-                    raise
-                encoder = load(_LOADERS[alphabet])
+            encoder = waiting.pop(alphabet).result()
+            if encoder is None:
+                if setup.device.type == "cuda":
+                    torch.cuda.empty_cache()  # for the job that computes
+                encoder = load(_LOADERS[alphabet]) if begin() else None
+            if encoder is None:
+                machine = "a GPU" if setup.device.type == "cuda" else "a machine"
+                raise GpuMemoryError(
+                    f"the weights of model {setup.model.name} do not fit ({lack}); use {machine} with more memory, or"
+                    " one that nobody else uses"
+                )
             if not waiting:
                 loaded()
             return encoder

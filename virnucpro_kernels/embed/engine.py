@@ -162,6 +162,7 @@ class _EncoderPass:
     done: int = 0
     budget: int = field(init=False)
     budget_tokens: int = 0
+    waited_seconds: float = 0.0
     measures: Measures = field(init=False)
     canaries: Canaries = field(init=False)
     completion: Completion = field(init=False)
@@ -203,7 +204,7 @@ class _EncoderPass:
         measures.token_budget, measures.recomputed = self.budget, runner.recomputed
         measures.device_seconds, measures.write_seconds = runner.busy_seconds, output.busy_seconds
         measures.packing = measures.tokens / self.budget_tokens if self.budget_tokens else 1.0
-        measures.seconds = time.perf_counter() - started
+        measures.seconds = time.perf_counter() - started - self.waited_seconds
         measures.tokens_per_second = measures.tokens / measures.seconds
         return measures
 
@@ -220,9 +221,17 @@ class _EncoderPass:
         """
         try:
             self._look(runner)
+            return
         except GpuMemoryError:
-            self.engine.begin()
-            self._look(runner)
+            runner.reset()
+        self._begin()
+        self._look(runner)
+
+    def _begin(self) -> None:
+        """Wait for the device's turn, which is no time of this encoder."""
+        started = time.perf_counter()
+        self.engine.begin()
+        self.waited_seconds += time.perf_counter() - started
 
     def _look(self, runner: BatchRunner) -> None:
         """Compare the canaries, see `Canaries.look`."""
@@ -280,7 +289,7 @@ class _EncoderPass:
             slots=_SLOTS + runner.ahead,
             pinned=self.engine.device.type == "cuda",
         ) as loader:
-            self.engine.begin()
+            self._begin()
             for work in loader:
                 if self.engine.stopped():
                     break

@@ -161,11 +161,29 @@ def count_gpus() -> int:
 
 
 def can_be_shared(unit: str, needed: int) -> bool:
-    """Whether a GPU, or an instance of one, takes another process, and has so many bytes free for it."""
-    with _nvml() as available:
-        if not available:
-            return False
-        handle = pynvml.nvmlDeviceGetHandleByUUID(unit)
-        mode = answer_or_none(lambda: pynvml.nvmlDeviceGetComputeMode(handle))  # of an instance not known: it is shared
-        free = answer_or_none(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    """Whether a GPU, or an instance of one, takes another process, and has so many bytes free for it.
+
+    A driver that does not answer is no error here: without an answer, nothing is shared.
+    """
+    try:
+        with _nvml() as available:
+            if not available:
+                return False
+            handle = pynvml.nvmlDeviceGetHandleByUUID(unit)
+            mode = answer_or_none(lambda: pynvml.nvmlDeviceGetComputeMode(handle))  # not known of an instance
+            free = answer_or_none(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+    except UsageError as error:
+        log.warning("no other job gets ready on GPU %s: %s", unit, error)
+        return False
     return mode in (None, pynvml.NVML_COMPUTEMODE_DEFAULT) and free is not None and free >= needed
+
+
+def are_alike(gpus: Sequence[Gpu], units: Sequence[str]) -> bool:
+    """Whether these UUIDs are of a single GPU, or of whole GPUs of one product, so that no job is better off on one."""
+    of_units = [gpu for gpu in gpus if set(gpu.units) & set(units)]
+    return len(units) == 1 or (len({gpu.name for gpu in of_units}) == 1 and not any(gpu.instances for gpu in of_units))
+
+
+def name_of(unit: str) -> str:
+    """Return the name of a GPU, or of the GPU of an instance; `cuda` where it does not answer."""
+    return next((gpu.name for gpu in list_gpus() if unit in gpu.units), "cuda")

@@ -36,7 +36,9 @@ class Lease:
     def __init__(self, unit: str, directory: Path, place: int, turn: int | None) -> None:
         """`place` and `turn` are the descriptors of the locks of the next job and of the one that computes."""
         self.unit = unit
-        self._directory, self._place, self._turn = directory, place, turn
+        self._directory = directory
+        self._place: int | None = place
+        self._turn = turn
 
     @property
     def has_turn(self) -> bool:
@@ -47,45 +49,45 @@ class Lease:
         """Wait until the GPU computes for this process; `look` is called again and again, and may raise."""
         while self._turn is None:
             look()
-            self._turn = try_lock(self._directory / f"{self.unit}.lock", _open_for_all)
+            self._turn = _try_lock(self._directory, f"{self.unit}.lock")
             if self._turn is None:
                 time.sleep(_POLL_SECONDS)
 
     def admit_next(self, needed: int) -> bool:
         """Give the place of the next job away, if the GPU has `needed` bytes for that; return whether it was given."""
-        if self._place < 0 or not can_be_shared(self.unit, needed):
+        if self._place is None or not can_be_shared(self.unit, needed):
             return False
         os.close(self._place)
-        self._place = -1
+        self._place = None
         return True
 
     def release(self) -> None:
         """Give the GPU back."""
         for descriptor in (self._turn, self._place):
-            if descriptor is not None and descriptor >= 0:
+            if descriptor is not None:
                 os.close(descriptor)
-        self._turn, self._place = None, -1
+        self._turn = self._place = None
 
 
 @contextmanager
-def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[Lease]:
+def lease(units: Sequence[str], directory: Path = LEASES, *, may_share: bool = True) -> Iterator[Lease]:
     """Lease one of `units` for the block and make it the only GPU that this process sees; wait where all are taken.
 
     CUDA must not be initialised before, because it then sees all GPUs. Unless the lease has its turn already, another
     process computes on the GPU: this one may load its encoders, and then waits for its turn.
+
+    Args:
+        units: UUIDs of GPUs.
+        directory: Folder of the locks.
+        may_share: Whether to take the place of the next job at a GPU that computes. Such a job stays with this GPU,
+            even if another one is free sooner.
 
     Raises:
         UsageError: there is no GPU, or no locks can be made.
     """
     if not units:
         raise UsageError("no NVIDIA GPU is visible here; see what nvidia-smi says, or run with --device cpu")
-    try:
-        held = _take_place(units, directory)
-    except OSError as error:
-        raise UsageError(
-            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart;"
-            " have this user allowed to write there"
-        ) from error
+    held = _take_place(units, directory, may_share=may_share)
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = held.unit
         yield held
@@ -93,28 +95,40 @@ def lease(units: Sequence[str], directory: Path = LEASES) -> Iterator[Lease]:
         held.release()
 
 
-def _take_place(units: Sequence[str], directory: Path) -> Lease:
+def _take_place(units: Sequence[str], directory: Path, *, may_share: bool) -> Lease:
     """Return a lease on a free GPU, or else the place of the next job; wait while there is neither."""
     told = False
     while True:
-        places: list[Lease] = []
+        spare: Lease | None = None
         for unit in units:
-            place = try_lock(directory / f"{unit}.next.lock", _open_for_all)
+            place = _try_lock(directory, f"{unit}.next.lock")
             if place is None:
                 continue
-            turn = try_lock(directory / f"{unit}.lock", _open_for_all)
-            places.append(Lease(unit, directory, place, turn))
-            if turn is not None:
-                break
-        if places:
-            *others, taken = sorted(places, key=lambda place: place.has_turn)
-            for other in others:
-                other.release()
-            return taken
+            found = Lease(unit, directory, place, _try_lock(directory, f"{unit}.lock"))
+            if found.has_turn:
+                if spare:
+                    spare.release()
+                return found
+            if may_share and spare is None:
+                spare = found
+            else:
+                found.release()
+        if spare:
+            return spare
         if not told:
             log.info("waiting for a GPU: other jobs have all that are visible, %d (%s)", len(units), directory)
             told = True
         time.sleep(_POLL_SECONDS)
+
+
+def _try_lock(directory: Path, name: str) -> int | None:
+    try:
+        return try_lock(directory / name, _open_for_all)
+    except OSError as error:
+        raise UsageError(
+            f"{directory}: no locks can be made there ({error}), which have to keep the jobs of this machine apart;"
+            " have this user allowed to write there"
+        ) from error
 
 
 def _open_for_all(path: Path) -> int:

@@ -97,8 +97,8 @@ def open_partial(directory: Path) -> Iterator[PartialEmbeddings]:
 
     Where another process has them, an orphan of a killed run perhaps, this waits until that process is done.
     """
-    _, lock = take_lock(
-        [directory / _LOCK],
+    lock = take_lock(
+        directory / _LOCK,
         if_taken=lambda: log.info("%s: another process works at this chunk; waiting for it", directory),
     )
     try:

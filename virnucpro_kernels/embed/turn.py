@@ -1,14 +1,15 @@
 """A job's turn on the device that it computes on: on a CPU at once, on a GPU when the job before it has ended.
 
 Until then a job gets ready, and that does not count as its time: the clock of its record starts with its turn, and with
-it the monitor of the GPU.
+it the monitor of the GPU, whose energy and memory are those of all processes on it, so of the next job's loading too.
 """
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
+from virnucpro_kernels.embed.gpu import can_be_shared, name_of
 from virnucpro_kernels.embed.gpu_monitor import GpuMonitor
 from virnucpro_kernels.embed.lease import Lease, lease
 from virnucpro_kernels.errors import StoppedError
@@ -42,50 +43,68 @@ class GpuTurn(Turn):
     def __init__(self, held: Lease, job: Job) -> None:
         self._held, self._job = held, job
         self._came_later = not held.has_turn
-        self._monitor: GpuMonitor | None = None
+        self._has_begun = self._has_loaded = False
+        self._exits = ExitStack()
 
     def __enter__(self) -> Self:
+        self._job.restart_clock()
         if not self._came_later:
             self._start()
         return self
 
     def begin(self, stopped: Callable[[], bool]) -> bool:
         """Wait for the turn; see `Turn.begin`."""
-        if self._monitor is not None:
-            return self._came_later
 
         def look() -> None:
             if stopped():
                 raise StoppedError("stopped while another job had the GPU; the same command goes on")
 
-        log.info("waiting for GPU %s: another job computes", self._held.unit)
-        self._held.wait_for_turn(look)
-        self._start()
-        return True
+        if not self._has_begun:
+            log.info("waiting for GPU %s: another job computes", self._held.unit)
+            self._held.wait_for_turn(look)
+            self._job.restart_clock()
+            self._start()
+            if self._has_loaded:
+                self._admit_next()
+        return self._came_later
 
     def _start(self) -> None:
-        self._job.restart_clock()
+        self._has_begun = True
         monitor = GpuMonitor(self._held.unit)
         self._job.measure = monitor.summary
-        self._monitor = monitor.__enter__()
+        self._exits.enter_context(monitor)
 
     def loaded(self) -> None:
-        """Let the next job load its encoders beside those of this one, if there is memory for as much again."""
+        """Let the next job load its encoders beside those of this one once it computes, if there is memory for that."""
+        self._has_loaded = True
+        if self._has_begun:
+            self._admit_next()
+
+    def _admit_next(self) -> None:
         import torch
 
         self._held.admit_next(torch.cuda.max_memory_reserved() + _BESIDE_WEIGHTS)
 
     def __exit__(self, *_: object) -> None:
-        if self._monitor is not None:
-            self._monitor.__exit__()
+        self._exits.close()
+        self._job.facts["device"] = self._job.measure().get("gpu") or name_of(self._held.unit)
 
 
 @contextmanager
-def gpu_turn(units: list[str], job: Job) -> Iterator[tuple[str, GpuTurn]]:
+def gpu_turn(units: list[str], job: Job, weights: int, *, may_share: bool) -> Iterator[tuple[str, GpuTurn]]:
     """Lease one of the GPUs with these UUIDs for the block; yield the one it is, and the turn on it.
+
+    Args:
+        units: UUIDs.
+        job: Job that will compute.
+        weights: Bytes of its encoders. Where they do not fit beside another job's, this waits for the turn at once.
+        may_share: Whether the job may get ready at a GPU that computes for another one.
 
     Raises:
         UsageError: there is no GPU, or no locks can be made.
     """
-    with lease(units) as held, GpuTurn(held, job) as turn:
-        yield held.unit, turn
+    with lease(units, may_share=may_share) as held:
+        if not held.has_turn and not can_be_shared(held.unit, weights + _BESIDE_WEIGHTS):
+            held.wait_for_turn()
+        with GpuTurn(held, job) as turn:
+            yield held.unit, turn

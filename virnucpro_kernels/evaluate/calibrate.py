@@ -20,6 +20,8 @@ from virnucpro_kernels.weights.registry import Calibration, Model, write_model
 
 #: Least number of scored contigs of each class.
 LEAST = 100
+#: Doublings or halvings from one window on which a contig says how the log-odds change with length.
+_FAR = 0.25
 _TYPES = {"contig": pa.string(), "length": pa.int64(), "covered_fraction": pa.float64(), "p_virus": pa.float64()}
 _STEPS, _SETTLED = 100, 1e-10
 
@@ -95,7 +97,7 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     seen[place[known]] = True
     least = 0.5 * 10.0**-DECIMALS
     p_virus = np.clip(p_virus[known], least, 1 - least)
-    bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]
+    bases = np.rint((table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known])  # it was rounded
     windows = bases / model.window_length
     logit = np.log(p_virus) - np.log1p(-p_virus)
     is_virus = truth.is_virus[place[known]]
@@ -115,7 +117,10 @@ def fit(scored: Scored) -> Calibration:
     Its values are those of a logistic regression, by Newton's method, in which both classes weigh the same.
     """
     x, y = np.log2(scored.windows), scored.is_virus
-    lengths = np.stack([np.ones_like(x), np.maximum(x, 0.0), np.maximum(-x, 0.0)], axis=1)
+    sides = [np.maximum(x, 0.0), np.maximum(-x, 0.0)]
+    # Few contigs, or such of nearly one window, say nothing of how the log-odds change on their side.
+    known = [min((y[side > _FAR]).sum(), (~y[side > _FAR]).sum()) >= LEAST for side in sides]
+    lengths = np.stack([np.ones_like(x), *(np.where(k, side, 0.0) for k, side in zip(known, sides, strict=True))], 1)
     features = np.concatenate([lengths, lengths * scored.logit[:, None]], axis=1)
     weight = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     values: Float64s = np.zeros(features.shape[1])
@@ -123,7 +128,7 @@ def fit(scored: Scored) -> Calibration:
         p = logistic(features @ values)
         gradient = features.T @ (weight * (y - p))
         curvature = (features * (weight * p * (1 - p))[:, None]).T @ features
-        step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]  # contigs of one length leave some values open
+        step = np.linalg.lstsq(curvature, gradient, rcond=None)[0]  # what is not known stays 0
         values = values + step
         if np.abs(step).max() < _SETTLED:
             a, a_per_doubling, a_per_halving, b, b_per_doubling, b_per_halving = values.tolist()

@@ -98,7 +98,8 @@ class Job:
 
     def restart_clock(self) -> None:
         """Count the time of the job from now on: until now it waited."""
-        self.facts["waited_seconds"] = round(time.monotonic() - self._started, 3)
+        waited = self.facts.get("waited_seconds", 0.0) + time.monotonic() - self._started
+        self.facts["waited_seconds"] = round(waited, 3)
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._started = self._line_written = time.monotonic()
         self._write("running")

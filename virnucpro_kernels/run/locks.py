@@ -77,7 +77,7 @@ def _take(directory: Path, command: str) -> int:
     def refuse() -> None:
         raise VirnucproError(f"another `{command}` works in {directory} {_holder(path)}")
 
-    return take_lock([path], if_taken=refuse)[1]
+    return take_lock(path, if_taken=refuse)
 
 
 def note_holder(lock: int, *processes: int) -> None:

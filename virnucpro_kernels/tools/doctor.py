@@ -129,8 +129,7 @@ def _file_system(directory: Path) -> Iterator[Finding]:
     """Try on the run's own file system what every run needs of it: locks, and HDF5 files."""
     try:
         with tempfile.TemporaryDirectory(dir=directory, prefix=".doctor-") as name:
-            _, descriptor = take_lock([Path(name, "lock")], if_taken=lambda: None)
-            os.close(descriptor)
+            os.close(take_lock(Path(name, "lock"), if_taken=lambda: None))
             with h5py.File(Path(name, "file.h5"), "w", locking=False) as file:
                 file["values"] = [1.0]
             with h5py.File(Path(name, "file.h5"), "r", locking=False) as file:

@@ -75,7 +75,7 @@ def _working_alone(downloads: Path) -> Iterator[None]:
         _log.info("waiting until another fetch into %s has ended", downloads.parent)
 
     try:
-        _, lock = take_lock([downloads / ".lock"], if_taken=told)
+        lock = take_lock(downloads / ".lock", if_taken=told)
     except OSError as error:
         raise unwritable(downloads, error) from error
     try:

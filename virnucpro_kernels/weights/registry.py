@@ -68,8 +68,8 @@ class Calibration:
     """What makes log-odds of the mean logit of a sequence: log-odds = a + b · logit, where a and b change with length.
 
     With x = log2(scored bases / window length), a = intercept + intercept_per_doubling · x and
-    b = slope + slope_per_doubling · x from one window on; below, where a shorter window says less instead of more
-    windows more, a = intercept - intercept_per_halving · x and b = slope - slope_per_halving · x.
+    b = slope + slope_per_doubling · x from one window on; below, where there is a shorter window instead of more of
+    them, a = intercept - intercept_per_halving · x and b = slope - slope_per_halving · x.
 
     Attributes:
         prior: Share of viral sequences at which the log-odds are right, between 0 and 1.
@@ -324,7 +324,9 @@ def _read_section(kind: type[FileInfo], table: Mapping[str, Any]) -> Any:
 
 
 def _read_calibration(table: Mapping[str, Any]) -> Calibration:
-    calibration = Calibration(**_read_fields(get_type_hints(Calibration), {"accuracy": "", **table}))
+    # Earlier ones changed in one way with all lengths.
+    other_side = {f"{value}_per_halving": -table.get(f"{value}_per_doubling", 0.0) for value in ("intercept", "slope")}
+    calibration = Calibration(**_read_fields(get_type_hints(Calibration), {"accuracy": "", **other_side, **table}))
     if not 0 < calibration.prior < 1:
         raise ValueError(f"the calibration's prior {calibration.prior} is not between 0 and 1")
     return calibration

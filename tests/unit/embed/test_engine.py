@@ -1,5 +1,6 @@
 """The engine on the CPU: right vectors in the right rows, resuming, memory, values that are not finite."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -269,6 +270,16 @@ def test_canaries_alone_are_computed_before_the_turn_if_they_fit(tmp_path: Path,
     assert turn.before == (1 if most else 0)
     assert (turn.begun > 0, measures.out_of_memory) == (True, 0)
     assert (tmp_path / "waits" / "p.h5").read_bytes() == (tmp_path / "alone" / "p.h5").read_bytes()
+
+
+def test_waiting_for_the_turn_is_no_time_of_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"ahead": 0.0}
+    now = time.perf_counter
+    monkeypatch.setattr("virnucpro_kernels.embed.engine.time.perf_counter", lambda: now() + clock["ahead"])
+    engine = Engine(CPU, torch.float32, begin=lambda: clock.update(ahead=1e6))
+    frames = tiny.frames(60, distinct=60)
+    measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()), engine=engine)["protein"]
+    assert 0 < measures.seconds < 1e6 / 2
 
 
 def test_who_is_stopped_while_waiting_for_the_turn_goes_on_later(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -13,8 +14,12 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
+from virnucpro_kernels.embed.gpu import Gpu, are_alike
 from virnucpro_kernels.embed.lease import lease
+from virnucpro_kernels.embed.turn import GpuTurn
 from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.files import try_lock
+from virnucpro_kernels.pool.job_record import Job, read_job
 
 UNITS = ["GPU-a", "GPU-b", "GPU-c"]
 JOBS = 8
@@ -116,9 +121,20 @@ def set_driver(monkeypatch: pytest.MonkeyPatch, *, mode: int, free: int) -> None
     answers: dict[str, Callable[..., object]] = {
         "Init": lambda: None,
         "Shutdown": lambda: None,
+        "DeviceGetCount": lambda: 1,
+        "DeviceGetHandleByIndex": str,
         "DeviceGetHandleByUUID": str,
+        "DeviceGetUUID": lambda _: "GPU-a",
+        "DeviceGetName": lambda _: "product",
+        "DeviceGetMigMode": lambda _: (0, 0),
+        "DeviceIsMigDeviceHandle": lambda _: False,
         "DeviceGetComputeMode": lambda _: mode,
-        "DeviceGetMemoryInfo": lambda _: SimpleNamespace(free=free),
+        "DeviceGetMemoryInfo": lambda _: SimpleNamespace(free=free, used=1),
+        "DeviceGetUtilizationRates": lambda _: SimpleNamespace(gpu=1),
+        "DeviceGetTemperature": lambda *_: 30,
+        "DeviceGetPowerUsage": lambda _: 1000,
+        "DeviceGetTotalEnergyConsumption": lambda _: 1000,
+        "SystemGetDriverVersion": lambda: "1",
     }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, f"nvml{name}", answer)
@@ -168,6 +184,60 @@ def test_a_free_gpu_comes_before_the_place_at_a_busy_one(tmp_path: Path, monkeyp
             assert (free.unit, free.has_turn) == ("GPU-b", True)
             with lease(["GPU-a", "GPU-b"], tmp_path) as after:
                 assert (after.unit, after.has_turn) == ("GPU-a", False)
+
+
+def test_among_gpus_of_several_kinds_no_job_binds_itself_to_a_busy_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_driver(monkeypatch, mode=pynvml.NVML_COMPUTEMODE_DEFAULT, free=100)
+    with lease(["GPU-a"], tmp_path) as slow, lease(["GPU-b"], tmp_path) as fast:
+        assert slow.admit_next(100)
+        with lease(["GPU-a", "GPU-b"], tmp_path) as alike:
+            assert (alike.unit, alike.has_turn) == ("GPU-a", False)
+        ended = threading.Timer(0.5, fast.release)
+        ended.start()
+        with lease(["GPU-a", "GPU-b"], tmp_path, may_share=False) as other:
+            assert (other.unit, other.has_turn) == ("GPU-b", True)
+        ended.join()
+
+
+def test_gpus_of_one_product_are_alike() -> None:
+    gpus = [Gpu("GPU-a", "A"), Gpu("GPU-b", "A"), Gpu("GPU-c", "C"), Gpu("GPU-d", "A", ("MIG-1", "MIG-2"))]
+    assert are_alike(gpus, ["GPU-a", "GPU-b"])
+    assert are_alike(gpus, ["MIG-1"])
+    assert not are_alike(gpus, ["GPU-b", "GPU-c"])
+    assert not are_alike(gpus, ["MIG-1", "MIG-2"])
+
+
+def test_a_job_admits_the_next_one_only_once_it_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_driver(monkeypatch, mode=pynvml.NVML_COMPUTEMODE_DEFAULT, free=1 << 60)
+    place = tmp_path / "GPU-a.next.lock"
+    with Job(tmp_path / "a.json", "embed") as job, lease(["GPU-a"], tmp_path) as held:
+        assert held.admit_next(0)
+        with lease(["GPU-a"], tmp_path) as following, GpuTurn(following, job) as later:
+            later.loaded()
+            assert try_lock(place) is None
+            held.release()
+            assert later.begin(lambda: False)
+            descriptor = try_lock(place)
+            assert descriptor is not None
+            os.close(descriptor)
+            assert later.begin(lambda: True), "it has begun, and waits no more"
+    record = read_job(tmp_path / "a.json")
+    assert record["device"] == "product"
+    assert record["waited_seconds"] > 0
+
+
+def test_a_driver_that_stops_answering_is_no_error_for_a_job_that_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: str) -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+    set_driver(monkeypatch, mode=pynvml.NVML_COMPUTEMODE_DEFAULT, free=100)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lost)
+    with lease(["GPU-a"], tmp_path) as held:
+        assert not held.admit_next(0)
 
 
 def test_who_waits_for_a_turn_can_give_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

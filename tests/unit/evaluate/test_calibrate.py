@@ -98,6 +98,23 @@ def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], p
     assert repeated.intercept == pytest.approx(found.intercept, abs=1e-3)
 
 
+def test_what_few_short_contigs_say_is_not_believed(contigs: tuple[list[Contig], list[bool]], tmp_path: Path) -> None:
+    """Lengths below a window that nearly are one, as rounding makes them, and a few really short ones."""
+    made = [replace(contig, length=contig.length + 199) for contig in contigs[0] if contig.length >= 300]
+    made += [contig for contig in contigs[0] if contig.length < 300][:150]
+    pool = write_pool(tmp_path / "pool", {"s": made})
+    run(pool, "s", tmp_path / "results")
+    viral = dict(zip((contig.name for contig in contigs[0]), contigs[1], strict=True))
+    truth = pd.DataFrame([(each.name, "virus" if viral[each.name] else "host") for each in made])
+    truth.to_csv(tmp_path / "truth.tsv", sep="\t", index=False, header=["contig", "label"])
+    arguments = ["--model", str(pool.model.directory), "--truth", str(tmp_path / "truth.tsv")]
+    done = virnucpro("calibrate", str(tmp_path / "results"), *arguments)
+    assert done.returncode == 0, done.stderr
+    found = read_model(pool.model.directory).calibrated()
+    assert found.slope > 0
+    assert (found.intercept_per_halving, found.slope_per_halving) == pytest.approx((0, 0), abs=1e-9)
+
+
 def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
     folder = pool.directory.parent
     few, other = tmp_path / "few.tsv", replace(pool.model, directory=tmp_path / "other", window_length=299)

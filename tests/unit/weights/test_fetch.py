@@ -131,7 +131,7 @@ def test_the_disk_space_is_told_before_anything_is_downloaded(
 
 
 def test_two_fetches_at_once_do_not_mix(tmp_path: Path, recipe: Recipe, server: FileServer) -> None:
-    _, lock = take_lock([tmp_path / ".downloads" / ".lock"], if_taken=lambda: None)
+    lock = take_lock(tmp_path / ".downloads" / ".lock", if_taken=lambda: None)
     with ThreadPoolExecutor() as pool:
         fetching = pool.submit(fetch_model, recipe, tmp_path)
         with pytest.raises(TimeoutError):

@@ -73,6 +73,11 @@ def test_a_calibration_survives_too_and_decides_the_scores_name(tmp_path: Path) 
     assert model.calibrated().prior == 0.2
     assert model.model_id != plain.model_id
     text = (tmp_path / "m" / "model.toml").read_text()
+    # An earlier one, which changed in one way with all lengths.
+    earlier = "".join(line for line in text.splitlines(True) if "_per_halving" not in line)
+    (tmp_path / "m" / "model.toml").write_text(earlier)
+    found = read_model(tmp_path / "m").calibrated()
+    assert (found.intercept_per_halving, found.slope_per_halving) == (-1e-7, -2.0)
     (tmp_path / "m" / "model.toml").write_text(text.replace("prior = 0.2", "prior = 1.0"))
     with pytest.raises(DamagedFileError, match="prior"):
         read_model(tmp_path / "m")
