@@ -52,8 +52,10 @@ def test_the_table_sorts(page: Page) -> None:
     heading = page.locator("#table thead th", has_text="length")
     lengths = sorted(contig.length for contigs in SAMPLES.values() for contig in contigs)
     heading.click()
+    expect(heading).to_have_attribute("aria-sort", "ascending")
     assert numbers(page, "length") == lengths[:10]
     heading.locator("[tabindex='0']").press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "descending")
     assert numbers(page, "length") == lengths[: -10 - 1 : -1]
 
 
