@@ -13,7 +13,7 @@ from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
 from virnucpro_kernels.pool.job_record import checked_result, read_job
 from virnucpro_kernels.report.tables import read_table
 from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
-from virnucpro_kernels.score.rule import intercept_and_slope
+from virnucpro_kernels.score.rule import doublings_and_halvings, intercept_and_slope
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.tools.result_rows import result_folders
 from virnucpro_kernels.weights.registry import Calibration, Model, write_model
@@ -97,7 +97,7 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     seen[place[known]] = True
     least = 0.5 * 10.0**-DECIMALS
     p_virus = np.clip(p_virus[known], least, 1 - least)
-    bases = np.rint((table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known])  # it was rounded
+    bases = (table["covered_fraction"] * table["length"]).to_numpy(np.float64)[known]
     windows = bases / model.window_length
     logit = np.log(p_virus) - np.log1p(-p_virus)
     is_virus = truth.is_virus[place[known]]
@@ -116,11 +116,10 @@ def fit(scored: Scored) -> Calibration:
 
     Its values are those of a logistic regression, by Newton's method, in which both classes weigh the same.
     """
-    x, y = np.log2(scored.windows), scored.is_virus
-    sides = [np.maximum(x, 0.0), np.maximum(-x, 0.0)]
+    y, sides = scored.is_virus, doublings_and_halvings(scored.windows)
     # Few contigs, or such of nearly one window, say nothing of how the log-odds change on their side.
     known = [min((y[side > _FAR]).sum(), (~y[side > _FAR]).sum()) >= LEAST for side in sides]
-    lengths = np.stack([np.ones_like(x), *(np.where(k, side, 0.0) for k, side in zip(known, sides, strict=True))], 1)
+    lengths = np.stack([np.ones(len(y)), *(np.where(k, side, 0.0) for k, side in zip(known, sides, strict=True))], 1)
     features = np.concatenate([lengths, lengths * scored.logit[:, None]], axis=1)
     weight = np.where(y, 0.5 / y.mean(), 0.5 / (1 - y.mean()))
     values: Float64s = np.zeros(features.shape[1])

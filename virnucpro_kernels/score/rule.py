@@ -13,10 +13,17 @@ from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.weights.registry import Calibration, Model
 
 
+def doublings_and_halvings(windows: Float64s) -> tuple[Float64s, Float64s]:
+    """Return how often a window has to be doubled, and halved, to be as long, float64 (n,) each, of window lengths."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.log2(windows)
+    return np.maximum(x, 0.0), np.maximum(-x, 0.0)
+
+
 def intercept_and_slope(calibration: Calibration, windows: Float64s) -> tuple[Float64s, Float64s]:
     """Return a and b of `Calibration`, float64 (n,) each, for scored bases in window lengths, float64 (n,)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        doublings, halvings = np.maximum(np.log2(windows), 0.0), np.maximum(-np.log2(windows), 0.0)
+    doublings, halvings = doublings_and_halvings(windows)
+    with np.errstate(invalid="ignore"):
         return (
             calibration.intercept
             + calibration.intercept_per_doubling * doublings
@@ -54,7 +61,7 @@ class Rule:
         if calibration is None:
             return logit
         intercept, slope = intercept_and_slope(calibration, np.asarray(bases, np.float64) / self.window_length)
-        # Far below the lengths of the calibration the slope would change its sign, and hosts would look viral.
+        # Far from the lengths of the calibration the slope may change its sign, and hosts would look viral.
         found: Float64s = intercept + np.maximum(slope, 0.0) * logit
         return found
 
