@@ -22,7 +22,8 @@ class EmbedJob:
         chunk: Name of the chunk.
         gpu: UUID of the GPU; `cpu` without one.
         tokens: Protein tokens.
-        start, first_batch, end: Start of the job's record, its first finished batch, and its end.
+        start, first_batch, end: Start of the job's record, its first finished batch, and the end of its turn on the
+            GPU, or on a CPU its own.
         process_seconds: Time of the whole process, as Snakemake measured it.
         cpu_seconds: CPU time of the process.
         read_seconds: Time of reading and checking the chunk.
@@ -67,8 +68,8 @@ class Timeline:
 
     @property
     def embed_end(self) -> float:
-        """End of the last embedding job."""
-        return max(job.end for job in self.jobs)
+        """End of the last embedding job, its files complete."""
+        return self.ends["embed"]
 
     @property
     def embed_seconds(self) -> float:
@@ -128,7 +129,7 @@ def _embed_job(record: dict[str, Any], began: float, costs: dict[str, str]) -> E
         tokens=record["protein"]["tokens"],
         start=record["start"],
         first_batch=_seconds(record["first_batch"], began),
-        end=record["start"] + record["seconds"],
+        end=_seconds(until, began) if (until := record.get("device_until")) else record["start"] + record["seconds"],
         process_seconds=float(costs["s"]),
         cpu_seconds=float(costs["cpu_time"]),
         read_seconds=record["read_seconds"],

@@ -25,20 +25,21 @@ _ATTEMPTS_TO_OPEN = 100
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the directory of `path`; rename it to `path` when the block ends without an error.
 
     A file that exists under its final name is therefore complete. The temporary file is removed on failure, and an
     error of the operating system names `path`. The suffixes of `path` are kept, because some writers choose a format
-    or compression by them.
+    or compression by them. Without `sync`, this waits for no disk, and the file may be damaged after a power failure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            if sync:
+                with temporary.open("rb") as written:
+                    os.fsync(written.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -90,7 +90,7 @@ def test_costs_and_speeds_of_a_simulated_run_are_found_again() -> None:
         for job in simulated.jobs
     ]  # fmt: skip
     worked = {"split": split, "merge": 15.0, "classify": 15.0, "collect": 45.0}
-    run = Timeline(simulated.seconds, 1.0, split, {}, worked, jobs)
+    run = Timeline(simulated.seconds, 1.0, split, {"embed": max(job.end for job in jobs)}, worked, jobs)
     costs = fit([run])
     # Fast and slow GPU computed different shares, so that the mean rate lies between theirs; their ratio is found.
     fast, slow = fit_speeds(run, costs)

@@ -3,10 +3,9 @@
 Around the engine, this checks the chunk's files against the manifest, leases a GPU, keeps and shows progress, and
 records measurements. All that needs no GPU is done before the lease. Where the GPU has memory for two jobs, all that
 comes before the first batch is done before the job's turn (`turn.py`), so that a job which waits computes as soon as
-the job before it has ended.
+the job before it has its last vector.
 """
 
-import gc
 import logging
 import os
 import resource
@@ -104,7 +103,6 @@ def embed(options: EmbedOptions) -> None:
             may_share = gpu.are_alike(gpus, units)
             with gpu_turn(units, job, _bytes_of_weights(options), may_share=may_share) as (unit, turn):
                 computed = _embed(options, chunk, frames, "cuda", f"GPU {unit} of {host}", job, progress, turn)
-                _free_memory()
         with StopRequest():  # the chunk is complete: a signal must not make a failure of it
             for cached, path in computed:
                 cached.keep(path)
@@ -199,6 +197,7 @@ def _embed(
             twice=options.twice,
             find_known=lambda alphabet, distinct: cached[alphabet].find(distinct) if cached else Known(),
             begin=lambda: turn.begin(stop.stopped),
+            end=turn.end,
         )
         provenance = _provenance(options.manifest, chunk, setup)
         try:
@@ -260,14 +259,6 @@ class _Progress:
         if done > self._resumed_at.setdefault(alphabet, done):
             self._job.facts.setdefault("first_batch", datetime.now(UTC).isoformat(timespec="milliseconds"))
         self._job.progress(int((before + length * done / total) * self._rows), self._rows)
-
-
-def _free_memory() -> None:
-    """Give the memory of the GPU back, which the next job may need before this process has ended."""
-    import torch
-
-    gc.collect()
-    torch.cuda.empty_cache()
 
 
 def _peak_memory(device_type: str) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 For each encoder, the distinct sequences of the chunk whose vectors are not known are tokenised and packed ahead of the
 device (`loader.py`) and computed batch by batch (`device.py`). With those that are known (`known.py`) their vectors are
-fanned out to all rows and written in row order (`output.py`) while the device goes on. Which sequences share a batch
-follows from their order and the token budget alone.
+fanned out to all rows and written in row order (`output.py`) while the device goes on, also to the next encoder, and to
+the next job: files are completed at the end. Which sequences share a batch follows from their order and the token
+budget alone.
 """
 
 import logging
@@ -11,25 +12,25 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from virnucpro_kernels.embed.canaries import Canaries
-from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
+from virnucpro_kernels.embed.deduplicate import Distinct, find_distinct
 from virnucpro_kernels.embed.device import BatchRunner, Embeds, OutOfMemoryError, Submitted, make_runner
 from virnucpro_kernels.embed.known import Completion, Known
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.measures import Measures
-from virnucpro_kernels.embed.output import OutputThread
+from virnucpro_kernels.embed.output import Destination, OutputThread
 from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.errors import FaultyDeviceError, GpuMemoryError, StoppedError
 from virnucpro_kernels.ops.packing import PADDING_MULTIPLE
 from virnucpro_kernels.pool.chunk_fasta import Frames
-from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
-from virnucpro_kernels.pool.provenance import Alphabet, Provenance, encoder_record, with_budget
+from virnucpro_kernels.pool.embedding_file import Vectors
+from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Engine:
         find_known: Function that returns the vectors of distinct sequences that need not be computed.
         begin: Function called before the first batch is submitted, which may wait for the device; called again, it
             returns at once. Canaries are computed and batches prepared before that.
+        end: Function called when the device has done its work and holds no encoder, before the files are complete.
     """
 
     device: torch.device
@@ -81,6 +83,7 @@ class Engine:
     twice: int = 0
     find_known: Callable[[Alphabet, Distinct], Known] = lambda *_: Known()
     begin: Callable[[], object] = lambda: None
+    end: Callable[[], object] = lambda: None
 
     def embed_chunk(
         self,
@@ -123,19 +126,28 @@ class Engine:
         partial: PartialEmbeddings,
     ) -> dict[Alphabet, Measures]:
         sequences: dict[Alphabet, SequenceArray] = {"nucleotide": frames.nucleotides, "protein": frames.proteins}
-        distinct = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
-        to_do = {alphabet: (each, self.find_known(alphabet, each)) for alphabet, each in distinct.items()}
-        del distinct
-        measures = {}
-        for alphabet, make in encoders.items():
-            encoder = make()
-            run = _EncoderPass(self, encoder, frames.rows, *to_do.pop(alphabet), provenance[alphabet], partial)
-            # The workflow deletes the finished files of a job that fails later on, but not its partial files.
-            measures[alphabet] = run.write(outputs[alphabet], save_all=bool(to_do))
-            del encoder, run
-            if self.device.type == "cuda":
-                # The next encoder's activations have other sizes: PyTorch could not use this memory again for them.
-                torch.cuda.empty_cache()
+        to_do = {alphabet: find_distinct(sequences[alphabet]) for alphabet in encoders}
+        known = {alphabet: self.find_known(alphabet, distinct) for alphabet, distinct in to_do.items()}
+        numpy_type = torch.empty(0, dtype=self.dtype).numpy().dtype
+        measures: dict[Alphabet, Measures] = {}
+        threads: dict[Alphabet, OutputThread] = {}
+        with ExitStack() as files:
+            for alphabet, make in encoders.items():
+                encoder = make()
+                distinct = to_do.pop(alphabet)
+                destination = Destination(alphabet, provenance[alphabet], partial, numpy_type)
+                output = destination.open(outputs[alphabet], frames.rows, distinct, self.save_seconds)
+                threads[alphabet] = files.enter_context(output)
+                run = _EncoderPass(self, encoder, distinct, known.pop(alphabet), destination)
+                # The workflow deletes the finished files of a job that fails later on, but not its partial files.
+                measures[alphabet] = run.compute(threads[alphabet], save_all=bool(to_do))
+                del encoder, run
+                if self.device.type == "cuda":
+                    # The next encoder's activations have other sizes: PyTorch could not use this memory again for them.
+                    torch.cuda.empty_cache()
+            self.end()
+        for alphabet, thread in threads.items():
+            measures[alphabet].write_seconds = thread.busy_seconds
         return measures
 
     def padded(self, tokens: int, budget: int) -> int:
@@ -154,13 +166,10 @@ class _EncoderPass:
 
     engine: Engine
     encoder: Encoder
-    rows: Rows
     distinct: Distinct
     known: Known
-    provenance: Provenance
-    partial: PartialEmbeddings
+    destination: Destination
     done: int = 0
-    budget: int = field(init=False)
     budget_tokens: int = 0
     waited_seconds: float = 0.0
     measures: Measures = field(init=False)
@@ -169,40 +178,30 @@ class _EncoderPass:
     to_compute: SequenceArray = field(init=False)
     twice: frozenset[int] = frozenset()
 
-    def write(self, path: Path, *, save_all: bool) -> Measures:
-        """Read the partial files, compute the rest, write the file; `save_all` keeps all vectors in partial files."""
+    def compute(self, output: OutputThread, *, save_all: bool) -> Measures:
+        """Read the partial files, compute the rest; `save_all` keeps all vectors in partial files."""
         started = time.perf_counter()
-        self.measures = measures = Measures(len(self.rows), len(self.distinct))
-        self.budget = encoder_record(self.provenance, self.encoder.alphabet).token_budget
-        numpy_type = torch.empty(0, dtype=self.engine.dtype).numpy().dtype
-        fan_out = FanOut(self.distinct, self.provenance.dimension, numpy_type)
+        self.measures = measures = Measures(len(self.distinct.of_row), len(self.distinct))
         runner = make_runner(self.encoder.module, self.engine.dtype, self.engine.device)
         letters = len(self.distinct.sequences.data)
         self.canaries = Canaries.of(self.encoder.alphabet, self.encoder.tokenize, letters, self.engine.name)
-        with (
-            EmbeddingWriter(path, len(self.rows), numpy_type, self.provenance) as writer,
-            OutputThread(self.rows, fan_out, writer, self._save, self.engine.save_seconds) as output,
-        ):
-            for vectors, budget in self.partial.saved(self.encoder.alphabet, self.provenance, numpy_type):
-                self.budget = budget
-                output.put(vectors, saved=True)
-                self.done += len(vectors)
-            measures.resumed = self.done
-            self.completion = Completion(self.known, self.done, len(self.distinct))
-            self.to_compute = self.distinct.sequences.take(self.completion.unknown)
-            measures.cached = self.completion.known
-            self._put(output, np.empty((0, self.provenance.dimension), numpy_type))
-            if len(self.to_compute):
-                self.twice = self._choose_twice()
-                self._look_first(runner)
-                self._compute(runner, output)
-                self._look(runner)
-                measures.canaries = len(self.canaries.batch.lengths)
-            writer.provenance = with_budget(self.provenance, self.encoder.alphabet, self.budget)
-            if save_all:
-                output.save()
-        measures.token_budget, measures.recomputed = self.budget, runner.recomputed
-        measures.device_seconds, measures.write_seconds = runner.busy_seconds, output.busy_seconds
+        for vectors in self.destination.saved():
+            output.put(vectors, saved=True)
+            self.done += len(vectors)
+        measures.resumed = self.done
+        self.completion = Completion(self.known, self.done, len(self.distinct))
+        self.to_compute = self.distinct.sequences.take(self.completion.unknown)
+        measures.cached = self.completion.known
+        self._put(output, self.destination.none())
+        if len(self.to_compute):
+            self.twice = self._choose_twice()
+            self._look_first(runner)
+            self._compute(runner, output)
+            self._look(runner)
+            measures.canaries = len(self.canaries.batch.lengths)
+        output.finish(save=save_all)
+        measures.token_budget, measures.recomputed = self.destination.budget, runner.recomputed
+        measures.device_seconds = runner.busy_seconds
         measures.packing = measures.tokens / self.budget_tokens if self.budget_tokens else 1.0
         measures.seconds = time.perf_counter() - started - self.waited_seconds
         measures.tokens_per_second = measures.tokens / measures.seconds
@@ -211,7 +210,7 @@ class _EncoderPass:
     def _choose_twice(self) -> frozenset[int]:
         """Return the numbers of the batches to compute twice, among as many as what is left will make at least."""
         left = self.canaries.chunk_tokens * len(self.to_compute.data) // len(self.distinct.sequences.data)
-        batches = max(1, left // self.budget)
+        batches = max(1, left // self.destination.budget)
         return frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
 
     def _look_first(self, runner: BatchRunner) -> None:
@@ -235,8 +234,7 @@ class _EncoderPass:
 
     def _look(self, runner: BatchRunner) -> None:
         """Compare the canaries, see `Canaries.look`."""
-        precision = encoder_record(self.provenance, self.encoder.alphabet).precision
-        self.canaries.look(runner, self.encoder.canaries, precision)
+        self.canaries.look(runner, self.encoder.canaries, self.destination.record.precision)
 
     def _compute(self, runner: BatchRunner, output: OutputThread) -> None:
         while self.completion.taken < len(self.to_compute):
@@ -248,7 +246,7 @@ class _EncoderPass:
                 if self._is_alone(error.work):
                     output.save()
                     # The next attempt will have more memory: it begins with the whole budget.
-                    self.partial.keep_budget(self.encoder.alphabet, self.provenance)
+                    self.destination.partial.keep_budget(self.encoder.alphabet, self.destination.provenance)
                     raise GpuMemoryError(
                         f"out of memory with a single {self.encoder.alphabet} sequence of {error.work.tokens:,} tokens"
                         f" ({error}); use a GPU with more memory, --precision fp16, or shorter windows"
@@ -260,7 +258,7 @@ class _EncoderPass:
                 output.save()
                 raise StoppedError(
                     f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
-                    f" {self.partial.directory}; the same command goes on from there"
+                    f" {self.destination.partial.directory}; the same command goes on from there"
                 )
 
     def _put(self, output: OutputThread, computed: Vectors) -> None:
@@ -284,8 +282,8 @@ class _EncoderPass:
             self.to_compute,
             self.encoder.tokenize,
             start=self.completion.taken,
-            budget=self.budget,
-            padded=lambda tokens: self.engine.padded(tokens, self.budget),
+            budget=self.destination.budget,
+            padded=lambda tokens: self.engine.padded(tokens, self.destination.budget),
             slots=_SLOTS + runner.ahead,
             pinned=self.engine.device.type == "cuda",
         ) as loader:
@@ -308,7 +306,7 @@ class _EncoderPass:
         measures.batches += 1
         measures.tokens += work.tokens
         measures.padded_tokens += work.padded_tokens
-        self.budget_tokens += self.budget
+        self.budget_tokens += self.destination.budget
         return vectors
 
     def _compute_again(self, runner: BatchRunner, work: Work, vectors: Vectors) -> None:
@@ -325,12 +323,11 @@ class _EncoderPass:
         return len(work.lengths) == 1 and work.padded_tokens == self.engine.padded(work.tokens, 0)
 
     def _halve_budget(self, work: Work, message: str) -> None:
-        self.budget //= 2
+        self.destination.budget //= 2
         self.measures.out_of_memory += 1
         log.warning(
-            "out of memory with %d tokens in a batch (%s); going on with at most %d", work.tokens, message, self.budget
+            "out of memory with %d tokens in a batch (%s); going on with at most %d",
+            work.tokens,
+            message,
+            self.destination.budget,
         )
-
-    def _save(self, first: int, vectors: Vectors) -> None:
-        alphabet = self.encoder.alphabet
-        self.partial.add(alphabet, first, vectors, with_budget(self.provenance, alphabet, self.budget))

@@ -1,8 +1,15 @@
-"""Batches ahead of the device: a thread tokenises, plans and packs them into buffers that are used again and again."""
+"""Batches ahead of the device: one thread tokenises, and another plans and packs them into buffers that are used again
+and again.
+
+Tokens take less memory than the sequences that they are of, so all of them may be there ahead: of a job that waits for
+a GPU they are, which is faster at DNABERT-S than a core at byte pairs.
+"""
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -117,8 +124,14 @@ class Loader:
             self._free.put(Slot(pinned=pinned))
         self._ready: queue.SimpleQueue[Work | BaseException | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
+        self._tokenizer = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self._tokens: deque[Future[TokenArray]] = deque()
 
     def __enter__(self) -> Self:
+        count = len(self._sequences)
+        for start in range(self._start, count, _TOKENIZED_AT_ONCE):
+            part = self._sequences.slice(start, min(start + _TOKENIZED_AT_ONCE, count))
+            self._tokens.append(self._tokenizer.submit(self._tokenize, part))
         self._thread.start()
         return self
 
@@ -134,6 +147,8 @@ class Loader:
 
     def __exit__(self, *_: object) -> None:
         self._free.put(None)
+        # What the thread waits for may be cancelled here: it ends with that error, which nobody takes.
+        self._tokenizer.shutdown(cancel_futures=True)
         self._thread.join()
 
     def _run(self) -> None:
@@ -154,13 +169,11 @@ class Loader:
         Sequences are tokenised a few thousand at a time. The last batch of such a group may not be full: its sequences
         wait for the next group, so that the batches are the same as if all sequences were planned at once.
         """
-        count = len(self._sequences)
         first, waiting = self._start, TokenArray(np.empty(0, np.uint8), np.zeros(1, np.int64))
-        for start in range(self._start, count, _TOKENIZED_AT_ONCE):
-            stop = min(start + _TOKENIZED_AT_ONCE, count)
-            tokens = _joined(waiting, self._tokenize(self._sequences.slice(start, stop)))
+        while self._tokens:
+            tokens = _joined(waiting, self._tokens.popleft().result())
             batches = plan_batches(tokens.lengths, self._budget)
-            last = batches.pop() if stop < count else None
+            last = batches.pop() if self._tokens else None
             for batch in batches:
                 yield first, tokens, batch
             if last is not None:

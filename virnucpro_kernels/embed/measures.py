@@ -21,7 +21,7 @@ class Measures:
         out_of_memory: Number of times that the budget was halved.
         canaries: Number of canaries, each computed at begin and end.
         computed_twice: Number of batches computed twice, with the same bits.
-        seconds: Time from the encoder's turn to the complete file.
+        seconds: Time from the encoder's turn to its last vector.
         device_seconds: Time of these that the device spent on the encoder.
         write_seconds: Time of writing, which runs beside the computing.
         tokens_per_second: `tokens` over `seconds`.

@@ -1,15 +1,20 @@
-"""Vectors on their way from the device to the disk, in a thread of its own."""
+"""Vectors on their way from the device to the disk: the file of an encoder, and a thread of its own that writes it."""
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from virnucpro_kernels.embed.deduplicate import FanOut
+from virnucpro_kernels.embed.deduplicate import Distinct, FanOut
+from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
+from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord, Provenance, encoder_record, with_budget
 
 #: Largest number of results that wait for the disk; `put` waits while there are more.
 _MOST_WAITING = 16
@@ -47,6 +52,7 @@ class OutputThread:
         self._unsaved: list[Vectors] = []
         self._saved_at = time.monotonic()
         self._waiting: deque[Future[None]] = deque()
+        self._has_all = False
         self.busy_seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -54,7 +60,8 @@ class OutputThread:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=error is not None)
+        # An error of later work is no reason to lose what is here.
+        self._thread.shutdown(wait=True, cancel_futures=error is not None and not self._has_all)
         if error is None:
             self._wait_until(0)
 
@@ -70,6 +77,12 @@ class OutputThread:
         """Save all vectors that are not saved yet; return when that is done."""
         self._waiting.append(self._thread.submit(self._save_all))
         self._wait_until(0)
+
+    def finish(self, *, save: bool) -> None:
+        """Note that all vectors have been put; with `save`, save those that are not saved yet. Nothing waits for it."""
+        self._has_all = True
+        if save:
+            self._waiting.append(self._thread.submit(self._save_all))
 
     def _wait_until(self, most: int) -> None:
         while len(self._waiting) > most:
@@ -93,3 +106,52 @@ class OutputThread:
             self._save(self._fan_out.taken - len(vectors), vectors)
             self._unsaved.clear()
         self._saved_at = time.monotonic()
+
+
+@dataclass
+class Destination:
+    """Where the vectors of one encoder go: its file, and the partial files of the chunk.
+
+    Attributes:
+        alphabet: Alphabet of the encoder.
+        provenance: Attributes of the file, with the token budget to begin with.
+        partial: Partial files.
+        dtype: Type of the stored vectors.
+        budget: Token budget of the batches that are computed now; that of the last ones stands in the file.
+    """
+
+    alphabet: Alphabet
+    provenance: Provenance
+    partial: PartialEmbeddings
+    dtype: np.dtype[Any]
+    budget: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = self.record.token_budget
+
+    @property
+    def record(self) -> EncoderRecord:
+        """Record of the encoder, with the token budget to begin with."""
+        return encoder_record(self.provenance, self.alphabet)
+
+    @contextmanager
+    def open(self, path: Path, rows: Rows, distinct: Distinct, save_seconds: float) -> Iterator[OutputThread]:
+        """Write the file `path` of these rows during the block; arguments as those of `OutputThread`."""
+        fan_out = FanOut(distinct, self.provenance.dimension, self.dtype)
+        with EmbeddingWriter(path, len(rows), self.dtype, self.provenance) as writer:
+            with OutputThread(rows, fan_out, writer, self._save, save_seconds) as output:
+                yield output
+            writer.provenance = with_budget(self.provenance, self.alphabet, self.budget)
+
+    def saved(self) -> Iterator[Vectors]:
+        """Yield the vectors (m, d) of an earlier attempt in order, and go on with its token budget."""
+        for vectors, budget in self.partial.saved(self.alphabet, self.provenance, self.dtype):
+            self.budget = budget
+            yield vectors
+
+    def none(self) -> Vectors:
+        """Return no vectors, (0, d)."""
+        return np.empty((0, self.provenance.dimension), self.dtype)
+
+    def _save(self, first: int, vectors: Vectors) -> None:
+        self.partial.add(self.alphabet, first, vectors, with_budget(self.provenance, self.alphabet, self.budget))

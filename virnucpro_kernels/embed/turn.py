@@ -2,11 +2,14 @@
 
 Until then a job gets ready, and that does not count as its time: the clock of its record starts with its turn, and with
 it the monitor of the GPU, whose energy and memory are those of all processes on it, so of the next job's loading too.
+The turn ends with the last vector, before the job's files are complete.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Self
 
 from virnucpro_kernels.embed.gpu import can_be_shared, name_of
@@ -36,6 +39,9 @@ class Turn:
     def loaded(self) -> None:
         """Note that all encoders are on the device."""
 
+    def end(self) -> None:
+        """Give the device to the next job: this one only completes its files."""
+
 
 class GpuTurn(Turn):
     """Context manager: the turn of a job on a GPU that it has leased."""
@@ -43,7 +49,7 @@ class GpuTurn(Turn):
     def __init__(self, held: Lease, job: Job) -> None:
         self._held, self._job = held, job
         self._came_later = not held.has_turn
-        self._has_begun = self._has_loaded = False
+        self._has_begun = self._has_loaded = self._has_ended = False
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
@@ -85,9 +91,22 @@ class GpuTurn(Turn):
 
         self._held.admit_next(torch.cuda.max_memory_reserved() + _BESIDE_WEIGHTS)
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """Give the GPU to the next job, with the memory that this one has used; see `Turn.end`."""
+        import torch
+
+        if self._has_ended:
+            return
+        self._has_ended = True
+        gc.collect()
+        torch.cuda.empty_cache()
+        self._held.release()
+        self._job.facts["device_until"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._exits.close()
         self._job.facts["device"] = self._job.measure().get("gpu") or name_of(self._held.unit)
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 @contextmanager

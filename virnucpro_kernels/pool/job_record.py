@@ -159,12 +159,13 @@ class Job:
             **self.facts,
             **more,
         }
-        write_record(self.path, record)
+        # While the job runs, nothing waits for the disk: after a power failure, the record would be out of date anyway.
+        write_record(self.path, record, sync=state != "running")
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as JSON, with its checksum as the last entry."""
-    with atomic_path(path) as temporary:
+def write_record(path: Path, record: dict[str, Any], *, sync: bool = True) -> None:
+    """Write a record as JSON, with its checksum as the last entry; `sync` as in `files.atomic_path`."""
+    with atomic_path(path, sync=sync) as temporary:
         temporary.write_text(_text(record | {_CHECKSUM: _checksum(record)}), encoding="utf-8")
 
 

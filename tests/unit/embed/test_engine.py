@@ -1,6 +1,8 @@
 """The engine on the CPU: right vectors in the right rows, resuming, memory, values that are not finite."""
 
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,6 +26,7 @@ from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import verify
+from virnucpro_kernels.pool.provenance import Alphabet
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -280,6 +283,30 @@ def test_waiting_for_the_turn_is_no_time_of_the_encoder(tmp_path: Path, monkeypa
     frames = tiny.frames(60, distinct=60)
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()), engine=engine)["protein"]
     assert 0 < measures.seconds < 1e6 / 2
+
+
+def test_the_turn_ends_before_the_files_are_complete_with_no_encoder_left(
+    tmp_path: Path, tokenizer: DnaTokenizer
+) -> None:
+    modules: dict[str, Any] = {"nucleotide": tiny.nucleotide_encoder(), "protein": tiny.protein_encoder()}
+    alive = [weakref.ref(module) for module in modules.values()]
+    seen = list[tuple[int, int]]()
+
+    def end() -> None:
+        gc.collect()
+        seen.append((sum(module() is not None for module in alive), sum(path.exists() for path in outputs.values())))
+
+    makers: dict[Alphabet, Callable[[], Encoder]] = {
+        "nucleotide": lambda: Encoder("nucleotide", modules.pop("nucleotide"), tokenizer.encode),
+        "protein": lambda: Encoder("protein", modules.pop("protein"), tokenize_proteins),
+    }
+    outputs: dict[Alphabet, Path] = {"nucleotide": tmp_path / "n.h5", "protein": tmp_path / "p.h5"}
+    with open_partial(tmp_path / "partial") as earlier:
+        Engine(CPU, torch.float32, end=end).embed_chunk(
+            tiny.frames(60, distinct=60), makers, provenance(), outputs, earlier
+        )
+    assert seen == [(0, 0)]
+    assert all(path.exists() for path in outputs.values())
 
 
 def test_who_is_stopped_while_waiting_for_the_turn_goes_on_later(tmp_path: Path) -> None:

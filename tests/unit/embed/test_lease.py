@@ -217,14 +217,20 @@ def test_a_job_admits_the_next_one_only_once_it_computes(tmp_path: Path, monkeyp
         with lease(["GPU-a"], tmp_path) as following, GpuTurn(following, job) as later:
             later.loaded()
             assert try_lock(place) is None
-            held.release()
+            threading.Timer(0.1, held.release).start()
             assert later.begin(lambda: False)
             descriptor = try_lock(place)
             assert descriptor is not None
             os.close(descriptor)
             assert later.begin(lambda: True), "it has begun, and waits no more"
+            later.end()
+            with lease(["GPU-a"], tmp_path) as another:
+                assert another.has_turn
+                later.end()
+                assert try_lock(tmp_path / "GPU-a.lock") is None, "it ends once"
     record = read_job(tmp_path / "a.json")
     assert record["device"] == "product"
+    assert record["started"] < record["device_until"]
     assert record["waited_seconds"] > 0
 
 

@@ -1,5 +1,7 @@
 """Batches prepared ahead: the same as planned and packed all at once, whatever the pieces they are tokenised in."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,22 @@ def test_no_more_batches_are_in_memory_than_there_are_slots() -> None:
         assert third.slot is first.slot
         assert second.flat.equal(kept)
         assert third.first == second.first + len(second.lengths)
+
+
+def test_all_sequences_are_tokenised_ahead() -> None:
+    sequences = SequenceArray.from_list(tiny.random_proteins(9000, (20, 40), 0))
+    tokenized = threading.Semaphore(0)
+
+    def tokenize(part: SequenceArray) -> TokenArray:
+        tokens = tokenize_proteins(part)
+        for _ in range(len(part)):
+            tokenized.release()
+        return tokens
+
+    with loader(sequences, slots=1, tokenize=tokenize) as batches:
+        for _ in range(len(sequences)):
+            assert tokenized.acquire(timeout=60), "nobody has taken a batch yet"
+        assert next(iter(batches)).first == 0
 
 
 def test_a_loader_can_be_left_before_its_end() -> None:
