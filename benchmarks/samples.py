@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from benchmarks.inputs import random_model, random_reads, run_command
 from benchmarks.results import SampleRate
 from virnucpro_kernels.cli.bench import Device, Encoders, Json, Precisions
 from virnucpro_kernels.cli.main import run_app
-from virnucpro_kernels.embed.gpu import count_gpus
+from virnucpro_kernels.embed.gpu import count_gpus, list_gpus, visible_units
 from virnucpro_kernels.errors import UsageError
 
 log = logging.getLogger("virnucpro_kernels.benchmarks")
@@ -50,17 +51,18 @@ def measure_samples(
         UsageError: there is no frame in so few reads.
     """
     model, sample = random_model(folder, encoder, device), random_reads(folder, reads)
+    units = visible_units(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     for count in gpus:
         output = folder / f"sample-{reads}-{encoder}-{precision}-{count}"
         log.info("%s %s: %d reads, FASTA to tables, GPUs: %d", encoder, precision, reads, count)
-        _, seconds = run_sample(sample, output, model, precision, device, count)
+        _, seconds = run_sample(sample, output, model, precision, device, units[:count])
         rate = _rate(encoder, precision, count, reads, seconds, output)
         log.info("%.1f s, %.1f of them embedding", seconds, rate.embed_seconds)
         yield rate
 
 
 def run_sample(
-    sample: Path, output: Path, model: Path, precision: str, device: torch.device, gpus: int, chunks: int = 1
+    sample: Path, output: Path, model: Path, precision: str, device: torch.device, units: Sequence[str], chunks: int = 1
 ) -> tuple[float, float]:
     """Run the workflow on a sample from the start; return when it began, seconds since 1970, and how long it took.
 
@@ -70,7 +72,7 @@ def run_sample(
         model: Directory of the model.
         precision: Precision of both encoders.
         device: Device that computes.
-        gpus: Number of GPUs; 0 for a CPU.
+        units: UUIDs of the GPUs; none for a CPU.
         chunks: Least number of chunks.
     """
     shutil.rmtree(output, ignore_errors=True)
@@ -78,8 +80,8 @@ def run_sample(
     run_command(
         *("predict", sample, "--output-dir", output, "--model", model, "--precision", precision),
         *("--set", f"min_chunks={chunks}", "--device", device.type, "--no-progress", "--no-report"),
-        # A list, which all get two jobs each; the comma makes one of a single number too.
-        *(("--gpus", ",".join(map(str, range(gpus))) + ",") if gpus else ()),
+        # A list, which all get two jobs each; the comma makes one of a single UUID too.
+        *(("--gpus", ",".join(units) + ",") if units else ()),
     )
     return began, time.perf_counter() - started
 

@@ -41,8 +41,9 @@ from virnucpro_kernels.files import atomic_path
 log = logging.getLogger("virnucpro_kernels.benchmarks")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-#: Input of the first run, which compiles the kernels and Python's modules and is not measured.
-_FIRST_READS, _FIRST_BASES = 2_000, 100_000
+#: Input of the first run, which compiles the kernels and Python's modules and is not measured. A smaller one would have
+#: fewer canaries than a chunk of a measured run, and these need kernels of their own.
+_FIRST_READS, _FIRST_BASES = 40_000, 5_000_000
 _GPUS = (8, 4, 2, 1)
 #: A run is expected to take so many times what the measured ones say.
 _CAUTION = 1.1
@@ -131,7 +132,7 @@ def _run_first(bench: Bench, model: Path) -> None:
     if not any(output.glob("results/*/run.json")):
         small = replace(subject, reads=min(subject.reads, _FIRST_READS), bases=min(subject.bases, _FIRST_BASES))
         sample = small.write(bench.folder)
-        run_sample(sample, output, model, subject.precision, bench.device, min(1, len(bench.units)))
+        run_sample(sample, output, model, subject.precision, bench.device, bench.units[:1])
 
 
 def _expect(done: Sequence[Mapping[str, Any]], gpus: int) -> float:
@@ -151,7 +152,7 @@ def measure_run(bench: Bench, model: Path, sample: Path, gpus: int, number: int)
         _forget(model)
     with Watch(bench.units) as watch:
         began, seconds = run_sample(
-            sample, output, model, bench.subject.precision, bench.device, gpus, bench.subject.chunks
+            sample, output, model, bench.subject.precision, bench.device, bench.units[:gpus], bench.subject.chunks
         )
     readings = [{sensor: round(value, 2) for sensor, value in reading.items()} for reading in watch.readings]
     return {
