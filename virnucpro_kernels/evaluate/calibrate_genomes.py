@@ -21,9 +21,8 @@ from virnucpro_kernels.train.genomes import LABELS, read_held_out
 from virnucpro_kernels.train.pieces import PIECE_FASTA, TRUTH, SplitRecords, draw_places, write_pieces
 from virnucpro_kernels.weights.registry import Calibration, Model, write_model
 
-#: Pieces of each length in bp, from those of a read to those of a long contig, and of all lengths.
+#: Pieces of each length in bp, from those of a read to those of a long contig; fewer or more have the same shares.
 NUMBERS = {150: 1500, 300: 1500, 500: 1500, 700: 600, 1000: 1500, 1500: 600, 3000: 600, 5000: 600, 10_000: 600}
-ALL = sum(NUMBERS.values())
 #: Folders in that of the calibration: the pieces, and the model without an earlier calibration.
 _PIECES, _MODELS = Path("pieces"), Path("models")
 _CLASSES = {error.exit_code: error for error in (DamagedFileError, GpuMemoryError, UsageError)}
@@ -123,10 +122,8 @@ def _numbers(records: SplitRecords, drawn: Drawn) -> dict[int, int]:
         if label not in records.labels:
             raise UsageError(f"{where}: there is no {label}, and a calibration needs viruses and hosts")
     longest = min(records.longest(label) for label in LABELS)
-    numbers = {
-        length: 2 * round(drawn.number * share / ALL / 2) for length, share in NUMBERS.items() if length <= longest
-    }
-    numbers = {length: number for length, number in numbers.items() if number}
+    usable = {length: number for length, number in NUMBERS.items() if length <= longest}
+    numbers = {length: 2 * round(drawn.number * number / sum(usable.values()) / 2) for length, number in usable.items()}
     if sum(numbers.values()) < 2 * LEAST:
         raise UsageError(
             f"--pieces {drawn.number}: {where} gives {sum(numbers.values()):,} pieces of up to {longest:,} bp, and a"

@@ -35,8 +35,8 @@ def describe_models(models_dir: Path | None = None) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     if any(row[-2] == _NO_CALIBRATION for row in rows):
         yield (
-            f"calibration {_NO_CALIBRATION}: p_virus ranks contigs, but is no probability; genomes of known origin give"
-            " one: virnucpro calibrate MODEL --genomes GENOMES_TSV --output-dir calibration"
+            f"calibration {_NO_CALIBRATION}: p_virus ranks contigs, but is no probability, until virnucpro"
+            " calibrate MODEL --genomes GENOMES_TSV --output-dir calibration"
         )
 
 
