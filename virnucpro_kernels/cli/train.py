@@ -72,8 +72,8 @@ def train(
     model = train(options)
     typer.echo(f"model: {model}\ncard: {model / 'model_card.md'}")
     typer.echo(f"use it: virnucpro predict contigs.fa.gz --output-dir out --model {model}")
-    config = read_config(output_dir / CONFIG)
+    written = read_config(output_dir / CONFIG)
     # The seed has the groups of a table without splits on the sides on which they were.
-    words = ("calibrate", str(model), "--genomes", config["genomes"], "--seed", str(config["seed"]))
+    words = ("calibrate", str(model), "--genomes", written["genomes"], "--seed", str(written["seed"]))
     command = command_line(*words, "--output-dir", "calibration", models_dir=None)
     typer.echo(f"its scores rank contigs, but are no probabilities, until {command}")
