@@ -19,12 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from training.categories import OF_EUKARYOTES, OF_PROKARYOTES, category_of
-from training.genomes import Genomes, Place
-from virnucpro_kernels.files import atomic_path
-from virnucpro_kernels.pool.tsv import write_rows
-from virnucpro_kernels.score.tables import deterministic_gzip
-from virnucpro_kernels.score.viral_fasta import fasta_entry
+from training.genomes import Genomes
 from virnucpro_kernels.train.genomes import TABLE, read_split
+from virnucpro_kernels.train.pieces import Place, draw_places, write_pieces
 
 #: Whose cells each category is or infects; plasmids, organelles and shuffled pieces have none.
 _DOMAINS = dict.fromkeys(OF_PROKARYOTES, "prokaryotes") | dict.fromkeys(OF_EUKARYOTES, "eukaryotes")
@@ -55,11 +52,7 @@ def draw(genomes: Genomes, lengths: Sequence[str], number: int, chance: np.rando
     """
     for text in lengths:
         shortest, _, longest = text.partition("-")
-        limits = np.log([int(shortest), int(longest or shortest)])
-        for place in range(number):
-            length = round(float(np.exp(chance.uniform(*limits))))
-            label = genomes.labels[place % len(genomes.labels)]
-            yield genomes.draw_place(label, length, chance), length
+        yield from draw_places(genomes, int(shortest), int(longest or shortest), number, chance)
 
 
 def listed(folder: Path, split: str, table: Path, length: int) -> Pieces:
@@ -72,27 +65,23 @@ def listed(folder: Path, split: str, table: Path, length: int) -> Pieces:
             yield Place(*records[row["record"]], int(row["start"])), length
 
 
-def write(output: Path, pieces: Pieces, controls: Pieces, shuffled: Pieces, chance: np.random.Generator) -> int:
-    """Write `contigs.fna.gz` and `truth.tsv`; return the number of pieces.
+def describe(
+    pieces: Pieces, controls: Pieces, shuffled: Pieces, chance: np.random.Generator
+) -> Iterator[tuple[Known, bytes]]:
+    """Yield the row of the truth and the bases of each piece.
 
     Args:
-        output: Folder of both.
         pieces: Pieces of viruses and hosts.
         controls: Pieces that are controls, whatever they are of.
         shuffled: Pieces to shuffle, which are controls too.
         chance: Decides how pieces are shuffled.
     """
-    known = []
-    with atomic_path(output / "contigs.fna.gz") as temporary, deterministic_gzip(temporary) as file:
-        for kind, group in (("piece", pieces), ("control", controls), ("shuffled", shuffled)):
-            for number, (place, length) in enumerate(group, start=1):
-                bases = place.record.sequence[place.start : place.start + length]
-                if kind == "shuffled":
-                    bases = chance.permutation(np.frombuffer(bases, np.uint8)).tobytes()
-                known.append(_known(kind, number, place, length))
-                file.write(fasta_entry(known[-1].contig, bases))
-    write_rows(output / "truth.tsv", Known, known)
-    return len(known)
+    for kind, group in (("piece", pieces), ("control", controls), ("shuffled", shuffled)):
+        for number, (place, length) in enumerate(group, start=1):
+            bases = place.record.sequence[place.start : place.start + length]
+            if kind == "shuffled":
+                bases = chance.permutation(np.frombuffer(bases, np.uint8)).tobytes()
+            yield _known(kind, number, place, length), bases
 
 
 def _known(kind: str, number: int, place: Place, length: int) -> Known:
@@ -127,7 +116,7 @@ def main() -> None:
     if options.controls:
         controls = draw(Genomes(options.genomes, "control"), options.length, options.controls, chance)
     shuffled = draw(genomes, options.length, options.shuffled, chance)
-    number = write(options.output, pieces, controls, shuffled, chance)
+    number = write_pieces(options.output, Known, describe(pieces, controls, shuffled, chance))
     print(f"{number:,} pieces in {options.output}")  # noqa: T201
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +10,19 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.runs import ROOT
 from training.codons import CODONS
-from training.compact import train, write_model
+from training.compact import RELATIVES, train, write_model
 from training.network import COMPACT, TEACHER, CompactNetwork
-from training.recipes import Recipe
+from training.recipes import COMPACT_RECIPE, TEACHER_RECIPE, Recipe
 from training.windows import CATEGORIES, Genomes, fill_buckets, find_segments
+from virnucpro_kernels.files import sha256
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.frames import frame_sequences
 from virnucpro_kernels.split.windows import place_windows
+from virnucpro_kernels.train.fit import CARD
 from virnucpro_kernels.weights.load import verify
-from virnucpro_kernels.weights.registry import find_model
+from virnucpro_kernels.weights.registry import BUNDLED, find_model
 
 CPU = torch.device("cpu")
 
@@ -109,3 +113,26 @@ def test_a_pupil_follows_its_teacher_and_not_the_labels_alone(genomes: Path, tmp
     segments = fill_buckets(find_segments(windows), len(windows), None, torch.Generator())
     with torch.no_grad():
         assert (pupil(segments)[0][segments.window < len(windows), 0] > 0).all()
+
+
+def test_the_card_of_the_shipped_model_says_what_its_sources_say() -> None:
+    model = find_model(BUNDLED)
+    card = (model.directory / CARD).read_text(encoding="utf-8")
+    page, log = ((ROOT / path).read_text(encoding="utf-8") for path in ("docs/models.md", "training/compact-500.log"))
+    for info in model.files:
+        assert f"| {info.file} | `{info.sha256}` |" in card
+        assert sha256(model.path(info)) == info.sha256
+    figures = re.findall(r"^\| test2? \|.*", card, re.MULTILINE)
+    assert len(figures) == 7
+    assert set(figures) <= set(page.splitlines())
+    for teacher, compact, name in (
+        (f"{TEACHER_RECIPE.steps:,}", f"{COMPACT_RECIPE.steps:,}", "steps"),
+        (TEACHER_RECIPE.seed, COMPACT_RECIPE.seed, "seed"),
+        (f"{TEACHER_RECIPE.pretraining:,}", f"{COMPACT_RECIPE.pretraining:,}", "of these, naming what is hidden"),
+    ):
+        assert f"| {name} | {teacher} | {compact} |" in card
+    for area in re.search(r"^\| AUROC on `val` .*", card, re.MULTILINE)[0].split("|")[2:4]:  # type: ignore[index]
+        assert all(number in log.partition("teacher, end")[2] for number in area.strip().split(", "))
+    assert all(f"`{group}`" in card for group in RELATIVES)
+    source = model.calibration.source if model.calibration else ""
+    assert source.partition(" of the val split")[0] in card

@@ -31,6 +31,8 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     printed = [line for kind, block in blocks if kind == "text" for line in block.splitlines()]
     assert set(printed) <= set(ended.stdout.splitlines())
     assert re.search(r"^embedding: .* (left|unknown yet)$", ended.stderr, re.MULTILINE)
+    calibrate = f"until virnucpro calibrate training/models/tutorial-500 --genomes {folder / '.test/data/training.tsv'}"
+    assert f"{calibrate} --seed 42 --output-dir calibration" in ended.stdout
     return folder
 
 

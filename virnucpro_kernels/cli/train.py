@@ -43,9 +43,11 @@ def train(
 
     Example: virnucpro train genomes.tsv --base virnucpro-500 --name mine-500 --output-dir training
     """
+    from virnucpro_kernels.run.config import read_config
     from virnucpro_kernels.run.folder import merge_settings
     from virnucpro_kernels.run.options import PredictOptions
-    from virnucpro_kernels.run.train import train
+    from virnucpro_kernels.run.train import CONFIG, train
+    from virnucpro_kernels.weights.site import command_line
 
     named = {
         "genomes": genomes,
@@ -70,3 +72,8 @@ def train(
     model = train(options)
     typer.echo(f"model: {model}\ncard: {model / 'model_card.md'}")
     typer.echo(f"use it: virnucpro predict contigs.fa.gz --output-dir out --model {model}")
+    written = read_config(output_dir / CONFIG)
+    # The seed has the groups of a table without splits on the sides on which they were.
+    words = ("calibrate", str(model), "--genomes", written["genomes"], "--seed", str(written["seed"]))
+    command = command_line(*words, "--output-dir", "calibration", models_dir=None)
+    typer.echo(f"its scores rank contigs, but are no probabilities, until {command}")

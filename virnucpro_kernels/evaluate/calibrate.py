@@ -1,5 +1,6 @@
 """Calibration of a model: the values that make probabilities of its logits, fitted on contigs of known origin."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from virnucpro_kernels.errors import UsageError
 from virnucpro_kernels.evaluate.truth import Truth, read_truth
+from virnucpro_kernels.files import check_writable
 from virnucpro_kernels.pool.file_names import CONTIG_TABLE, RUN_RECORD
 from virnucpro_kernels.pool.job_record import checked_result, read_job
 from virnucpro_kernels.report.tables import read_table
@@ -16,7 +18,7 @@ from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
 from virnucpro_kernels.score.rule import doublings_and_halvings, intercept_and_slope
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.tools.result_rows import result_folders
-from virnucpro_kernels.weights.registry import Calibration, Model, write_model
+from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, Calibration, Model
 
 #: Least number of scored contigs of each class.
 LEAST = 100
@@ -41,8 +43,43 @@ class Scored:
     is_virus: Bools
 
 
-def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: float) -> tuple[Calibration, str]:
-    """Fit the calibration of a model, and write it into its `model.toml`.
+def check_prior(prior: float) -> None:
+    """Refuse a share of viral sequences, `prior`, at which there are no log-odds.
+
+    Raises:
+        UsageError: it is not between 0 and 1.
+    """
+    if not 0 < prior < 1:
+        raise UsageError(f"--prior {prior:g}: give a share between 0 and 1")
+
+
+def check_may_calibrate(model: Model, named: str) -> None:
+    """Make sure that a calibration may be written into the directory of a model.
+
+    Args:
+        model: Model to calibrate.
+        named: How the user named it: the folder of a built-in model is changed where its path was given.
+
+    Raises:
+        UsageError: the name is that of a built-in model, or the directory cannot be written.
+    """
+    if "/" not in named and model.directory.parent == BUILTIN_DIRECTORY:
+        problem = f"{model.name} is part of the installed package, which stays as it is"
+    else:
+        try:
+            check_writable(model.directory)
+            return
+        except OSError as error:
+            problem = f"{model.directory} cannot be written ({error.strerror}), where the calibration is to stand"
+    copy = f"{model.name}-calibrated"
+    raise UsageError(
+        f"{problem}; copy the model and calibrate the copy:"
+        f" {shlex.join(['cp', '-r', str(model.directory), copy])} && virnucpro calibrate ./{copy} …"
+    )
+
+
+def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: float, origin: str) -> Calibration:
+    """Return the calibration of a model, fitted on its results.
 
     Scores of an earlier calibration are taken back to logits first. A contig whose `p_virus` is 0 or 1 in the table
     counts with a value half a place of the table away.
@@ -52,16 +89,12 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
         given: Folders of runs or of the results of samples.
         truth_path: Table of the truth, as `virnucpro evaluate` takes it; controls do not count.
         prior: Share of viral sequences at which the probabilities are to be right.
-
-    Returns:
-        The calibration, and what it was fitted on.
+        origin: Where the contigs come from, in words that follow their number.
 
     Raises:
         UsageError: the truth or the results cannot be used, are of another model, have a contig twice, or are too few.
         DamagedFileError: a table is damaged.
     """
-    if not 0 < prior < 1:
-        raise UsageError(f"--prior {prior:g}: give a share between 0 and 1")
     truth = read_truth(truth_path)
     seen = np.zeros(len(truth), np.bool_)
     parts = [_read(folder, truth, model, seen) for path in given for folder in result_folders(path).values()]
@@ -69,13 +102,12 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
     viral, hosts = int(scored.is_virus.sum()), int((~scored.is_virus).sum())
     if min(viral, hosts) < LEAST:
         raise UsageError(
-            f"{viral:,} viral contigs and {hosts:,} of hosts have a score; a calibration needs at least {LEAST} of each"
+            f"{viral:,} viral contigs and {hosts:,} of hosts have a score; a calibration needs at least {LEAST} of"
+            " each: give results of more contigs, or draw more --pieces"
         )
     values = fit(scored)
-    what = f"{viral:,} viral contigs and {hosts:,} of hosts in {truth_path.name}"
-    calibration = replace(values, prior=prior, intercept=values.intercept + log_odds_of(prior), source=what)
-    write_model(replace(model, calibration=calibration))
-    return calibration, what
+    what = f"{viral:,} viral contigs and {hosts:,} of hosts {origin}"
+    return replace(values, prior=prior, intercept=values.intercept + log_odds_of(prior), source=what)
 
 
 def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:

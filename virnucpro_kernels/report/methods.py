@@ -110,7 +110,7 @@ def _frames(geometry: Geometry | None) -> str:
 def _probability(calibration: Mapping[str, Any] | None) -> str:
     """Return what p_virus is, after the words "p_virus is"."""
     if calibration is None:
-        return "its sigmoid"
+        return "its sigmoid, a score that ranks contigs and is no calibrated probability"
     return (
         f"the probability of virus that follows from it and the number of scored bases by logistic regression on"
         f" {calibration['source']}, for samples of which {percent(calibration['prior'], 1)} are viral"

@@ -33,6 +33,7 @@ class PredictOptions:
         verbose: Whether to show Snakemake's own output instead of progress.
         bar: Whether to show a progress bar where standard error is a terminal.
         log: Log of Snakemake's and our own output; None for `logs/snakemake.log` in `directory`.
+        calibrates: Whether the results are for a calibration of the model, so that nobody is told to make one.
         snakemake: Arguments that are passed on to Snakemake.
 
     Raises:
@@ -53,6 +54,7 @@ class PredictOptions:
     verbose: bool = False
     bar: bool = True
     log: Path | None = None
+    calibrates: bool = False
     snakemake: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

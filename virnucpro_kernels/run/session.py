@@ -24,6 +24,7 @@ from virnucpro_kernels.run.slurm_queue import SlurmQueue, describe_waiting
 from virnucpro_kernels.run.snakemake_log import failed_job_log, last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
+from virnucpro_kernels.weights.registry import calibrate_command
 
 #: Free space on a disk below which no job can be expected to work.
 _FULL_BYTES = 1_000_000
@@ -107,11 +108,12 @@ class Session:
         for known in dict.fromkeys(one.model.calibration for one in run.settings):
             if known and known.accuracy:
                 self._say(f"  errors   {known.accuracy}")
-        if raw := dict.fromkeys(one.model.name for one in run.settings if one.model.calibration is None):
-            self._say(
-                f"  scores   of {', '.join(raw)} rank contigs, but are no probabilities: no calibration (virnucpro"
-                " calibrate --help)"
-            )
+        for raw in {one.model.model_id: one.model for one in run.settings if one.model.calibration is None}.values():
+            if not self._options.calibrates:
+                self._say(
+                    f"  scores   of {raw.name} rank contigs, but are no probabilities: no calibration"
+                    f" ({calibrate_command(raw)})"
+                )
         if not self._options.dry_run:
             folder = self._directory / run.results_root / ("SETTING/SAMPLE" if run.sweep else "SAMPLE")
             self._say(f"  writes   {', '.join(run.result_names)} into {folder}")

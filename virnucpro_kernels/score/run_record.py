@@ -23,7 +23,7 @@ from virnucpro_kernels.pool.job_record import read_job
 from virnucpro_kernels.pool.manifest import Chunk
 from virnucpro_kernels.score.sample_reader import Sources
 from virnucpro_kernels.weights.evidence import kept_precisions
-from virnucpro_kernels.weights.registry import Model
+from virnucpro_kernels.weights.registry import Model, calibrate_command
 
 SCHEMA_VERSION = 1
 
@@ -117,7 +117,15 @@ def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
         **{part: asdict(getattr(model, part)) for part in ("nucleotide", "tokenizer", "protein", "classifier")},
         **({"precisions": measured} if measured else {}),
         "calibration": asdict(model.calibration) if model.calibration else None,
+        **({} if model.calibration else {"calibration_notice": _no_calibration(model)}),
     }
+
+
+def _no_calibration(model: Model) -> str:
+    return (
+        f"{model.name} has no calibration: p_virus ranks contigs, but is no probability. Genomes that the model was not"
+        f" trained on give it one: {calibrate_command(model)}"
+    )
 
 
 def describe_software() -> dict[str, Any]:

@@ -22,7 +22,7 @@ from virnucpro_kernels.split.frames import find_frames
 from virnucpro_kernels.split.windows import place_windows
 from virnucpro_kernels.train.drawn import FILE_LIST, WINDOW_FASTA, WINDOW_LIST, DrawnWindow, FrameRule, GenomeFile
 from virnucpro_kernels.train.exons import coding_masks, read_exons
-from virnucpro_kernels.train.genomes import LABELS, SPLITS, Genome, GenomeTable, read_genomes
+from virnucpro_kernels.train.genomes import LABELS, SPLITS, Genome, GenomeTable, check_all_found, read_genomes
 
 #: Shortest length of a window where a part of them is shorter than the others, in bp.
 SHORTEST = 150
@@ -117,19 +117,9 @@ def _survey(genomes: GenomeTable, options: DrawOptions, job: Job) -> _Survey:
             records.append((genome, seq_id))
         files.append(GenomeFile(str(file), sha256(file), file.stat().st_size, len(records) - before))
         job.progress(number + 1, 2 * len(genomes.files))
-    _check_all_found(genomes, records)
+    check_all_found(genomes, (genome for genome, _ in records))
     record, first, size = np.array(stretches, np.int64).reshape(-1, 3).T
     return _Survey(records, all_exons, files, record, first, size)
-
-
-def _check_all_found(genomes: GenomeTable, records: Sequence[tuple[Genome, str]]) -> None:
-    found = {id(genome) for genome, _ in records}
-    missing = [genome.seq_id or str(genome.file) for genome in genomes.genomes if id(genome) not in found]
-    if missing:
-        raise UsageError(
-            f"{len(missing):,} records of the table of genomes are in none of the sequence files, such as"
-            f" {', '.join(missing[:3])}; correct seq_id or file"
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,17 +101,69 @@ def read_genomes(path: Path, seed: int) -> GenomeTable:
     Raises:
         UsageError: the table cannot be used; or a group stands on two sides of the split, which is named.
     """
-    lines = _read_lines(path)
-    genomes = [_genome(path, number, line) for number, line in enumerate(lines, start=2)]
-    if "split" not in lines[0]:
-        genomes = assign_splits(genomes, seed)
-    _check_groups(path, genomes)
+    genomes = _read_checked(path, seed)
     used = tuple(genome for genome in genomes if genome.split in SPLITS)
     if len(used) < len(genomes):
         others = ", ".join(sorted({genome.split or "none" for genome in genomes} - set(SPLITS)))
         _log.info("%s: %d lines of other splits (%s) are left out", path, len(genomes) - len(used), others)
     _check_complete(path, used)
     return _with_files(path, used)
+
+
+def read_held_out(path: Path, split: str, seed: int) -> Iterator[tuple[Genome, Record]]:
+    """Yield the records of a split on which nothing is trained, file by file.
+
+    Args:
+        path: Table, as for `read_genomes`; it needs no other split than this one.
+        split: Name of the split, any but `train`.
+        seed: Seed of the assignment of groups to splits where the table has no column `split`: that of the training.
+
+    Raises:
+        UsageError: the split is `train`; or the table cannot be used, has no record of this split, a group on two sides
+            of the split, or a record of this split that is in none of the files.
+        InputError: a sequence file cannot be used.
+    """
+    if split == "train":
+        raise UsageError(
+            "--split train: a model knows the genomes that it was trained on, so that it would look better than it is;"
+            " choose the split val, or another one that took no part in the training"
+        )
+    genomes = _read_checked(path, seed)
+    used = tuple(genome for genome in genomes if genome.split == split)
+    if not used:
+        there = ", ".join(sorted({genome.split or "none" for genome in genomes}))
+        raise UsageError(f"{path}: no record of split {split!r}; there is {there}")
+    table, found = _with_files(path, used), list[Genome]()
+    for file in table.files:
+        for genome, record in table.records(file):
+            found.append(genome)
+            yield genome, record
+    check_all_found(table, found)
+
+
+def _read_checked(path: Path, seed: int) -> list[Genome]:
+    """Return all lines of a table, each with its split; none of them repeated, no group on two sides."""
+    lines = _read_lines(path)
+    genomes = [_genome(path, number, line) for number, line in enumerate(lines, start=2)]
+    if "split" not in lines[0]:
+        genomes = assign_splits(genomes, seed)
+    _check_groups(path, genomes)
+    return genomes
+
+
+def check_all_found(table: GenomeTable, genomes: Iterable[Genome]) -> None:
+    """Make sure that the genomes that were found in sequence files are all of a table.
+
+    Raises:
+        UsageError: some are missing; the message names the first of them.
+    """
+    found = {id(genome) for genome in genomes}
+    missing = [genome.seq_id or str(genome.file) for genome in table.genomes if id(genome) not in found]
+    if missing:
+        raise UsageError(
+            f"{len(missing):,} records of the table of genomes are in none of the sequence files, such as"
+            f" {', '.join(missing[:3])}; correct seq_id or file"
+        )
 
 
 def read_split(path: Path, split: str) -> Iterator[tuple[Genome, Record]]:

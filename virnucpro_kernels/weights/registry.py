@@ -174,8 +174,8 @@ class Model(Description):
         if self.calibration is None:
             raise UsageError(
                 f"fdr: model {self.name} has no calibration, so its scores are no probabilities. Choose a"
-                " viral_threshold instead, or calibrate the model with sequences of known origin:"
-                " virnucpro calibrate --help"
+                " viral_threshold instead, or calibrate the model on genomes that it was not trained on:"
+                f" {calibrate_command(self)}"
             )
         return self.calibration
 
@@ -261,6 +261,13 @@ def _how_to_get(name: str | None, models_dir: Path | None) -> str:
         f" `{command_line('weights', 'fetch', wanted, models_dir=models_dir)}`,"
         f" or use the small model that comes with the package: --model {BUNDLED}"
     )
+
+
+def calibrate_command(model: Model) -> str:
+    """Return a command that calibrates a model on a table of genomes, which the user has to name."""
+    places = _places(model.name, find_models_dir().path)
+    named = model.name if next(filter(_is_model, places), None) == model.directory else str(model.directory)
+    return command_line("calibrate", named, "--genomes", "GENOMES_TSV", "--output-dir", "calibration", models_dir=None)
 
 
 def model_directories(models_dir: Path | None = None) -> list[Path]:

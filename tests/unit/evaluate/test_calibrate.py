@@ -51,7 +51,7 @@ def pool(contigs: tuple[list[Contig], list[bool]], tmp_path_factory: pytest.Temp
 
 
 def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], pool: Pool, tmp_path: Path) -> None:
-    folder, names = pool.directory.parent, ["calibrate", "--model", str(pool.model.directory)]
+    folder, names = pool.directory.parent, ["calibrate", str(pool.model.directory)]
     done = virnucpro(*names, str(folder / "results"), "--truth", str(folder / "truth.tsv"), "--prior", "0.1")
     assert done.returncode == 0, done.stderr
     assert "for a share of 0.1" in done.stdout
@@ -91,7 +91,7 @@ def test_scores_become_probabilities(contigs: tuple[list[Contig], list[bool]], p
     assert 1 - viral[called].mean() == pytest.approx(0.1, abs=0.03)
 
     # Scores of a calibrated model are taken back first.
-    again = ["calibrate", str(tmp_path / "results"), "--model", str(calibrated.model.directory), "--prior", "0.1"]
+    again = ["calibrate", str(calibrated.model.directory), str(tmp_path / "results"), "--prior", "0.1"]
     assert virnucpro(*again, "--truth", str(folder / "truth.tsv")).returncode == 0
     repeated = read_model(calibrated.model.directory).calibrated()
     assert repeated.slope == pytest.approx(found.slope, abs=1e-3)
@@ -107,8 +107,8 @@ def test_what_few_short_contigs_say_is_not_believed(contigs: tuple[list[Contig],
     viral = dict(zip((contig.name for contig in contigs[0]), contigs[1], strict=True))
     truth = pd.DataFrame([(each.name, "virus" if viral[each.name] else "host") for each in made])
     truth.to_csv(tmp_path / "truth.tsv", sep="\t", index=False, header=["contig", "label"])
-    arguments = ["--model", str(pool.model.directory), "--truth", str(tmp_path / "truth.tsv")]
-    done = virnucpro("calibrate", str(tmp_path / "results"), *arguments)
+    arguments = [str(pool.model.directory), str(tmp_path / "results"), "--truth", str(tmp_path / "truth.tsv")]
+    done = virnucpro("calibrate", *arguments)
     assert done.returncode == 0, done.stderr
     found = read_model(pool.model.directory).calibrated()
     assert found.slope > 0
@@ -119,20 +119,19 @@ def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
     folder = pool.directory.parent
     few, other = tmp_path / "few.tsv", replace(pool.model, directory=tmp_path / "other", window_length=299)
     few.write_text("contig\tlabel\nc0\tvirus\nc1\thost\n")
-    arguments = ["calibrate", str(folder / "results"), "--truth"]
-    done = virnucpro(*arguments, str(few), "--model", str(pool.model.directory))
+    results, truth = str(folder / "results"), str(folder / "truth.tsv")
+    arguments = ["calibrate", str(pool.model.directory), results, "--truth"]
+    done = virnucpro(*arguments, str(few))
     assert done.returncode == UsageError.exit_code
     assert "at least 100 of each" in done.stderr
-    done = virnucpro(
-        *arguments, str(folder / "truth.tsv"), str(folder / "results"), "--model", str(pool.model.directory)
-    )
+    done = virnucpro(*arguments, truth, results)
     assert done.returncode == UsageError.exit_code
     assert "contig 'c0' is in other results too" in done.stderr
     other.directory.mkdir()
     for info in other.files:
         (other.directory / info.file).write_bytes(b"x")
     write_model(other)
-    done = virnucpro(*arguments, str(folder / "truth.tsv"), "--model", str(other.directory))
+    done = virnucpro("calibrate", str(other.directory), results, "--truth", truth)
     assert done.returncode == UsageError.exit_code
     assert "name that model" in done.stderr
 
