@@ -18,6 +18,10 @@ HOSTS = {
     "organelle": 0.05,
 }
 
+#: What infects or is a cell of either kind; plasmids and organelles are neither.
+OF_PROKARYOTES = ("phage", "bacteria", "archaea")
+OF_EUKARYOTES = ("eukaryotic_virus", "fungi", "protozoa", "plant", "invertebrate", "vertebrate")
+
 #: Families of the viruses of bacteria and archaea (ICTV), as far as they occur in the genomes.
 _PHAGE_FAMILIES = frozenset(Path(__file__).with_name("phage_families.txt").read_text(encoding="utf-8").split())
 

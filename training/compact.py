@@ -16,7 +16,8 @@ import argparse
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,9 +26,14 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from training.augment import Augmentation
+from training import coding
+from training.augment import Augmentation, count_codons
 from training.codons import write_codon_tokenizer
+from training.genome_types import GENOME_TYPES
+from training.genome_types import UNKNOWN as UNKNOWN_TYPE
 from training.network import COMPACT, TEACHER, CompactNetwork, Segments, add_up
+from training.recipes import RECIPES, Recipe
+from training.validation import Validation
 from training.windows import CATEGORIES, EDGES, Genomes, Runs, fill_buckets, find_segments, join
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.weights.directory import NewClassifier, NewEncoder, Origin, tensors_of, write_model_directory
@@ -41,55 +47,6 @@ _DRAWS_TO_SIZE = 12
 RELATIVES = ("V:C:vc0123", "V:C:vc0577", "organelle:plastid Arabidopsis")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
-
-    Attributes:
-        steps, seed: Number of steps; seed of weights, windows and changes.
-        pretraining: Number of the first steps, in which naming what is hidden is all that is learned.
-        windows: Windows of a step.
-        lengths: Share of the windows of each length in bp; what is left has two lengths from 150 to 490, drawn anew.
-        learning_rate, warm_up, weight_decay: Values of AdamW; steps in which the rate rises.
-        average: Weight of the past in the running average of the weights.
-        dropout, head_dropout: Rates within the encoders, and before and behind the classifier's hidden layer.
-        hidden, hidden_at_first: Rates of hidden codons; the second is that of the pretraining.
-        help_of_categories, help_of_encoders, help_of_hidden: Weights of the losses beside that of the classifier.
-        help_of_teacher: Weight of the loss of a segment's logit against the teacher's, where there is one.
-    """
-
-    steps: int
-    seed: int = 0
-    pretraining: int = 0
-    windows: int = 512
-    lengths: tuple[tuple[int, float], ...] = ((500, 0.45), (300, 0.25))
-    learning_rate: float = 1e-3
-    warm_up: int = 200
-    weight_decay: float = 0.1
-    average: float = 0.999
-    help_of_categories: float = 0.3
-    help_of_encoders: float = 0.3
-    help_of_hidden: float = 0.0
-    hidden: float = 0.05
-    hidden_at_first: float = 0.2
-    dropout: float = 0.15
-    head_dropout: float = 0.5
-    help_of_teacher: float = 1.0
-
-
-TEACHER_RECIPE = Recipe(steps=6000, seed=1, pretraining=2000)
-#: The compact network hardly learns by heart what it is told of segments, so it needs less to hinder it.
-COMPACT_RECIPE = Recipe(steps=9446, seed=100, pretraining=2000, dropout=0.05, head_dropout=0.1)
-#: Recipes of both networks by name: that of the shipped model, and a longer one, which came to the same.
-RECIPES = {
-    "shipped": (TEACHER_RECIPE, COMPACT_RECIPE),
-    "longer": (
-        replace(TEACHER_RECIPE, steps=9309, pretraining=4000, help_of_hidden=0.2, hidden=0.12),
-        replace(COMPACT_RECIPE, steps=12_000, pretraining=3000),
-    ),
-}
-
-
 class Training:
     """A network on its way, with all that decides the next step."""
 
@@ -98,11 +55,16 @@ class Training:
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.device, self.step = recipe, device, 0
-        self._genomes = Genomes(genomes, "train", device, RELATIVES)
-        self._augment = Augmentation(device)
+        self._genomes = Genomes(genomes, "train", device, RELATIVES, finds_coding=recipe.help_of_coding > 0)
+        #: Helping logits of categories, of genome types and of coding segments.
+        self._helping = [
+            len(CATEGORIES),
+            len(GENOME_TYPES) * (recipe.help_of_genome_types > 0),
+            int(recipe.help_of_coding > 0),
+        ]
         sizes = COMPACT if teacher else TEACHER
         self.network = CompactNetwork(
-            sizes, len(CATEGORIES), dropout=recipe.dropout, head_dropout=recipe.head_dropout
+            sizes, sum(self._helping), dropout=recipe.dropout, head_dropout=recipe.head_dropout
         ).to(device)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         matrices = [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
@@ -114,20 +76,27 @@ class Training:
         self._chance = torch.Generator(device).manual_seed(recipe.seed)
         self._lengths = np.random.default_rng(recipe.seed)
         self._sizes = self._find_sizes()
+        self._augment = Augmentation(device, self._count_codons() if recipe.codons_of_other_side else None)
 
     def _compile(self, network: CompactNetwork) -> Callable[[Segments], tuple[torch.Tensor, torch.Tensor]]:
         return torch.compile(network, dynamic=False) if self.device.type == "cuda" else network
 
     def _draw(self) -> tuple[Runs, torch.Tensor]:
-        """Return the segments of the windows of a step, and the categories of the windows."""
+        """Return the segments of the windows of a step, and the records of the windows."""
         rest = (1 - sum(share for _, share in self.recipe.lengths)) / 2
         draws = [*self.recipe.lengths, *((int(length) * 10, rest) for length in self._lengths.integers(15, 50, 2))]
-        parts, categories = [], []
+        parts, records = [], []
         for length, share in draws:
-            codes, category = self._genomes.draw(int(self.recipe.windows * share), length, self._chance)
-            parts.append((find_segments(codes), len(codes)))
-            categories.append(category)
-        return join(parts), torch.cat(categories)
+            windows = self._genomes.draw(int(self.recipe.windows * share), length, self._chance)
+            runs = find_segments(windows.codes)
+            if self.recipe.help_of_coding:
+                runs = self._genomes.label_coding(runs, windows)
+            parts.append((runs, len(windows.codes)))
+            records.append(windows.record)
+        return join(parts), torch.cat(records)
+
+    def _is_virus(self, records: torch.Tensor) -> torch.Tensor:
+        return self._genomes.category[records] < 2  # the first two are viruses
 
     def _find_sizes(self) -> list[int]:
         """Return sizes of the buckets that nearly always hold all segments of a step."""
@@ -137,16 +106,26 @@ class Training:
         counts = counts[:, 1:].float()
         return [math.ceil(most / 16) * 16 for most in (counts.mean(0) + 1.5 * counts.std(0)).tolist()]
 
+    def _count_codons(self) -> torch.Tensor:
+        """Return how often segments of hosts and of viruses have each codon, (2, 64)."""
+        found = []
+        for _ in range(_DRAWS_TO_SIZE):
+            runs, records = self._draw()
+            segments = fill_buckets(runs, len(records), None, self._chance)
+            found.append(count_codons(segments, self._is_virus(records)))
+        return torch.stack(found).sum(0)
+
     def advance(self) -> torch.Tensor:
         """Take a step; return the loss that is told, for which nothing waits."""
         recipe, pretrains = self.recipe, self.step < self.recipe.pretraining
-        runs, categories = self._draw()
+        runs, records = self._draw()
         rate = recipe.hidden_at_first if pretrains else recipe.hidden
-        segments = self._augment(fill_buckets(runs, len(categories), self._sizes, self._chance), rate, self._chance)
+        segments = fill_buckets(runs, len(records), self._sizes, self._chance)
+        segments = self._augment(segments, self._is_virus(records), rate, self._chance)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             found, missed = self._compiled(segments)
             told = None if pretrains else self._ask_teacher(segments)
-        loss, total = (missed, missed) if pretrains else self._losses(add_up(found, segments), missed, categories)
+        loss, total = (missed, missed) if pretrains else self._losses(found, segments, missed, records)
         if told is not None:
             real = segments.window < segments.windows
             follows = functional.binary_cross_entropy_with_logits(found[real, 0], told[real])
@@ -172,15 +151,32 @@ class Training:
         return logits[:, 0].sigmoid()
 
     def _losses(
-        self, found: torch.Tensor, missed: torch.Tensor, categories: torch.Tensor
+        self, found: torch.Tensor, segments: Segments, missed: torch.Tensor, records: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss of the classifier, and the sum of all."""
-        is_virus = (categories < 2).float()  # the first two are viruses
-        losses = [functional.binary_cross_entropy_with_logits(found[:, column], is_virus) for column in range(3)]
-        of_categories = functional.cross_entropy(found[:, 3:], categories)
-        helping = self.recipe.help_of_categories * of_categories
-        helping = helping + self.recipe.help_of_encoders * (losses[1] + losses[2]) + self.recipe.help_of_hidden * missed
+        recipe, is_virus = self.recipe, self._is_virus(records).float()
+        of_windows = add_up(found, segments)
+        losses = [functional.binary_cross_entropy_with_logits(of_windows[:, column], is_virus) for column in range(3)]
+        categories, types, _ = torch.split(of_windows[:, 3:], self._helping, dim=1)
+        of_categories = functional.cross_entropy(categories, self._genomes.category[records])
+        helping = recipe.help_of_categories * of_categories
+        helping = helping + recipe.help_of_encoders * (losses[1] + losses[2]) + recipe.help_of_hidden * missed
+        if recipe.help_of_genome_types:
+            truth = self._genomes.genome_type[records]
+            of_types = functional.cross_entropy(types, truth, ignore_index=UNKNOWN_TYPE)
+            helping = helping + recipe.help_of_genome_types * of_types
+        if recipe.help_of_coding:
+            is_known, truth = segments.coding != coding.UNKNOWN, (segments.coding == coding.CODING).float()
+            of_each = functional.binary_cross_entropy_with_logits(found[:, -1], truth, reduction="none")
+            of_coding = (of_each * is_known).sum() / is_known.sum().clamp(min=1)
+            helping = helping + recipe.help_of_coding * of_coding
         return losses[0], losses[0] + helping
+
+    def averaged(self) -> CompactNetwork:
+        """Return a network with the averaged weights."""
+        network = deepcopy(self.network)
+        network.load_state_dict(self.average)
+        return network.eval()
 
     def state(self) -> dict[str, Any]:
         """Return all that decides what follows."""
@@ -197,7 +193,8 @@ class Training:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from `state`, whose recipe must be the same but for the number of steps."""
-        if {**state["recipe"], "steps": 0} != {**asdict(self.recipe), "steps": 0}:
+        recipe = asdict(Recipe(steps=0)) | state["recipe"]  # an older state lacks what was not there yet
+        if {**recipe, "steps": 0} != {**asdict(self.recipe), "steps": 0}:
             raise SystemExit("the state is of another recipe; choose another --output")
         self.step, self.average = state["step"], {k: v.to(self.device) for k, v in state["average"].items()}
         self.network.load_state_dict(state["network"])
@@ -209,13 +206,23 @@ class Training:
 
 
 def train(
-    genomes: Path, output: Path, recipe: Recipe, device: torch.device, teacher: CompactNetwork | None = None
+    genomes: Path,
+    output: Path,
+    recipe: Recipe,
+    device: torch.device,
+    teacher: CompactNetwork | None = None,
+    *,
+    measure_every: int | None = None,
 ) -> CompactNetwork:
-    """Train, or go on from `output`/state.pt; return the network with its averaged weights."""
+    """Train, or go on from `output`/state.pt; return the network with its averaged weights.
+
+    With `measure_every`, AUROC on val is told after so many steps and at the end, which changes nothing else.
+    """
     training, path = Training(genomes, recipe, device, teacher), output / "state.pt"
     output.mkdir(parents=True, exist_ok=True)
     if path.exists():
         training.load_state(torch.load(path, map_location="cpu", weights_only=True))
+    validation = Validation(genomes, device) if measure_every else None
     started, first, losses = time.monotonic(), training.step, []
     while training.step < recipe.steps:
         losses.append(training.advance())
@@ -228,8 +235,14 @@ def train(
             loss = float(torch.stack(losses[-_TOLD_EVERY:]).mean())
             done = f"{output.name}, step {training.step:,} of {recipe.steps:,}"
             print(f"{done}, loss {loss:.4f}, {left:.0f} min left", flush=True)  # noqa: T201
-    training.network.load_state_dict(training.average)
-    return training.network.eval()
+        tells = measure_every and training.step % measure_every == 0 and recipe.pretraining < training.step
+        if validation and tells and training.step < recipe.steps:
+            area = validation.measure(training.averaged())
+            print(f"{output.name}, step {training.step:,}; {area}", flush=True)  # noqa: T201
+    network = training.averaged()
+    if validation:
+        print(f"{output.name}, end at step {training.step:,}; {validation.measure(network)}", flush=True)  # noqa: T201
+    return network
 
 
 def write_model(network: CompactNetwork, directory: Path, recipe: Recipe) -> None:
@@ -270,6 +283,8 @@ def main() -> None:
     parser.add_argument("--compact-steps", type=int, help="of the compact network, instead of the recipe's")
     parser.add_argument("--windows", type=int, default=Recipe.windows, help="of a step")
     parser.add_argument("--seed", type=int, default=0, help="added to the seeds of both")
+    parser.add_argument("--teacher-only", action="store_true", help="train no compact network, write no model")
+    parser.add_argument("--measure-every", type=int, metavar="STEPS", help="tell AUROC on val after so many steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -279,9 +294,12 @@ def main() -> None:
 
     of_teacher, of_compact = RECIPES[options.recipe]
     teacher_recipe = recipe_of(of_teacher, options.steps)
-    teacher = train(options.genomes, options.output / "teacher", teacher_recipe, device)
+    measured = options.measure_every
+    teacher = train(options.genomes, options.output / "teacher", teacher_recipe, device, measure_every=measured)
+    if options.teacher_only:
+        return
     recipe = recipe_of(of_compact, options.compact_steps)
-    network = train(options.genomes, options.output / "compact", recipe, device, teacher)
+    network = train(options.genomes, options.output / "compact", recipe, device, teacher, measure_every=measured)
     write_model(network, options.output / options.name, recipe)
 
 

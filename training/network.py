@@ -67,6 +67,7 @@ class Segments:
         lengths: Number of codons of each segment, int64 (s,).
         window: Window of each segment, int64 (s,); `windows` for a segment that only fills its bucket.
         windows: Number of windows.
+        coding: Whether each segment is coding, as coding.py has it, int64 (s,).
     """
 
     shapes: tuple[tuple[int, int], ...]
@@ -75,6 +76,7 @@ class Segments:
     lengths: torch.Tensor
     window: torch.Tensor
     windows: int
+    coding: torch.Tensor
 
     def buckets(self, values: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield each bucket's part of `values` (T, …), as (n, L, …), and the lengths of its segments, (n, 1)."""
@@ -151,14 +153,16 @@ class NucleotideBlock(nn.Module):
 class CompactNetwork(nn.Module):
     """Both encoders, the classifier, and the heads that help in training.
 
-    Those tell viruses from hosts by each encoder alone, tell the category, and name hidden codons and residues.
+    Those tell viruses from hosts by each encoder alone, tell more of a window or a segment, such as the category, and
+    name hidden codons and residues.
     """
 
     slopes: torch.Tensor
     frequencies: torch.Tensor
     residues: torch.Tensor
 
-    def __init__(self, sizes: Sizes, categories: int, *, dropout: float = 0.15, head_dropout: float = 0.5) -> None:
+    def __init__(self, sizes: Sizes, helping: int, *, dropout: float = 0.15, head_dropout: float = 0.5) -> None:
+        """Make a network with `helping` logits beside those of viruses and hosts."""
         super().__init__()
         self.sizes, nucleotide, protein = sizes, sizes.nucleotide, sizes.protein
         self.nucleotide_embedding = nn.Embedding(nucleotide.vocabulary, nucleotide.hidden)
@@ -169,7 +173,7 @@ class CompactNetwork(nn.Module):
         self.protein = nn.ModuleList(ProteinBlock(protein, dropout) for _ in range(protein.layers))
         self.protein_norm = nn.LayerNorm(protein.hidden, ESM2_EPS)
         self.hidden = nn.Linear(sizes.classifier.dimension, sizes.classifier.hidden)
-        self.output = nn.Linear(sizes.classifier.hidden, 2 + categories)
+        self.output = nn.Linear(sizes.classifier.hidden, 2 + helping)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self.alone = nn.ModuleList(nn.Linear(config.hidden, 1) for config in (nucleotide, protein))
@@ -220,16 +224,16 @@ class CompactNetwork(nn.Module):
         return _mean(x, segments, means[0]), _mean(y, segments, means[1]), loss
 
     def forward(self, segments: Segments) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits of each segment, fp32 (s, 3 + categories), and the loss of hidden codons and residues.
+        """Return the logits of each segment, fp32 (s, 3 + helping), and the loss of hidden codons and residues.
 
-        Columns are the logit of the classifier, those of either encoder alone, and those of the categories. The loss is
+        Columns are the logit of the classifier, those of either encoder alone, and the helping ones. The loss is
         the mean over hidden codons of the cross-entropies of the codon, from its nucleotides, and of its residue.
         """
         *vectors, missed = self.embed(segments)
         activated = functional.relu(self.hidden(self.head_dropout(torch.cat(vectors, dim=1))))
-        other, virus, *categories = self.output(self.head_dropout(activated)).split(1, dim=1)
+        other, virus, *helping = self.output(self.head_dropout(activated)).split(1, dim=1)
         alone = [head(vector) for head, vector in zip(self.alone, vectors, strict=True)]
-        return torch.cat([virus - other, *alone, *categories], dim=1).float(), missed
+        return torch.cat([virus - other, *alone, *helping], dim=1).float(), missed
 
     def modules_of_the_package(self) -> tuple[DnabertS, Esm2, Classifier]:
         """Return the encoders and the classifier with these weights, fp32 on the CPU, as the package computes them."""

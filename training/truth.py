@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.categories import category_of
+from training.categories import OF_EUKARYOTES, OF_PROKARYOTES, category_of
 from training.genomes import Genomes, Place
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.tsv import write_rows
@@ -26,10 +26,8 @@ from virnucpro_kernels.score.tables import deterministic_gzip
 from virnucpro_kernels.score.viral_fasta import fasta_entry
 from virnucpro_kernels.train.genomes import TABLE, read_split
 
-_PROKARYOTES = ("phage", "bacteria", "archaea")
-_EUKARYOTES = ("eukaryotic_virus", "fungi", "protozoa", "plant", "invertebrate", "vertebrate")
 #: Whose cells each category is or infects; plasmids, organelles and shuffled pieces have none.
-_DOMAINS = dict.fromkeys(_PROKARYOTES, "prokaryotes") | dict.fromkeys(_EUKARYOTES, "eukaryotes")
+_DOMAINS = dict.fromkeys(OF_PROKARYOTES, "prokaryotes") | dict.fromkeys(OF_EUKARYOTES, "eukaryotes")
 
 #: Pieces with their lengths.
 Pieces = Iterator[tuple[Place, int]]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from training.codons import CODONS
-from training.compact import Recipe, train, write_model
+from training.compact import train, write_model
 from training.network import COMPACT, TEACHER, CompactNetwork
+from training.recipes import Recipe
 from training.windows import CATEGORIES, Genomes, fill_buckets, find_segments
 from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.split.frames import frame_sequences
@@ -48,15 +49,16 @@ def genomes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_windows_are_of_the_split_and_their_segments_those_of_the_package(genomes: Path) -> None:
     split = Genomes(genomes, "train", CPU)
-    codes, categories = split.draw(200, 330, torch.Generator().manual_seed(0))
+    drawn = split.draw(200, 330, torch.Generator().manual_seed(0))
+    codes = drawn.codes
     assert codes.shape == (200, 330)
-    names = [CATEGORIES[category] for category in categories.tolist()]
+    names = [CATEGORIES[category] for category in split.category[drawn.record].tolist()]
     assert {"phage", "eukaryotic_virus", "bacteria", "fungi"} == set(names)
     assert 70 < names.count("phage") + names.count("eukaryotic_virus") < 130
 
     without_phages = Genomes(genomes, "train", CPU, left_out={"V:1"})
-    _, categories = without_phages.draw(100, 330, torch.Generator().manual_seed(0))
-    assert CATEGORIES.index("phage") not in categories.tolist()
+    records = without_phages.draw(100, 330, torch.Generator().manual_seed(0)).record
+    assert CATEGORIES.index("phage") not in without_phages.category[records].tolist()
 
     text = [bytes(b"ACGT"[code] for code in window) for window in codes.tolist()]
     sequences = SequenceArray.from_list(text)
@@ -103,7 +105,7 @@ def test_a_pupil_follows_its_teacher_and_not_the_labels_alone(genomes: Path, tmp
         teacher.output.bias[1] = 4.0  # to it, every segment is viral
     recipe = Recipe(steps=12, windows=6, warm_up=1)
     pupil = train(genomes, tmp_path / "pupil", recipe, CPU, teacher)
-    windows = Genomes(genomes, "train", CPU).draw(20, 300, torch.Generator().manual_seed(1))[0]
+    windows = Genomes(genomes, "train", CPU).draw(20, 300, torch.Generator().manual_seed(1)).codes
     segments = fill_buckets(find_segments(windows), len(windows), None, torch.Generator())
     with torch.no_grad():
         assert (pupil(segments)[0][segments.window < len(windows), 0] > 0).all()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training.coding import UNKNOWN
 from training.codons import CODONS, write_codon_tokenizer
 from training.network import COMPACT, CompactNetwork, Segments, add_up
 from virnucpro_kernels.models.dnabert_s import DnabertS
@@ -40,12 +41,13 @@ def _segments(window: np.ndarray, nucleotides: list[bytes]) -> Segments:
     half = len(nucleotides) // 2
     shapes = ((half, _PLACES), (len(codons) - half, _PLACES))
     owners = torch.tensor([*window.tolist(), windows])
-    return Segments(shapes, codons.flatten(), torch.zeros(codons.numel(), dtype=torch.bool), lengths, owners, windows)
+    masked, unknown = torch.zeros(codons.numel(), dtype=torch.bool), torch.full_like(lengths, UNKNOWN)
+    return Segments(shapes, codons.flatten(), masked, lengths, owners, windows, unknown)
 
 
 def test_the_classes_of_the_package_give_its_logits(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = CompactNetwork(COMPACT, categories=3).eval()
+    network = CompactNetwork(COMPACT, helping=3).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1) if parameter.ndim < 2 else torch.nn.init.xavier_normal_(parameter)
     for layer in (network.hidden, network.output):  # so that windows differ much
