@@ -3,28 +3,34 @@
     python -m training.evaluate GENOMES --model builtin-500 [--split val]
 
 Half of the windows, and half of the contigs, are viral; categories of a class and groups of a category are as likely as
-each other. A window's logit follows the rule of the model. Three rules for a contig are compared, on those that have a
-score. Intervals hold 95 % of draws of the groups. `python -m training.truth` and `virnucpro evaluate` measure what a
-user gets.
+each other. A window's logit follows the rule of the model. Rules for a contig are compared on those that have a score,
+all together and by length. The learnt ones score each contig by what they learnt from other groups of relatives.
+Intervals hold 95 % of draws of the groups. `python -m training.truth` and `virnucpro evaluate` measure what a user
+gets.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from training.contig_rules import LEARNT, RULES, WindowLogits, learn
 from training.features import Encoders, find_frames, geometry_of
 from training.genomes import Genomes, Pieces
 from virnucpro_kernels.evaluate.bootstrap import Draws, draw_groups, interval
 from virnucpro_kernels.evaluate.measures import Rows, ranking
 from virnucpro_kernels.evaluate.truth import LABELS, Truth
 from virnucpro_kernels.models.classifier import Classifier
+from virnucpro_kernels.run.config import complete_config
 from virnucpro_kernels.score.classify import logits
-from virnucpro_kernels.sequences.arrays import Float64s, Int64s
+from virnucpro_kernels.score.rule import Rule
+from virnucpro_kernels.score.thresholds import Thresholds
+from virnucpro_kernels.sequences.arrays import Bools, Float64s, Int64s
 from virnucpro_kernels.weights.load import (
     load_classifier,
     load_dna_tokenizer,
@@ -33,8 +39,7 @@ from virnucpro_kernels.weights.load import (
 )
 from virnucpro_kernels.weights.registry import Model, find_model
 
-_WINDOWS, _CONTIGS, _DRAWS = 4000, 750, 1000
-_THRESHOLD = 0.5
+_WINDOWS, _CONTIGS, _DRAWS = 4000, 1500, 1000
 _SHORTEST, _LONGEST = 500, 20_000
 
 
@@ -47,10 +52,8 @@ def load_encoders(model: Model) -> Encoders:
     )
 
 
-def score_windows(
-    pieces: Pieces, model: Model, encoders: Encoders, classifier: Classifier
-) -> tuple[Int64s, Int64s, Float64s]:
-    """Contig (index of the piece), length and logit of each scored window."""
+def score_windows(pieces: Pieces, model: Model, encoders: Encoders, classifier: Classifier) -> WindowLogits:
+    """Logits of the scored windows of pieces; the contig is the index of the piece."""
     frames = find_frames(pieces.sequences, geometry_of(model))
     frame_logits = logits(classifier, encoders.features(frames).numpy()).astype(np.float64)
     scored, first = np.unique(frames.window, return_index=True)
@@ -58,33 +61,8 @@ def score_windows(
         window_logits = np.add.reduceat(frame_logits, first)
     else:
         window_logits = (np.maximum.reduceat(frame_logits, first) + np.minimum.reduceat(frame_logits, first)) / 2
-    return frames.windows.contig[scored], (frames.windows.end - frames.windows.start)[scored], window_logits
-
-
-def _sigmoid(logit: Float64s) -> Float64s:
-    return 1 / (1 + np.exp(-logit))
-
-
-def _mean_probability(contig: Int64s, length: Int64s, logit: Float64s) -> Float64s:
-    return np.bincount(contig, length * _sigmoid(logit)) / np.maximum(np.bincount(contig, length), 1)
-
-
-def _mean_logit(contig: Int64s, length: Int64s, logit: Float64s) -> Float64s:
-    return _sigmoid(np.bincount(contig, length * logit) / np.maximum(np.bincount(contig, length), 1))
-
-
-def _highest_probability(contig: Int64s, _: Int64s, logit: Float64s) -> Float64s:
-    highest = np.zeros(contig.max() + 1)
-    np.maximum.at(highest, contig, _sigmoid(logit))
-    return highest
-
-
-#: The rule in use, then others.
-RULES: dict[str, Callable[[Int64s, Int64s, Float64s], Float64s]] = {
-    "mean logit, weighted by window length": _mean_logit,
-    "mean p_virus, weighted by window length": _mean_probability,
-    "highest p_virus": _highest_probability,
-}
+    windows = frames.windows
+    return WindowLogits(windows.contig[scored], windows.start[scored], windows.end[scored], window_logits)
 
 
 def _draws(pieces: Pieces) -> Draws:
@@ -95,10 +73,29 @@ def _draws(pieces: Pieces) -> Draws:
     return draw_groups(truth, _DRAWS, seed=0)
 
 
-def _areas(pieces: Pieces, piece: Int64s, p_virus: Float64s, draws: Draws) -> Float64s:
-    """AUROC of scores, each of a piece, in all draws."""
-    rows = Rows(draws.unit[piece], pieces.is_virus[piece], p_virus, p_virus >= _THRESHOLD)
-    return ranking(rows, draws)["auroc"]
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """Scores of pieces, some of which have none: index of the piece, class and score of each, and draws of groups."""
+
+    piece: Int64s
+    is_virus: Bools
+    score: Float64s
+    draws: Draws
+
+    def pick(self, which: Bools) -> "_Scores":
+        return _Scores(self.piece[which], self.is_virus[which], self.score[which], self.draws)
+
+    @cached_property
+    def areas(self) -> Float64s:
+        """AUROC in all draws."""
+        rows = Rows(self.draws.unit[self.piece], self.is_virus, self.score, self.score >= 0)
+        return ranking(rows, self.draws)["auroc"]
+
+    def row(self, what: str, out_of: int, in_use: "_Scores | None" = None) -> str:
+        """Row of a table: AUROC, accuracy and, with the rule in use, the AUROC less that of the rule in use."""
+        accuracy = np.mean((self.score >= 0) == self.is_virus)
+        row = f"| {what} | {len(self.score):,} of {out_of:,} | {_with_interval(self.areas, '.3f')} | {accuracy:.3f} |"
+        return f"{row} |" if in_use is None else f"{row} {_with_interval(self.areas - in_use.areas, '+.4f')} |"
 
 
 def _with_interval(values: Float64s, form: str) -> str:
@@ -106,45 +103,51 @@ def _with_interval(values: Float64s, form: str) -> str:
     return f"{values[0]:{form}} ({low:{form}} to {high:{form}})"
 
 
-def _report(what: str, pieces: Pieces, piece: Int64s, p_virus: Float64s, draws: Draws, out_of: int) -> None:
-    accuracy = np.mean((p_virus >= _THRESHOLD) == pieces.is_virus[piece])
-    area = _with_interval(_areas(pieces, piece, p_virus, draws), ".3f")
-    print(f"| {what} | {len(p_virus):,} of {out_of:,} | {area} | {accuracy:.3f} |", flush=True)  # noqa: T201
+def _tell(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
 
 
-def report(folder: Path, split: str, model: Model) -> None:
-    """Print a table in Markdown."""
-    started = time.monotonic()
-    genomes, encoders, classifier = Genomes(folder, split), load_encoders(model), load_classifier(model)
-    print(f"\n{model.name}, split {split}\n\n| | scored | AUROC (95 %) | accuracy |\n|---|---|---|---|")  # noqa: T201
-    chance = np.random.default_rng(0)
+def report_windows(genomes: Genomes, model: Model, encoders: Encoders, classifier: Classifier) -> None:
+    """Print a table in Markdown of windows of the model's length, and of shorter ones."""
+    _tell("\n| | scored | AUROC (95 %) | accuracy | |\n|---|---|---|---|---|")
     window_sets = {
         f"windows of {model.window_length} bp": np.full(_WINDOWS, model.window_length),
-        f"windows of 150 to {model.window_length} bp": chance.integers(150, model.window_length, _WINDOWS // 2),
+        f"windows of 150 to {model.window_length} bp": np.random.default_rng(0).integers(
+            150, model.window_length, _WINDOWS // 2
+        ),
     }
     for seed, (what, lengths) in enumerate(window_sets.items()):
         pieces = genomes.draw(lengths, seed)
-        contig, _, logit = score_windows(pieces, model, encoders, classifier)
-        _report(what, pieces, contig, _sigmoid(logit), _draws(pieces), len(pieces))
+        windows = score_windows(pieces, model, encoders, classifier)
+        scores = _Scores(windows.contig, pieces.is_virus[windows.contig], windows.logit, _draws(pieces))
+        _tell(scores.row(what, len(pieces)))
 
-    lengths = np.exp(chance.uniform(np.log(_SHORTEST), np.log(_LONGEST), _CONTIGS)).astype(np.int64)
+
+def report_contigs(genomes: Genomes, model: Model, encoders: Encoders, classifier: Classifier, pairs: int) -> None:
+    """Print a table in Markdown of the rules for contigs, of `pairs` viral contigs and as many others."""
+    _tell("\n| | scored | AUROC (95 %) | accuracy | AUROC less that of the rule in use |\n|---|---|---|---|---|")
+    chance = np.random.default_rng(0)
+    lengths = np.exp(chance.uniform(np.log(_SHORTEST), np.log(_LONGEST), pairs)).astype(np.int64)
     pieces = genomes.draw(lengths, seed=2)
-    windows = score_windows(pieces, model, encoders, classifier)
-    some, draws = np.unique(windows[0]), _draws(pieces)
-    by_rule = {rule: score(*windows)[some] for rule, score in RULES.items()}
-    for rule, p_virus in by_rule.items():
-        _report(f"contigs, {rule}", pieces, some, p_virus, draws, len(pieces))
-        for shortest, longest in ((_SHORTEST, 2000), (2000, 6000), (6000, _LONGEST)):
-            size = pieces.sequences.lengths
-            of_size = (size[some] >= shortest) & (size[some] < longest)
-            out_of = int(((size >= shortest) & (size < longest)).sum())
-            what = f"… of {shortest:,} to {longest:,} bp"
-            _report(what, pieces, some[of_size], p_virus[of_size], draws, out_of)
-    in_use, *others = (_areas(pieces, some, p_virus, draws) for p_virus in by_rule.values())
-    for rule, area in zip(list(by_rule)[1:], others, strict=True):
-        gain = _with_interval(in_use - area, "+.3f")
-        print(f"\nAUROC of contigs, the rule in use minus {rule}: {gain}")  # noqa: T201
-    print(f"\n{time.monotonic() - started:.0f} s, {torch.get_num_threads()} threads")  # noqa: T201
+    contigs = score_windows(pieces, model, encoders, classifier).contigs()
+    rule, is_virus = Rule.of(model, _thresholds()), pieces.is_virus[contigs.contig]
+    groups = [pieces.rows[index]["group"] for index in contigs.contig.tolist()]
+    found = {name: score(contigs, rule) for name, score in RULES.items()}
+    found |= {name: learn(features(contigs), is_virus, groups) for name, features in LEARNT.items()}
+    draws, size = _draws(pieces), pieces.sequences.lengths
+    scores = {name: _Scores(contigs.contig, is_virus, score, draws) for name, score in found.items()}
+    for shortest, longest in ((_SHORTEST, _LONGEST), (_SHORTEST, 2000), (2000, 6000), (6000, _LONGEST)):
+        of_size = (size >= shortest) & (size < longest)
+        picked = {name: of_rule.pick(of_size[contigs.contig]) for name, of_rule in scores.items()}
+        in_use = next(iter(picked.values()))
+        for name, of_rule in picked.items():
+            what = f"{shortest:,} to {longest:,} bp, {name}"
+            _tell(of_rule.row(what, int(of_size.sum()), None if of_rule is in_use else in_use))
+
+
+def _thresholds() -> Thresholds:
+    config = complete_config({})
+    return Thresholds(**{key: config[key] for key in Thresholds.__dataclass_fields__})
 
 
 def main() -> None:
@@ -153,10 +156,20 @@ def main() -> None:
     parser.add_argument("genomes", type=Path, help="folder with genomes.tsv and <category>.fna.gz")
     parser.add_argument("--model", required=True, help="name or directory")
     parser.add_argument("--split", default="val", help="train, val or test; choose everything on val")
+    parser.add_argument("--contigs", type=int, default=_CONTIGS, help="half of them viral")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    report(options.genomes, options.split, find_model(options.model))
+    started, model = time.monotonic(), find_model(options.model)
+    genomes, encoders, classifier = (
+        Genomes(options.genomes, options.split),
+        load_encoders(model),
+        load_classifier(model),
+    )
+    _tell(f"{model.name}, split {options.split}")
+    report_windows(genomes, model, encoders, classifier)
+    report_contigs(genomes, model, encoders, classifier, options.contigs // 2)
+    _tell(f"\n{time.monotonic() - started:.0f} s, {options.threads} threads")
 
 
 if __name__ == "__main__":

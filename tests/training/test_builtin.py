@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.helpers.defaults import rule
 from training import presets
+from training.contig_rules import RULES
 from training.evaluate import load_encoders, score_windows
 from training.features import find_frames, geometry_of
 from training.genomes import Genomes, Pieces
@@ -76,9 +77,9 @@ def test_scores_depend_on_the_frame_alone(model: Model) -> None:
 
 def test_they_beat_chance_on_other_genomes(genomes: Path, model: Model) -> None:
     pieces = Genomes(genomes, "val").draw(np.full(150, model.window_length), seed=7)
-    contig, _, logit = score_windows(pieces, model, load_encoders(model), load_classifier(model))
-    assert len(logit) > 100
-    assert roc_auc_score(pieces.is_virus[contig], logit) > 0.65
+    windows = score_windows(pieces, model, load_encoders(model), load_classifier(model))
+    assert len(windows.logit) > 100
+    assert roc_auc_score(pieces.is_virus[windows.contig], windows.logit) > 0.65
 
 
 def test_pieces_are_drawn_alike_again_and_evenly(genomes: Path) -> None:
@@ -112,7 +113,8 @@ def test_presets_are_measured_with_the_scores_of_contigs(model: Model) -> None:
     windows = score_batch_windows(batch, rule(model.window_length))
     found = score_contigs(batch, windows, rule(model.window_length))
     pieces = Pieces(sequences, np.zeros(len(sequences.lengths), np.bool_))
-    contig, length, logit = score_windows(pieces, model, encoders, classifier)
-    for index in np.unique(contig):
-        mean = np.average(logit[contig == index], weights=length[contig == index])
-        assert found.p_virus[index] == pytest.approx(1 / (1 + np.exp(-mean)), abs=1e-5)
+    contigs = score_windows(pieces, model, encoders, classifier).contigs()
+    in_use = next(iter(RULES.values()))
+    log_odds = in_use(contigs, rule(model.window_length))
+    np.testing.assert_allclose(found.p_virus[contigs.contig], 1 / (1 + np.exp(-log_odds)), atol=1e-5)
+    assert np.array_equal(found.evidence.bases[contigs.contig], contigs.bases)
