@@ -97,7 +97,7 @@ def main(
     """Say what an input would take on many GPUs."""
     here = fit([timeline_of(json.loads(path.read_text())["timeline"]) for path in runs])
     # After the last vectors there are three jobs more, one after the other: merge and classify, gather, collect.
-    slurm = replace(here, start=start, submit=submit, queue=queue, finish=here.finish + 4 * poll)
+    slurm = replace(here, first_start=start, start=start, submit=submit, queue=queue, finish=here.finish + 4 * poll)
     kinds = {
         "one host": here,
         f"Slurm, {queue} jobs at once": slurm,

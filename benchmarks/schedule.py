@@ -21,7 +21,8 @@ class Costs:
 
     Attributes:
         rate: Protein tokens a second of a GPU of speed 1, DNABERT-S included.
-        start: From the start of a job to its first batch.
+        first_start: From the start of a job that is the first on its GPU to its first batch.
+        start: The same of every other job, which got ready while the one before it computed.
         handover: From the end of a job to the start of the next on the same GPU.
         plan: From the start of the command to the first job but for `split`.
         split_per_token, collect_per_token: `split` and `collect`, for each protein token of the input.
@@ -32,6 +33,7 @@ class Costs:
     """
 
     rate: float
+    first_start: float
     start: float
     handover: float
     plan: float
@@ -100,12 +102,13 @@ def simulate(tokens: Sequence[int], speeds: Sequence[float], costs: Costs) -> Sc
     """
     at_work = len(speeds) if not costs.queue else min(costs.queue, len(speeds))
     free = [(0.0, worker) for worker in range(at_work)]
-    jobs = []
+    jobs, begun = [], set[int]()
     longest_first = sorted(range(len(tokens)), key=lambda chunk: -tokens[chunk])
     for place, chunk in enumerate(longest_first):
         free_at, worker = heapq.heappop(free)
         start = max(free_at, place * costs.submit)
-        first_batch = start + costs.start
+        first_batch = start + (costs.start if worker in begun else costs.first_start)
+        begun.add(worker)
         end = first_batch + tokens[chunk] / (costs.rate * speeds[worker])
         jobs.append(SimulatedJob(chunk, worker, start, first_batch, end))
         heapq.heappush(free, (end + costs.handover, worker))
@@ -126,12 +129,10 @@ def fit(runs: Sequence[Timeline]) -> Costs:
     if not runs:
         raise ValueError("no runs to fit costs to")
     jobs = [job for run in runs for job in run.jobs]
-    handovers = [
-        after.start - before.end
-        for run in runs
-        for of_gpu in run.by_gpu().values()
-        for before, after in pairwise(of_gpu)
-    ]
+    by_gpu = [of_gpu for run in runs for of_gpu in run.by_gpu().values()]
+    handovers = [after.start - before.end for of_gpu in by_gpu for before, after in pairwise(of_gpu)]
+    first_starts = [of_gpu[0].first_batch - of_gpu[0].start for of_gpu in by_gpu]
+    starts = [job.first_batch - job.start for of_gpu in by_gpu for job in of_gpu[1:]] or first_starts
     tokens = sum(run.tokens for run in runs)
     score_per_token, collect_per_token, split_per_token = (
         sum(run.worked[stage] for run in runs for stage in stages) / tokens
@@ -143,7 +144,8 @@ def fit(runs: Sequence[Timeline]) -> Costs:
     ]
     return Costs(
         rate=sum(job.tokens for job in jobs) / sum(job.end - job.first_batch for job in jobs),
-        start=fmean(job.first_batch - job.start for job in jobs),
+        first_start=fmean(first_starts),
+        start=fmean(starts),
         handover=fmean(handovers) if handovers else 0.0,
         plan=fmean(run.embed_start - run.split_seconds for run in runs),
         split_per_token=split_per_token,
