@@ -290,7 +290,7 @@ def test_a_second_predict_in_the_same_folder_is_refused(started: subprocess.Pope
     wait_for_job(out, "split")
     ended = virnucpro("predict", "--output-dir", out)
     assert ended.returncode == 1
-    assert f"another `virnucpro predict` works in {out} (process {started.pid})" in ended.stderr
+    assert f"another `virnucpro` works in {out} (process {started.pid})" in ended.stderr
     kill([psutil.Process(started.pid)])
     started.wait(LIMIT)  # until then /proc still has it
     ended = virnucpro("predict", "--output-dir", out)

@@ -1,4 +1,4 @@
-"""The locks of a run's folder: that of `virnucpro predict`, and that of a `snakemake` at work."""
+"""The locks of a run's folder: that of `virnucpro` (predict, train or calibrate), and that of a `snakemake` at work."""
 
 import os
 import socket
@@ -11,12 +11,12 @@ from virnucpro_kernels.files import is_alive, is_locked, take_lock
 from virnucpro_kernels.pool.file_names import WORK
 
 #: Commands that work in the folder of a run, and the file there that each locks.
-_LOCKS = {"virnucpro predict": WORK / ".predict.lock", "snakemake": WORK / ".snakemake.lock"}
+_LOCKS = {"virnucpro": WORK / ".predict.lock", "snakemake": WORK / ".snakemake.lock"}
 
 
 def lock_path(directory: Path) -> Path:
-    """Return the file that a `predict` which works in `directory` has locked."""
-    return directory / _LOCKS["virnucpro predict"]
+    """Return the file that a `virnucpro` which works in `directory` has locked."""
+    return directory / _LOCKS["virnucpro"]
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def run_lock(directory: Path) -> Iterator[int]:
         VirnucproError: another process has it, or the file system has no locks.
     """
     try:
-        descriptor = _take(directory, "virnucpro predict")
+        descriptor = _take(directory, "virnucpro")
     except OSError as error:
         advice = (
             "a start has to write there, with --dry-run as well; `virnucpro status` and `virnucpro verify` only read"
@@ -81,7 +81,7 @@ def _take(directory: Path, command: str) -> int:
 
 
 def note_holder(lock: int, *processes: int) -> None:
-    """Write into the lock's file who has it: this host, `predict`, and the Snakemake that it started."""
+    """Write into the lock's file who has it: this host, `virnucpro`, and the Snakemake that it started."""
     os.ftruncate(lock, 0)
     os.pwrite(lock, " ".join([socket.gethostname(), *map(str, processes)]).encode(), 0)
 
