@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -153,7 +153,9 @@ def _compare_with_engine(
     started: float,
 ) -> ChunkRate:
     nucleotide, protein = record["nucleotide"], record["protein"]
-    seconds = record["read_seconds"] + nucleotide["seconds"] + protein["seconds"]
+    end = datetime.fromisoformat(record["started"]) + timedelta(seconds=record["seconds"])
+    completing = (end - datetime.fromisoformat(record["device_until"])).total_seconds()
+    seconds = record["read_seconds"] + nucleotide["seconds"] + protein["seconds"] + completing
     busy = nucleotide["device_seconds"] + protein["device_seconds"]
     tokens = size.residues + SPECIAL_TOKENS
     protein_alone = engine_rate(encoder, precision, tokens, protein["distinct"], alone_seconds, device)

@@ -51,7 +51,7 @@ def measure_samples(
         UsageError: there is no frame in so few reads.
     """
     model, sample = random_model(folder, encoder, device), random_reads(folder, reads)
-    units = visible_units(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    units = visible_units(list_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES")) if any(gpus) else []
     for count in gpus:
         output = folder / f"sample-{reads}-{encoder}-{precision}-{count}"
         log.info("%s %s: %d reads, FASTA to tables, GPUs: %d", encoder, precision, reads, count)

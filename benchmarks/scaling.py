@@ -128,7 +128,7 @@ def measure(bench: Bench, runs: Sequence[tuple[int, int]], seconds: float) -> li
 
 def _run_first(bench: Bench, model: Path) -> None:
     """Run a small input, unless that was done in this folder, so that no measured run has to compile anything."""
-    subject, output = bench.subject, bench.folder / "first"
+    subject, output = bench.subject, bench.folder / f"first-{_FIRST_READS}"
     if not any(output.glob("results/*/run.json")):
         small = replace(subject, reads=min(subject.reads, _FIRST_READS), bases=min(subject.bases, _FIRST_BASES))
         sample = small.write(bench.folder)

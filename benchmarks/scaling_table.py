@@ -82,7 +82,7 @@ def _costs(runs: Sequence[Mapping[str, Any]], timelines: Sequence[Timeline]) -> 
                 f"{time.split_seconds:.1f}",
                 f"{time.embed_start - time.split_start - time.split_seconds:.1f}",
                 *(f"{after - before:.1f}" for before, after in pairwise([*ends, time.seconds])),
-                f"{fmean(job.process_seconds - job.end + job.start for job in jobs):.1f}",
+                f"{fmean(job.process_seconds - job.complete + job.start for job in jobs):.1f}",
                 f"{fmean(job.read_seconds for job in jobs):.1f}",
                 f"{fmean(job.load_seconds for job in jobs):.1f}",
                 f"{fmean(job.first_batch - job.start for job in jobs):.1f}",

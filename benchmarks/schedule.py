@@ -23,7 +23,8 @@ class Costs:
         rate: Protein tokens a second of a GPU of speed 1, DNABERT-S included.
         first_start: From the start of a job that is the first on its GPU to its first batch.
         start: The same of every other job, which got ready while the one before it computed.
-        handover: From the end of a job to the start of the next on the same GPU.
+        handover: From the last vector of a job to the start of the next on the same GPU.
+        complete: From the last vector of a job to its complete files, while the GPU is free for the next.
         plan: From the start of the command to the first job but for `split`.
         split_per_token, collect_per_token: `split` and `collect`, for each protein token of the input.
         score_per_token: `merge` and `classify`, for each of the last chunk.
@@ -36,6 +37,7 @@ class Costs:
     first_start: float
     start: float
     handover: float
+    complete: float
     plan: float
     split_per_token: float
     score_per_token: float
@@ -51,7 +53,7 @@ class SimulatedJob:
 
     Attributes:
         chunk, worker: Their places in the lists that `simulate` got.
-        start, first_batch, end: When the job starts, computes, and ends.
+        start, first_batch, end: When the job starts, computes, and has its last vector.
     """
 
     chunk: int
@@ -67,7 +69,7 @@ class Schedule:
 
     Attributes:
         jobs: Jobs in the order of their start.
-        embed_seconds: From the first start of a job to the last end.
+        embed_seconds: From the first start of a job to the last complete files.
         seconds: The whole command.
         workers: Number of workers that there were.
     """
@@ -78,7 +80,7 @@ class Schedule:
     workers: int
 
     def busy(self) -> float:
-        """Return the fraction of the workers' time, until the last end, in which they computed."""
+        """Return the fraction of the workers' time, until the last files are complete, in which they computed."""
         return sum(job.end - job.first_batch for job in self.jobs) / (self.workers * self.embed_seconds)
 
     def idle_before_last(self) -> float:
@@ -113,7 +115,7 @@ def simulate(tokens: Sequence[int], speeds: Sequence[float], costs: Costs) -> Sc
         jobs.append(SimulatedJob(chunk, worker, start, first_batch, end))
         heapq.heappush(free, (end + costs.handover, worker))
     jobs.sort(key=lambda job: job.start)
-    embed_seconds = max(job.end for job in jobs)
+    embed_seconds = max(job.end for job in jobs) + costs.complete
     last = max(jobs, key=lambda job: job.end).chunk
     around = costs.plan + costs.finish + costs.score_per_token * tokens[last]
     around += (costs.split_per_token + costs.collect_per_token) * sum(tokens)
@@ -147,6 +149,7 @@ def fit(runs: Sequence[Timeline]) -> Costs:
         first_start=fmean(first_starts),
         start=fmean(starts),
         handover=fmean(handovers) if handovers else 0.0,
+        complete=fmean(job.complete - job.end for job in jobs),
         plan=fmean(run.embed_start - run.split_seconds for run in runs),
         split_per_token=split_per_token,
         score_per_token=score_per_token,

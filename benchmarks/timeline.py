@@ -22,8 +22,9 @@ class EmbedJob:
         chunk: Name of the chunk.
         gpu: UUID of the GPU; `cpu` without one.
         tokens: Protein tokens.
-        start, first_batch, end: Start of the job's record, its first finished batch, and the end of its turn on the
-            GPU, or on a CPU its own.
+        start, first_batch, end: Start of the job's record, its first finished batch, and its last vector, with which it
+            gives up its GPU.
+        complete: End of the job, its files complete.
         process_seconds: Time of the whole process, as Snakemake measured it.
         cpu_seconds: CPU time of the process.
         read_seconds: Time of reading and checking the chunk.
@@ -36,6 +37,7 @@ class EmbedJob:
     start: float
     first_batch: float
     end: float
+    complete: float
     process_seconds: float
     cpu_seconds: float
     read_seconds: float
@@ -69,7 +71,7 @@ class Timeline:
     @property
     def embed_end(self) -> float:
         """End of the last embedding job, its files complete."""
-        return self.ends["embed"]
+        return max(job.complete for job in self.jobs)
 
     @property
     def embed_seconds(self) -> float:
@@ -129,7 +131,8 @@ def _embed_job(record: dict[str, Any], began: float, costs: dict[str, str]) -> E
         tokens=record["protein"]["tokens"],
         start=record["start"],
         first_batch=_seconds(record["first_batch"], began),
-        end=_seconds(until, began) if (until := record.get("device_until")) else record["start"] + record["seconds"],
+        end=_seconds(record["device_until"], began),
+        complete=record["start"] + record["seconds"],
         process_seconds=float(costs["s"]),
         cpu_seconds=float(costs["cpu_time"]),
         read_seconds=record["read_seconds"],

@@ -27,7 +27,7 @@ def test_a_run_is_measured_once_and_kept(tmp_path: Path) -> None:
     time = run["timeline"]
     assert [job["gpu"] for job in time["jobs"]] == ["cpu", "cpu"]
     for job in time["jobs"]:
-        assert 0 < job["start"] < job["first_batch"] < job["end"] < time["seconds"]
+        assert 0 < job["start"] < job["first_batch"] <= job["end"] < job["complete"] < time["seconds"]
         assert job["end"] - job["start"] < job["process_seconds"]
         assert job["load_seconds"] > 0
     assert time["split_start"] < time["ends"]["split"] < time["jobs"][0]["start"]
@@ -48,7 +48,7 @@ def test_a_run_is_measured_once_and_kept(tmp_path: Path) -> None:
 
 def job(gpu: str, start: float, first_batch: float, end: float) -> dict[str, Any]:
     more = {"process_seconds": end - start + 1, "cpu_seconds": 12.0, "read_seconds": 0.5, "load_seconds": 2.0}
-    times = {"start": start, "first_batch": first_batch, "end": end}
+    times = {"start": start, "first_batch": first_batch, "end": end, "complete": end}
     return {"chunk": "00000", "gpu": gpu, "tokens": 1000, **times, **more}
 
 

@@ -48,7 +48,7 @@ class FanOut:
 
     def __init__(self, distinct: Distinct, dimension: int, dtype: npt.DTypeLike) -> None:
         """Prepare for vectors of `dimension` values of `dtype`."""
-        self._distinct = distinct
+        self._of_row = distinct.of_row
         repeated = np.bincount(distinct.of_row, minlength=len(distinct)) > 1
         # Index of each distinct sequence among the kept vectors; -1 where its vector is needed only once.
         self._slot = np.where(repeated, np.cumsum(repeated) - 1, -1)
@@ -71,11 +71,14 @@ class FanOut:
         slots = self._slot[before : self.taken]
         self._kept[slots[slots >= 0]] = vectors[slots >= 0]
         # The rows that are complete now, as numbers of distinct sequences: some new, some seen in earlier calls.
-        wanted = self._distinct.of_row[start : self.given]
+        wanted = self._of_row[start : self.given]
         if len(wanted) == len(vectors):  # every row is the first occurrence of its sequence
-            return vectors
-        out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
-        new = wanted >= before
-        out[new] = vectors[wanted[new] - before]
-        out[~new] = self._kept[self._slot[wanted[~new]]]
+            out = vectors
+        else:
+            out = np.empty((len(wanted), vectors.shape[1]), self._kept.dtype)
+            new = wanted >= before
+            out[new] = vectors[wanted[new] - before]
+            out[~new] = self._kept[self._slot[wanted[~new]]]
+        if self.given == len(self._of_row):
+            self._kept = self._kept[:0].copy()  # nothing more is wanted
         return out

@@ -182,6 +182,11 @@ def _embed(
         cache = EmbeddingCache(options.cache, options.cache_bytes)
         cache.check()
         cached = {alphabet: cache.part(record, setup.dtype, device) for alphabet, record in setup.records.items()}
+
+    def end() -> None:
+        job.facts["device_until"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+        turn.end()
+
     with (
         open_partial(options.protein.with_name(f"{chunk.chunk}.partial")) as partial,
         StopRequest() as stop,
@@ -197,7 +202,7 @@ def _embed(
             twice=options.twice,
             find_known=lambda alphabet, distinct: cached[alphabet].find(distinct) if cached else Known(),
             begin=lambda: turn.begin(stop.stopped),
-            end=turn.end,
+            end=end,
         )
         provenance = _provenance(options.manifest, chunk, setup)
         try:

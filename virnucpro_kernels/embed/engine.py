@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from virnucpro_kernels.embed.canaries import Canaries
-from virnucpro_kernels.embed.deduplicate import Distinct, find_distinct
+from virnucpro_kernels.embed.deduplicate import Distinct, FanOut, find_distinct
 from virnucpro_kernels.embed.device import BatchRunner, Embeds, OutOfMemoryError, Submitted, make_runner
 from virnucpro_kernels.embed.known import Completion, Known
 from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
@@ -136,12 +136,15 @@ class Engine:
                 encoder = make()
                 distinct = to_do.pop(alphabet)
                 destination = Destination(alphabet, provenance[alphabet], partial, numpy_type)
-                output = destination.open(outputs[alphabet], frames.rows, distinct, self.save_seconds)
-                threads[alphabet] = files.enter_context(output)
-                run = _EncoderPass(self, encoder, distinct, known.pop(alphabet), destination)
-                # The workflow deletes the finished files of a job that fails later on, but not its partial files.
-                measures[alphabet] = run.compute(threads[alphabet], save_all=bool(to_do))
-                del encoder, run
+                fan_out = FanOut(distinct, destination.provenance.dimension, numpy_type)
+                output = files.enter_context(
+                    destination.open(outputs[alphabet], frames.rows, fan_out, self.save_seconds)
+                )
+                run = _EncoderPass(self, encoder, distinct, known.pop(alphabet), destination, tuple(threads.values()))
+                # A file that is not complete is lost where the job fails later on, but not its partial files.
+                measures[alphabet] = run.compute(output, save_all=bool(to_do))
+                threads[alphabet] = output
+                del encoder, run, distinct
                 if self.device.type == "cuda":
                     # The next encoder's activations have other sizes: PyTorch could not use this memory again for them.
                     torch.cuda.empty_cache()
@@ -169,6 +172,7 @@ class _EncoderPass:
     distinct: Distinct
     known: Known
     destination: Destination
+    earlier: tuple[OutputThread, ...] = ()
     done: int = 0
     budget_tokens: int = 0
     waited_seconds: float = 0.0
@@ -263,6 +267,8 @@ class _EncoderPass:
 
     def _put(self, output: OutputThread, computed: Vectors) -> None:
         """Hand the next computed vectors on, and with them those of the known sequences between them."""
+        for one in self.earlier:
+            one.check()
         vectors = self.completion.take(computed)
         if len(vectors):
             output.put(vectors)

@@ -5,7 +5,7 @@ GPUs. There each job takes a lease: locks on files named after the GPU, which th
 
 A GPU computes for one job at a time. A job first takes the place of the next one at a GPU, then the GPU itself. While
 it computes, it gives the place to another job, if there is memory for that: this one then loads its encoders meanwhile,
-and computes as soon as the first has ended.
+and computes as soon as the first gives up the GPU, with its last vector or when it ends.
 """
 
 import logging

@@ -1,5 +1,6 @@
 """Vectors on their way from the device to the disk: the file of an encoder, and a thread of its own that writes it."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from virnucpro_kernels.embed.deduplicate import Distinct, FanOut
+from virnucpro_kernels.embed.deduplicate import FanOut
 from virnucpro_kernels.embed.resume import PartialEmbeddings
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Rows, Vectors
 from virnucpro_kernels.pool.provenance import Alphabet, EncoderRecord, Provenance, encoder_record, with_budget
+
+log = logging.getLogger(__name__)
 
 #: Largest number of results that wait for the disk; `put` waits while there are more.
 _MOST_WAITING = 16
@@ -27,7 +30,7 @@ class OutputThread:
     """Context manager that takes the vectors of distinct sequences in order, writes those of all rows, saves progress.
 
     Attributes:
-        busy_seconds: Time spent on writing and saving.
+        busy_seconds: Time spent on writing and saving, until the block ends.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class OutputThread:
         self._unsaved: list[Vectors] = []
         self._saved_at = time.monotonic()
         self._waiting: deque[Future[None]] = deque()
-        self._has_all = False
+        self._has_failed = False
         self.busy_seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -60,36 +63,59 @@ class OutputThread:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, traceback: object) -> None:
-        # An error of later work is no reason to lose what is here.
-        self._thread.shutdown(wait=True, cancel_futures=error is not None and not self._has_all)
+        self._thread.shutdown()  # an error elsewhere is no reason to lose what has been put
         if error is None:
             self._wait_until(0)
+        for lost in filter(None, (one.exception() for one in self._waiting)):
+            log.warning("besides, vectors could not be written or saved: %s", lost)
 
     def put(self, vectors: Vectors, *, saved: bool = False) -> None:
         """Take the next vectors (m, d); those that come from partial files are `saved` already.
 
         An error in writing earlier vectors is raised here.
         """
-        self._waiting.append(self._thread.submit(self._put, vectors, saved))
+        self._submit(self._put, vectors, saved)
         self._wait_until(_MOST_WAITING)
 
     def save(self) -> None:
         """Save all vectors that are not saved yet; return when that is done."""
-        self._waiting.append(self._thread.submit(self._save_all))
+        self._submit(self._save_all)
         self._wait_until(0)
 
     def finish(self, *, save: bool) -> None:
-        """Note that all vectors have been put; with `save`, save those that are not saved yet. Nothing waits for it."""
-        self._has_all = True
+        """Return once all vectors that have been put are written; with `save`, save the rest of them after that.
+
+        An error in writing is raised here, one in that saving by `check` or at the end of the block.
+        """
+        self._wait_until(0)
         if save:
-            self._waiting.append(self._thread.submit(self._save_all))
+            self._submit(self._save_all)
+
+    def check(self) -> None:
+        """Raise an error that has come so far; wait for nothing."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft().result()
+
+    def _submit(self, work: Callable[..., None], *arguments: object) -> None:
+        self._waiting.append(self._thread.submit(self._work, work, *arguments))
+
+    def _work(self, work: Callable[..., None], *arguments: object) -> None:
+        """Work in the thread, unless something has failed there: what follows would be out of order."""
+        if self._has_failed:
+            return
+        started = time.perf_counter()
+        try:
+            work(*arguments)
+        except BaseException:
+            self._has_failed = True
+            raise
+        self.busy_seconds += time.perf_counter() - started
 
     def _wait_until(self, most: int) -> None:
         while len(self._waiting) > most:
             self._waiting.popleft().result()
 
     def _put(self, vectors: Vectors, saved: bool) -> None:
-        started = time.perf_counter()
         first = self._fan_out.given
         given = self._fan_out.take(vectors)
         self._writer.write(self._rows[first : self._fan_out.given], given)
@@ -98,7 +124,6 @@ class OutputThread:
             due = time.monotonic() - self._saved_at >= self._save_seconds
             if due or sum(each.nbytes for each in self._unsaved) >= _MOST_UNSAVED_BYTES:
                 self._save_all()
-        self.busy_seconds += time.perf_counter() - started
 
     def _save_all(self) -> None:
         if self._unsaved:
@@ -135,9 +160,8 @@ class Destination:
         return encoder_record(self.provenance, self.alphabet)
 
     @contextmanager
-    def open(self, path: Path, rows: Rows, distinct: Distinct, save_seconds: float) -> Iterator[OutputThread]:
+    def open(self, path: Path, rows: Rows, fan_out: FanOut, save_seconds: float) -> Iterator[OutputThread]:
         """Write the file `path` of these rows during the block; arguments as those of `OutputThread`."""
-        fan_out = FanOut(distinct, self.provenance.dimension, self.dtype)
         with EmbeddingWriter(path, len(rows), self.dtype, self.provenance) as writer:
             with OutputThread(rows, fan_out, writer, self._save, save_seconds) as output:
                 yield output

@@ -1,4 +1,4 @@
-"""A job's turn on the device that it computes on: on a CPU at once, on a GPU when the job before it has ended.
+"""A job's turn on the device that it computes on: on a CPU at once, on a GPU when the job before has its last vector.
 
 Until then a job gets ready, and that does not count as its time: the clock of its record starts with its turn, and with
 it the monitor of the GPU, whose energy and memory are those of all processes on it, so of the next job's loading too.
@@ -9,7 +9,6 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from typing import Self
 
 from virnucpro_kernels.embed.gpu import can_be_shared, name_of
@@ -95,18 +94,20 @@ class GpuTurn(Turn):
         """Give the GPU to the next job, with the memory that this one has used; see `Turn.end`."""
         import torch
 
+        gc.collect()
+        torch.cuda.empty_cache()
+        self._leave()
+
+    def _leave(self) -> None:
         if self._has_ended:
             return
         self._has_ended = True
-        gc.collect()
-        torch.cuda.empty_cache()
         self._held.release()
-        self._job.facts["device_until"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._exits.close()
         self._job.facts["device"] = self._job.measure().get("gpu") or name_of(self._held.unit)
 
     def __exit__(self, *_: object) -> None:
-        self.end()
+        self._leave()  # without asking CUDA for anything: after an error it may answer nothing but errors
 
 
 @contextmanager

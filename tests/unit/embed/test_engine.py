@@ -1,6 +1,8 @@
 """The engine on the CPU: right vectors in the right rows, resuming, memory, values that are not finite."""
 
+import errno
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -20,7 +22,7 @@ from tests.helpers.engine_runs import BUDGET, embed, proteins_by, provenance, re
 from virnucpro_kernels.embed.device import Embeds
 from virnucpro_kernels.embed.engine import Encoder, Engine
 from virnucpro_kernels.embed.known import Known
-from virnucpro_kernels.embed.resume import open_partial
+from virnucpro_kernels.embed.resume import PartialEmbeddings, open_partial
 from virnucpro_kernels.errors import GpuMemoryError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.models.tokenizers import DnaTokenizer, tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, pack
@@ -307,6 +309,27 @@ def test_the_turn_ends_before_the_files_are_complete_with_no_encoder_left(
         )
     assert seen == [(0, 0)]
     assert all(path.exists() for path in outputs.values())
+
+
+def test_an_error_in_saving_ends_the_work_of_the_next_encoder(
+    tmp_path: Path, tokenizer: DnaTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames, protein, failed = tiny.frames(300, distinct=300), Counting(tiny.protein_encoder()), threading.Event()
+
+    def fail(self: PartialEmbeddings, alphabet: Alphabet, *_: object) -> None:
+        failed.set()
+        raise OSError(errno.ENOSPC, f"full, {alphabet}")
+
+    def wait(alphabet: Alphabet, done: int, _: int) -> None:
+        if (alphabet, done) == ("protein", 0):
+            failed.wait(60)
+
+    monkeypatch.setattr(PartialEmbeddings, "add", fail)
+    nucleotide = Encoder("nucleotide", tiny.nucleotide_encoder(), tokenizer.encode)
+    with pytest.raises(OSError, match="full, nucleotide"):
+        embed(tmp_path, frames, nucleotide, proteins_by(protein), engine=Engine(CPU, torch.float32, progress=wait))
+    assert protein.sequences < 150
+    assert not list(tmp_path.glob("?.h5"))
 
 
 def test_who_is_stopped_while_waiting_for_the_turn_goes_on_later(tmp_path: Path) -> None:

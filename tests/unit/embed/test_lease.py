@@ -17,7 +17,7 @@ import pytest
 from virnucpro_kernels.embed.gpu import Gpu, are_alike
 from virnucpro_kernels.embed.lease import lease
 from virnucpro_kernels.embed.turn import GpuTurn
-from virnucpro_kernels.errors import UsageError
+from virnucpro_kernels.errors import GpuMemoryError, UsageError
 from virnucpro_kernels.files import try_lock
 from virnucpro_kernels.pool.job_record import Job, read_job
 
@@ -230,8 +230,26 @@ def test_a_job_admits_the_next_one_only_once_it_computes(tmp_path: Path, monkeyp
                 assert try_lock(tmp_path / "GPU-a.lock") is None, "it ends once"
     record = read_job(tmp_path / "a.json")
     assert record["device"] == "product"
-    assert record["started"] < record["device_until"]
     assert record["waited_seconds"] > 0
+
+
+def test_an_error_of_the_gpu_is_not_hidden_by_another_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    set_driver(monkeypatch, mode=pynvml.NVML_COMPUTEMODE_DEFAULT, free=1 << 60)
+    monkeypatch.setattr("torch.cuda.empty_cache", broken)
+    with (
+        pytest.raises(GpuMemoryError),
+        Job(tmp_path / "a.json", "embed") as job,
+        lease(["GPU-a"], tmp_path) as held,
+        GpuTurn(held, job),
+    ):
+        raise GpuMemoryError("out of memory")
+    record = read_job(tmp_path / "a.json")
+    assert (record["device"], record["exit_code"]) == ("product", GpuMemoryError.exit_code)
 
 
 def test_a_driver_that_stops_answering_is_no_error_for_a_job_that_computes(
