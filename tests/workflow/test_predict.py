@@ -373,7 +373,7 @@ def test_a_false_discovery_rate_decides_the_calls_of_a_calibrated_model(tmp_path
     refused = virnucpro("predict", sequences, "--output-dir", out, "--model", MODEL, "--fdr", "0.2")
     assert refused.returncode == 5
     assert f"fdr: model {MODEL} has no calibration" in refused.stderr
-    assert "virnucpro calibrate" in refused.stderr
+    assert f"-calibrated && virnucpro calibrate ./{MODEL}-calibrated --genomes" in " ".join(refused.stderr.split())
     assert not out.exists()
 
     ended = virnucpro("predict", sequences, "--output-dir", out, "--model", "compact-500", "--fdr", "0.2")
@@ -387,3 +387,12 @@ def test_a_false_discovery_rate_decides_the_calls_of_a_calibrated_model(tmp_path
     record = json.loads((out / "results" / "some" / "run.json").read_text())
     assert record["parameters"]["thresholds"]["fdr"] == 0.2
     assert 0 < record["parameters"]["viral_share"] < 1
+    said = " ".join(ended.stderr.split())
+    assert "up to a false discovery rate of 0.2, in the place of viral_threshold" in said
+    assert "assumes that the viruses and hosts of a sample are as hard to tell apart" in said
+
+    again = virnucpro("predict", "--output-dir", out, "--set", "fdr=null", "--label", "")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "false discovery rate" not in again.stderr
+    table = pd.read_csv(out / "results" / "some" / "contigs.tsv", sep="\t")
+    assert ((table["call"] == "viral") == (table["p_virus"] >= 0.5)).all()

@@ -214,7 +214,8 @@ def test_an_installed_wheel_runs_predict_in_an_empty_directory(installed: Path, 
     ended = in_wheel(installed, empty, "virnucpro", "predict", "contigs.fa", *options)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len((empty / "out" / "results" / "contigs" / "contigs.tsv").read_text().splitlines()) == 4
-    assert list(installed.rglob("data/models/compact-500/model_card.md"))
+    for name in ("model_card.md", "canaries.json"):
+        assert list(installed.rglob(f"data/models/compact-500/{name}")), name
     link = empty / "out" / ".snakemake" / "virnucpro" / "virnucpro_kernels"
     (site,) = (installed / "lib").glob("python*/site-packages")
     assert link.resolve() == site / "virnucpro_kernels"

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import typer
@@ -77,7 +78,8 @@ def run_app(app: typer.Typer) -> None:
     """Run a command line and exit: user errors become one or two lines on standard error and their exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     try:
-        if "" in sys.argv[1:]:  # as a path, this would be the working directory
+        if any(not word and before != "--label" for before, word in pairwise(sys.argv)):
+            # As a path, this would be the working directory; an empty label is that of the tables without one.
             raise UsageError("an argument is empty; perhaps a variable of the shell is not set")
         code = app(standalone_mode=False)
         if code == 130:  # typer's return value after a KeyboardInterrupt

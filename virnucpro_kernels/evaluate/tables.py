@@ -160,6 +160,8 @@ def notes(evaluation: Evaluation) -> list[str]:
                 found.append(
                     f"{one.name}: calibration and false discovery rates are those of samples that are {share} viral."
                 )
+        if any(level == "frames" for _, level in evaluation.reliabilities):
+            found.append("Scores of frames are no probabilities: a calibration is one of contigs and windows.")
     return found
 
 

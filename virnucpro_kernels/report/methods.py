@@ -8,6 +8,7 @@ from virnucpro_kernels.pool.geometry import Geometry
 from virnucpro_kernels.pool.job_record import counted, length_in_words
 from virnucpro_kernels.report.samples import SampleResults
 from virnucpro_kernels.report.words import joined, percent
+from virnucpro_kernels.score.thresholds import ASSUMED_BY_FDR
 
 #: Works to cite, by the number that the text gives them.
 CITATIONS = (
@@ -123,7 +124,8 @@ def _cut_off(thresholds: Mapping[str, Any]) -> str:
         return f"from p_virus {thresholds['viral_threshold']:g} on"
     return (
         f"as long as the expected false discovery rate stayed at or below {thresholds['fdr']:g}, with the share of"
-        f" viral contigs estimated from each sample's scores by expectation maximisation"
+        f" viral contigs estimated from each sample's scores by expectation maximisation, which assumes that"
+        f" {ASSUMED_BY_FDR}"
     )
 
 

@@ -16,6 +16,7 @@ from virnucpro_kernels.pool.file_names import WORK
 from virnucpro_kernels.run.config import Config, complete_config, read_config, read_yaml, write_config
 from virnucpro_kernels.run.samples import Sample, misread, name_samples, read_sheet, write_sheet
 from virnucpro_kernels.sequences.streams import needs_spooling, spool
+from virnucpro_kernels.weights.registry import find_directory
 
 CONFIG = Path("config", "config.yaml")
 SHEET = Path("config", "samples.tsv")
@@ -109,10 +110,11 @@ def plan_folder(
     """
     here = directory / CONFIG
     if config is not None:
-        base = _anchored(read_config(config))
+        base = read_config(config)
+        base = _anchored(base, base.get("models_dir"))
     else:
         base = read_config(here) if here.exists() and not inputs and sheet is None else {}
-    merged: Config = {**base, **_anchored(dict(settings))}
+    merged: Config = {**base, **_anchored(dict(settings), {**base, **settings}.get("models_dir"))}
     complete_config(merged, str(config) if config else "options")
     samples = _new_samples(directory, inputs, sheet, merged)
     keeps_sheet = samples is None
@@ -198,13 +200,18 @@ def _copied(path: Path, directory: Path, name: str) -> Path:
     return copy
 
 
-def _anchored(config: Config) -> Config:
-    """Return `config` with absolute paths, so that it means the same in any working directory."""
+def _anchored(config: Config, models_dir: Any) -> Config:
+    """Return `config` with absolute paths, so that it means the same in any working directory.
+
+    A model that is imported into `models_dir` or comes with the package wins over a folder of its name.
+    """
     anchored = dict(config)
     for key in _PATH_KEYS:
         if isinstance(config.get(key), str):
             anchored[key] = os.path.normpath(Path.cwd() / expand_user(config[key]))
     model = config.get("model")
     if isinstance(model, str) and (Path(model) / "model.toml").is_file():
-        anchored["model"] = os.path.normpath(Path.cwd() / model)
+        folder = expand_user(models_dir) if isinstance(models_dir, str) else None
+        if find_directory(model, folder) == Path(model):
+            anchored["model"] = os.path.normpath(Path.cwd() / model)
     return anchored

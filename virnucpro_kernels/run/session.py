@@ -24,6 +24,7 @@ from virnucpro_kernels.run.slurm_queue import SlurmQueue, describe_waiting
 from virnucpro_kernels.run.snakemake_log import failed_job_log, last_error
 from virnucpro_kernels.run.start import Start
 from virnucpro_kernels.run.summary import describe_failures, describe_results
+from virnucpro_kernels.score.thresholds import ASSUMED_BY_FDR
 from virnucpro_kernels.weights.registry import calibrate_command
 
 #: Free space on a disk below which no job can be expected to work.
@@ -113,6 +114,12 @@ class Session:
                 self._say(
                     f"  scores   of {raw.name} rank contigs, but are no probabilities: no calibration"
                     f" ({calibrate_command(raw)})"
+                )
+        for fdr in dict.fromkeys(one.config["fdr"] for one in run.settings):
+            if fdr is not None:
+                self._say(
+                    f"  calls    up to a false discovery rate of {fdr:g}, in the place of viral_threshold (back to it:"
+                    f" --set fdr=null); assumes that {ASSUMED_BY_FDR}"
                 )
         if not self._options.dry_run:
             folder = self._directory / run.results_root / ("SETTING/SAMPLE" if run.sweep else "SAMPLE")

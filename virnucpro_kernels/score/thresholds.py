@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 
 from virnucpro_kernels.errors import UsageError
 
+#: What a false discovery rate assumes of a sample, see `score.discoveries`.
+ASSUMED_BY_FDR = "the viruses and hosts of a sample are as hard to tell apart as those of the model's calibration"
+
 
 @dataclass(frozen=True)
 class Thresholds:

@@ -6,6 +6,7 @@ files.
 
 import hashlib
 import json
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -264,10 +265,18 @@ def _how_to_get(name: str | None, models_dir: Path | None) -> str:
 
 
 def calibrate_command(model: Model) -> str:
-    """Return a command that calibrates a model on a table of genomes, which the user has to name."""
+    """Return a command that calibrates a model on a table of genomes, which the user has to name.
+
+    What comes with the package stays as it is: there the command copies the model first.
+    """
+    more = ("--genomes", "GENOMES_TSV", "--output-dir", "calibration")
+    if model.directory.parent == BUILTIN_DIRECTORY:
+        copy = f"{model.name}-calibrated"
+        made = command_line("calibrate", f"./{copy}", *more, models_dir=None)
+        return f"{shlex.join(['cp', '-r', str(model.directory), copy])} && {made}"
     places = _places(model.name, find_models_dir().path)
     named = model.name if next(filter(_is_model, places), None) == model.directory else str(model.directory)
-    return command_line("calibrate", named, "--genomes", "GENOMES_TSV", "--output-dir", "calibration", models_dir=None)
+    return command_line("calibrate", named, *more, models_dir=None)
 
 
 def model_directories(models_dir: Path | None = None) -> list[Path]:
