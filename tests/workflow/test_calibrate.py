@@ -179,7 +179,8 @@ def test_a_table_without_splits_is_split_as_for_a_training(tmp_path: Path) -> No
 def test_a_model_without_a_calibration_says_so_and_names_the_command(tmp_path: Path) -> None:
     (tmp_path / "some.fa").write_text(contigs(0, 3))
     shutil.copytree(BUILTIN_DIRECTORY / MODEL, tmp_path / "my model")
-    models = {MODEL: f"virnucpro calibrate {MODEL} ", "my model": f"virnucpro calibrate '{tmp_path / 'my model'}' "}
+    copied = f"cp -r {BUILTIN_DIRECTORY / MODEL} {MODEL}-calibrated && virnucpro calibrate ./{MODEL}-calibrated "
+    models = {MODEL: copied, "my model": f"virnucpro calibrate '{tmp_path / 'my model'}' "}
     for number, (model, command) in enumerate(models.items()):
         command += "--genomes GENOMES_TSV --output-dir calibration"
         out = tmp_path / f"out{number}"

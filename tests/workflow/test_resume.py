@@ -182,7 +182,7 @@ def test_ctrl_c_and_a_lost_terminal_end_cleanly_and_keep_what_is_finished(
     looked_at = read_status(out)
     assert looked_at.state == "running"
     assert looked_at.progress.chunks == 3
-    assert "predict" in looked_at.worker
+    assert "`virnucpro`" in looked_at.worker
     started.send_signal(number)
     assert started.wait(LIMIT) == 130
     assert processes(out) == [], "no job is left behind"
