@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels.cli.options import ModelsDir, training_option
-from virnucpro_kernels.cli.predict import Device, Gpus, Precision
+from virnucpro_kernels.cli.predict import Cores, Device, Gpus, Precision, Profile, Quiet
 from virnucpro_kernels.errors import UsageError
 
 #: Parameters of the command that are for one of its two forms.
@@ -56,10 +56,10 @@ def calibrate(
     models_dir: ModelsDir = None,
     device: Device = None,
     gpus: Gpus = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
+    threads: Cores = None,
     precision: Precision = None,
-    profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    profile: Profile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Fit what makes probabilities of a model's scores, and write it into the model's directory.
 

@@ -71,6 +71,9 @@ Label = Annotated[
 Gpus = Annotated[
     str, typer.Option(metavar="<auto|n|0,2>", help="GPUs to use: all visible ones, this many of them, or these.")
 ]
+Cores = Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")]
+Profile = Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
 def predict(
@@ -92,17 +95,17 @@ def predict(
     settings: Settings = None,
     device: Device = None,
     gpus: Gpus = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
+    threads: Cores = None,
     precision: Precision = None,
     preset: Preset = None,
     fdr: Fdr = None,
     label: Label = None,
     report: Report = None,
-    profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
+    profile: Profile = None,
     keep: Keep = None,
     force: Annotated[bool, typer.Option("--force", help="Make everything anew instead of going on.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Snakemake's own output.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Lines now and then instead of a bar.")] = False,
     version: Version = False,

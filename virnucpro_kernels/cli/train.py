@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from virnucpro_kernels.cli.options import ModelsDir
-from virnucpro_kernels.cli.predict import Device, Gpus, Precision
+from virnucpro_kernels.cli.predict import Cores, Device, Gpus, Precision, Profile, Quiet
 
 Settings = Annotated[
     list[str] | None,
@@ -34,10 +34,10 @@ def train(
     settings: Settings = None,
     device: Device = None,
     gpus: Gpus = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.")] = None,
+    threads: Cores = None,
     precision: Precision = None,
-    profile: Annotated[str | None, typer.Option(help="Snakemake profile: `slurm`, or a folder of your own.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    profile: Profile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a classifier on genomes with the encoders of a model, or go on with a training that was stopped.
 

@@ -1,8 +1,8 @@
 """Batches ahead of the device: one thread tokenises, and another plans and packs them into buffers that are used again
 and again.
 
-Tokens take no more memory than the sequences that they are of, but for two bytes a protein, so all of them may be there
-ahead: of a job that waits for a GPU they are, which is faster at DNABERT-S than a core at byte pairs.
+Tokens take no more memory than the sequences that they are of, but for two bytes a protein, so a job that waits for a
+GPU makes all of them ahead: a GPU is faster at DNABERT-S than a core at byte pairs.
 """
 
 import queue

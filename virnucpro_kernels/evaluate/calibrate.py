@@ -1,6 +1,5 @@
 """Calibration of a model: the values that make probabilities of its logits, fitted on contigs of known origin."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from virnucpro_kernels.score.logistic import DECIMALS, log_odds_of, logistic
 from virnucpro_kernels.score.rule import doublings_and_halvings, intercept_and_slope
 from virnucpro_kernels.sequences.arrays import Bools, Float64s
 from virnucpro_kernels.tools.result_rows import result_folders
-from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, Calibration, Model
+from virnucpro_kernels.weights.registry import BUILTIN_DIRECTORY, Calibration, Model, calibrate_a_copy
 
 #: Least number of scored contigs of each class.
 LEAST = 100
@@ -71,11 +70,7 @@ def check_may_calibrate(model: Model, named: str) -> None:
             return
         except OSError as error:
             problem = f"{model.directory} cannot be written ({error.strerror}), where the calibration is to stand"
-    copy = f"{model.name}-calibrated"
-    raise UsageError(
-        f"{problem}; copy the model and calibrate the copy:"
-        f" {shlex.join(['cp', '-r', str(model.directory), copy])} && virnucpro calibrate ./{copy} …"
-    )
+    raise UsageError(f"{problem}; copy the model and calibrate the copy: {calibrate_a_copy(model)} …")
 
 
 def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: float, origin: str) -> Calibration:

@@ -271,12 +271,17 @@ def calibrate_command(model: Model) -> str:
     """
     more = ("--genomes", "GENOMES_TSV", "--output-dir", "calibration")
     if model.directory.parent == BUILTIN_DIRECTORY:
-        copy = f"{model.name}-calibrated"
-        made = command_line("calibrate", f"./{copy}", *more, models_dir=None)
-        return f"{shlex.join(['cp', '-r', str(model.directory), copy])} && {made}"
+        return calibrate_a_copy(model, *more)
     places = _places(model.name, find_models_dir().path)
     named = model.name if next(filter(_is_model, places), None) == model.directory else str(model.directory)
     return command_line("calibrate", named, *more, models_dir=None)
+
+
+def calibrate_a_copy(model: Model, *more: str) -> str:
+    """Return commands that copy a model, which itself stays as it is, and calibrate the copy with the words `more`."""
+    copy = f"{model.name}-calibrated"
+    made = command_line("calibrate", f"./{copy}", *more, models_dir=None)
+    return f"{shlex.join(['cp', '-r', str(model.directory), copy])} && {made}"
 
 
 def model_directories(models_dir: Path | None = None) -> list[Path]:
