@@ -21,6 +21,10 @@ class FaultyDeviceError(DamagedFileError):
 REMEDY = "if it is a file of a run, the next `virnucpro predict` renames it and makes it again"
 
 
+class NotFiniteError(VirnucproError):
+    """Vectors are not finite, even with fp32 activations."""
+
+
 class GpuMemoryError(VirnucproError):
     """The GPU has too little memory even for the smallest batch. Exit code 4."""
 

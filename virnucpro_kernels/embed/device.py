@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from virnucpro_kernels.embed.loader import Buffer, Slot, Work
-from virnucpro_kernels.errors import GpuMemoryError, VirnucproError
+from virnucpro_kernels.errors import GpuMemoryError, NotFiniteError
 from virnucpro_kernels.models.upcast import fp32_activations
 from virnucpro_kernels.ops.packing import PackedBatch
 from virnucpro_kernels.pool.embedding_file import Vectors
@@ -88,7 +88,7 @@ class BatchRunner(ABC):
 
         Raises:
             OutOfMemoryError: vectors were not finite, and with fp32 activations the batch does not fit.
-            VirnucproError: vectors are not finite even with fp32 activations.
+            NotFiniteError: vectors are not finite even with fp32 activations.
         """
         work = submitted.work
         vectors, finite = _unpack(_noticing_memory(work, lambda _: self._wait(submitted)), work)
@@ -97,7 +97,7 @@ class BatchRunner(ABC):
             exact, finite = _unpack(_noticing_memory(work, self._recompute), work)
             if not finite:
                 count = int((~np.isfinite(exact).all(axis=1)).sum())
-                raise VirnucproError(
+                raise NotFiniteError(
                     f"the vectors of {count} sequences are not finite, even with fp32 activations: these are not the"
                     " weights of a working encoder (check them with `virnucpro weights verify`)"
                 )

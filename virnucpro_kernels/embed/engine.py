@@ -26,7 +26,7 @@ from virnucpro_kernels.embed.loader import Loader, Tokenize, Work
 from virnucpro_kernels.embed.measures import Measures
 from virnucpro_kernels.embed.output import Destination, OutputThread
 from virnucpro_kernels.embed.resume import PartialEmbeddings
-from virnucpro_kernels.errors import FaultyDeviceError, GpuMemoryError, StoppedError
+from virnucpro_kernels.errors import FaultyDeviceError, GpuMemoryError, NotFiniteError, StoppedError
 from virnucpro_kernels.ops.packing import PADDING_MULTIPLE
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import Vectors
@@ -107,6 +107,7 @@ class Engine:
         Raises:
             FaultyDeviceError: the device computes wrong numbers; no file of the chunk is left, nor a partial one.
             GpuMemoryError: a single sequence does not fit.
+            NotFiniteError: vectors are not finite, and the device is not at fault.
             StoppedError: `stopped` returned true; finished vectors are in the partial files.
         """
         try:
@@ -305,7 +306,11 @@ class _EncoderPass:
 
     def _finish(self, runner: BatchRunner, loader: Loader, submitted: Submitted) -> Vectors:
         work, measures = submitted.work, self.measures
-        vectors = runner.finish(submitted)
+        try:
+            vectors = runner.finish(submitted)
+        except NotFiniteError:
+            self._look(runner)  # weights that have changed since the beginning are the device's fault
+            raise
         if measures.batches in self.twice:
             self._compute_again(runner, work, vectors)
         loader.release(work.slot)

@@ -1,8 +1,5 @@
 """Training of the classifier: the original's recipe step by step, and equal weights after a kill."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,21 +8,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
+from tests.helpers.training_runs import DIMENSION, SEED, check_resumed, examples
 from virnucpro_kernels.errors import VirnucproError
-from virnucpro_kernels.models.classifier import Classifier
 from virnucpro_kernels.train.head import RECIPES, Epoch, Examples, epoch_seed, train_classifier
-
-SEED, DIMENSION = 11, 8
-
-
-def examples(number: int, seed: int, *, contrary: bool = False) -> Examples:
-    """Frames of two classes two standard deviations apart, in features of unlike scales; or with the wrong labels."""
-    chance = torch.Generator().manual_seed(seed)
-    labels = torch.arange(number) % 2
-    features = torch.randn(number, DIMENSION, generator=chance) + 2 * labels[:, None] / DIMENSION**0.5
-    weights = torch.rand(number, generator=chance) + 0.5
-    scales = 10.0 ** torch.linspace(-1, 1, DIMENSION)
-    return Examples(features * scales, 1 - labels if contrary else labels, weights)
 
 
 def reference(train: Examples, val: Examples) -> tuple[list[float], dict[str, torch.Tensor]]:
@@ -75,50 +60,10 @@ def test_the_recipe_of_the_original_is_that_of_plain_torch(contrary: bool) -> No
         assert torch.equal(trained.classifier.state_dict()[f"{names[layer]}.{kind}"], value), name
 
 
-KILLED = """
-import os, signal, sys
-from dataclasses import replace
-from pathlib import Path
-import torch
-from tests.unit.train.test_head import SEED, examples
-from virnucpro_kernels.train.head import RECIPES, train_classifier
-
-torch.set_num_threads(1)
-
-def die(number, epoch):
-    if number == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-data, recipe = (examples(600, 0), examples(100, 1)), RECIPES[sys.argv[1]]
-train_classifier(*data, replace(recipe, epochs=12), SEED, checkpoint=Path(sys.argv[2]), progress=die)
-"""
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.usefixtures("one_thread")
 def test_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path, recipe: str) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        checkpoint = tmp_path / "state"
-        ended = subprocess.run([sys.executable, "-c", KILLED, recipe, checkpoint], check=False)
-        assert ended.returncode == -signal.SIGKILL
-        told: list[int] = []
-
-        def train(checkpoint: Path | None) -> Classifier:
-            data = examples(600, 0), examples(100, 1)
-            shorter = replace(RECIPES[recipe], epochs=12)
-            trained = train_classifier(
-                *data, shorter, SEED, checkpoint=checkpoint, progress=lambda number, _: told.append(number)
-            )
-            return trained.classifier
-
-        resumed = train(checkpoint)
-        assert told[0] == 8
-        whole = train(None)
-    finally:
-        torch.set_num_threads(threads)
-    for (name, one), other in zip(resumed.state_dict().items(), whole.state_dict().values(), strict=True):
-        assert torch.equal(one, other), name
+    check_resumed(recipe, "cpu", tmp_path)
 
 
 def test_a_checkpoint_of_other_frames_is_not_used(tmp_path: Path) -> None:
