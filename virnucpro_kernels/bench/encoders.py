@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -16,7 +17,10 @@ from virnucpro_kernels.models import precisions
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import EMBEDDING_SCALE, Esm2, Esm2Config, TransformerBlock
 from virnucpro_kernels.models.rounding import round_to_fp8
+from virnucpro_kernels.models.tokenizers import ESM2_VOCABULARY, tokenize_proteins
 from virnucpro_kernels.ops.packing import PackedBatch, TokenArray, pack, plan_batches, utilisation
+from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.residues import draw_residues
 
 CONFIGS: dict[str, Esm2Config | DnabertConfig] = {
     "esm2-8m": Esm2Config(6, 320, 20, 1280),
@@ -130,18 +134,25 @@ class Batches:
 def make_batches(workload: Workload, count: int, budget: int, vocabulary: int, device: torch.device) -> Batches:
     """Pack `count` random sequences into batches and bring them to the device.
 
+    Residues of ESM-2 are as frequent as in frames of real sequences, other tokens all alike.
     As in the engine, all batches are padded to the budget on a GPU, and to a multiple of 64 tokens on a CPU.
     """
     lengths = workload.lengths(count)
     offsets = np.concatenate(([0], lengths.cumsum()))
-    first = min(4, vocabulary - 1)  # special tokens come first in both vocabularies
-    tokens = np.random.default_rng(1).integers(first, min(vocabulary, 24), offsets[-1]).astype(np.uint8)
+    tokens = _draw_tokens(int(offsets[-1]), vocabulary)
     plan = plan_batches(lengths, budget)
     sequences = TokenArray(tokens, offsets)
     multiple = budget if device.type == "cuda" else 64
     padded = [-(-int(lengths[part].sum()) // multiple) * multiple for part in plan]
     batches = [pack(sequences, part, total_tokens=total).to(device) for part, total in zip(plan, padded, strict=True)]
     return Batches(batches, utilisation(lengths, plan, budget))
+
+
+def _draw_tokens(count: int, vocabulary: int) -> npt.NDArray[np.uint8]:
+    if vocabulary == len(ESM2_VOCABULARY):
+        return tokenize_proteins(SequenceArray.from_list([draw_residues("bench", count)])).tokens[1:-1].astype(np.uint8)
+    first = min(4, vocabulary - 1)  # special tokens come first
+    return np.random.default_rng(1).integers(first, min(vocabulary, 24), count).astype(np.uint8)
 
 
 #: Names of `models.precisions` in which random weights are measured.

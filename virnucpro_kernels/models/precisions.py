@@ -9,7 +9,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "fp8-ff", "fp8", "reference")
 #: Those in which products of the protein encoder are fp8, and whether those around attention are. All else is fp16.
 FP8_ATTENTION = {"fp8-ff": False, "fp8": True}
 #: How `models.rounding` corrects the biases of rounded products: part of what decides vectors in these precisions.
-CORRECTION = "means-1"
+CORRECTION = "means-2"
 EMBEDDING_DTYPES = ("float32", "float16")
 NO_FAIR_ESM = "precision reference needs fair-esm: install it with `pip install 'virnucpro[reference]'`"
 _FP16_LAYERS = re.compile(r"(.+)\+(\d+(?:,\d+)*)")
