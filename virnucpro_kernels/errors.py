@@ -22,7 +22,7 @@ REMEDY = "if it is a file of a run, the next `virnucpro predict` renames it and 
 
 
 class NotFiniteError(VirnucproError):
-    """Vectors are not finite, even with fp32 activations."""
+    """Vectors are not finite even with fp32 activations, or not in the type in which they are stored."""
 
 
 class GpuMemoryError(VirnucproError):

@@ -72,9 +72,11 @@ class Device:
         return vectors
 
 
-def is_noticed(folder: Path, faulty: Device, *, twice: int = 0) -> bool:
+def is_noticed(
+    folder: Path, faulty: Device, *, twice: int = 0, save_seconds: float = 60.0, stored: torch.dtype = torch.float32
+) -> bool:
     """Embed a chunk; return whether a fault was noticed, and check that then nothing is left."""
-    engine = Engine(faulty.device, torch.float32, name="GPU-12ab", twice=twice)
+    engine = Engine(faulty.device, stored, name="GPU-12ab", twice=twice, save_seconds=save_seconds)
     alarm: FaultyDeviceError | None = None
     try:
         measures = embed(folder, FRAMES, proteins_by(faulty.encoder), engine=engine)["protein"]

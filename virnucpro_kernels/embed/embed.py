@@ -22,7 +22,7 @@ from virnucpro_kernels.embed import gpu
 from virnucpro_kernels.embed.known import Known
 from virnucpro_kernels.embed.stopping import StopRequest, unbroken
 from virnucpro_kernels.embed.turn import Turn, gpu_turn
-from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.files import remove_leftovers
 from virnucpro_kernels.models.precisions import choose_device
 from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
@@ -157,6 +157,8 @@ def _embed(
         What the embedding cache, if there is one, has to take from which file.
     """
     with unbroken():
+        from torch import AcceleratorError
+
         from virnucpro_kernels.embed.cache import EmbeddingCache
         from virnucpro_kernels.embed.encoders import loading, set_up
         from virnucpro_kernels.embed.engine import Engine
@@ -210,6 +212,11 @@ def _embed(
         except StoppedError as error:
             error.exit_code = 128 + stop.number
             raise
+        except AcceleratorError as error:
+            raise VirnucproError(
+                f"{device_name} failed: {str(error).splitlines()[0]}; start again: the job goes on from what was saved."
+                " If it fails again, use another GPU, and have this one examined"
+            ) from error
     job.facts["load_seconds"] = _rounded(weights.seconds)
     job.facts |= {alphabet: _rounded(asdict(measured)) for alphabet, measured in measures.items()}
     job.facts |= _peak_memory(device_type)

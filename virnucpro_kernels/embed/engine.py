@@ -12,10 +12,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from virnucpro_kernels.embed.canaries import Canaries
@@ -31,7 +33,7 @@ from virnucpro_kernels.ops.packing import PADDING_MULTIPLE
 from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import Vectors
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance
-from virnucpro_kernels.sequences.arrays import SequenceArray
+from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,8 @@ class Engine:
     Attributes:
         device: Device that has the encoders.
         dtype: Type of the stored vectors, float16 or float32.
-        save_seconds: Longest time after which finished vectors are saved in partial files; many are saved sooner.
+        save_seconds: Time after which finished vectors are saved in partial files; many are saved sooner. Canaries are
+            compared before.
         progress: Function that is given an alphabet, its number of finished distinct sequences, and its number of all.
         stopped: Function called before each batch; once it returns true, batches under way are finished and saved.
         name: Name of the device for messages, of a GPU its UUID.
@@ -107,7 +110,7 @@ class Engine:
         Raises:
             FaultyDeviceError: the device computes wrong numbers; no file of the chunk is left, nor a partial one.
             GpuMemoryError: a single sequence does not fit.
-            NotFiniteError: vectors are not finite, and the device is not at fault.
+            NotFiniteError: vectors are not finite, or not in the stored type, and the device is not at fault.
             StoppedError: `stopped` returned true; finished vectors are in the partial files.
         """
         try:
@@ -181,7 +184,7 @@ class _EncoderPass:
     canaries: Canaries = field(init=False)
     completion: Completion = field(init=False)
     to_compute: SequenceArray = field(init=False)
-    twice: frozenset[int] = frozenset()
+    twice: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
 
     def compute(self, output: OutputThread, *, save_all: bool) -> Measures:
         """Read the partial files, compute the rest; `save_all` keeps all vectors in partial files."""
@@ -199,7 +202,7 @@ class _EncoderPass:
         measures.cached = self.completion.known
         self._put(output, self.destination.none())
         if len(self.to_compute):
-            self.twice = self._choose_twice()
+            self.twice = self._choose_twice(len(self.to_compute))
             self._look_first(runner)
             self._compute(runner, output)
             self._look(runner)
@@ -212,11 +215,10 @@ class _EncoderPass:
         measures.tokens_per_second = measures.tokens / measures.seconds
         return measures
 
-    def _choose_twice(self) -> frozenset[int]:
-        """Return the numbers of the batches to compute twice, among as many as what is left will make at least."""
-        left = self.canaries.chunk_tokens * len(self.to_compute.data) // len(self.distinct.sequences.data)
-        batches = max(1, left // self.destination.budget)
-        return frozenset(random.sample(range(batches), min(self.engine.twice, batches)))
+    def _choose_twice(self, sequences: int) -> Int64s:
+        """Return the sequences whose batches are computed twice, ascending: one at random of each of equal parts."""
+        edges = np.linspace(0, sequences, min(self.engine.twice, sequences) + 1).astype(np.int64).tolist()
+        return np.array([random.randrange(*part) for part in pairwise(edges)], np.int64)
 
     def _look_first(self, runner: BatchRunner) -> None:
         """Compute the canaries for the first time, before the device's turn unless they do not fit beside other work.
@@ -246,10 +248,17 @@ class _EncoderPass:
             try:
                 for vectors in self._batches(runner):
                     self._put(output, vectors)
+                    if output.is_due:
+                        self._save(runner, output, wait=False)
+            except NotFiniteError:
+                with suppress(GpuMemoryError):  # then nothing can be said of the device
+                    self._look(runner)
+                raise
             except OutOfMemoryError as error:
                 runner.reset()
                 if self._is_alone(error.work):
-                    output.save()
+                    with suppress(GpuMemoryError):  # what was saved before is there, and the other error says more
+                        self._save(runner, output, wait=True)
                     # The next attempt will have more memory: it begins with the whole budget.
                     self.destination.partial.keep_budget(self.encoder.alphabet, self.destination.provenance)
                     raise GpuMemoryError(
@@ -257,14 +266,18 @@ class _EncoderPass:
                         f" ({error}); use a GPU with more memory, --precision fp16, or shorter windows"
                     ) from None
                 self._halve_budget(error.work, str(error))
-                output.save()
+                self._save(runner, output, wait=True)
             if self.engine.stopped() and self.completion.taken < len(self.to_compute):
-                self._look(runner)
-                output.save()
+                self._save(runner, output, wait=True)
                 raise StoppedError(
                     f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
                     f" {self.destination.partial.directory}; the same command goes on from there"
                 )
+
+    def _save(self, runner: BatchRunner, output: OutputThread, *, wait: bool) -> None:
+        """Save what has been put, which only a device that is as it was at the beginning can have computed rightly."""
+        self._look(runner)
+        output.save(wait=wait)
 
     def _put(self, output: OutputThread, computed: Vectors) -> None:
         """Hand the next computed vectors on, and with them those of the known sequences between them."""
@@ -306,12 +319,9 @@ class _EncoderPass:
 
     def _finish(self, runner: BatchRunner, loader: Loader, submitted: Submitted) -> Vectors:
         work, measures = submitted.work, self.measures
-        try:
-            vectors = runner.finish(submitted)
-        except NotFiniteError:
-            self._look(runner)  # weights that have changed since the beginning are the device's fault
-            raise
-        if measures.batches in self.twice:
+        vectors = runner.finish(submitted)
+        part = np.searchsorted(self.twice, (self.completion.taken, self.completion.taken + len(vectors)))
+        if part[0] < part[1]:
             self._compute_again(runner, work, vectors)
         loader.release(work.slot)
         measures.batches += 1
@@ -321,7 +331,10 @@ class _EncoderPass:
         return vectors
 
     def _compute_again(self, runner: BatchRunner, work: Work, vectors: Vectors) -> None:
-        if runner.finish(runner.submit(work)).tobytes() != vectors.tobytes():
+        again = None
+        with suppress(NotFiniteError):  # as they were the first time
+            again = runner.finish(runner.submit(work))
+        if again is None or again.tobytes() != vectors.tobytes():
             raise FaultyDeviceError(
                 f"{self.engine.name} computes wrong numbers: {len(work.lengths)} {self.encoder.alphabet} sequences had"
                 " other vectors the second time; nothing of this chunk is kept. Use another device, and have this one"

@@ -21,13 +21,14 @@ log = logging.getLogger(__name__)
 
 #: Largest number of results that wait for the disk; `put` waits while there are more.
 _MOST_WAITING = 16
-#: Size of unsaved vectors at which they are saved although it is not time yet: the more there are, the longer `put`
-#: would wait for the disk.
-_MOST_UNSAVED_BYTES = 1 << 25
+#: Size of unsaved vectors at which it is time to save them: they take memory, and `put` may have to wait for the disk.
+MOST_UNSAVED_BYTES = 1 << 27
 
 
 class OutputThread:
     """Context manager that takes the vectors of distinct sequences in order, writes those of all rows, saves progress.
+
+    Vectors are saved when the caller says so, who knows whether the device that made them can be trusted.
 
     Attributes:
         busy_seconds: Time spent on writing and saving, until the block ends.
@@ -48,12 +49,12 @@ class OutputThread:
             fan_out: Fan-out of the vectors of distinct sequences to the rows.
             writer: Writer of the embedding file.
             save: Function that saves vectors of distinct sequences, given the number of the first.
-            save_seconds: Longest time between two saves.
+            save_seconds: Time after a save at which the next one is due.
         """
         self._rows, self._fan_out, self._writer = rows, fan_out, writer
         self._save, self._save_seconds = save, save_seconds
         self._unsaved: list[Vectors] = []
-        self._saved_at = time.monotonic()
+        self._unsaved_bytes, self._saved_at = 0, time.monotonic()
         self._waiting: deque[Future[None]] = deque()
         self._has_failed = False
         self.busy_seconds = 0.0
@@ -75,12 +76,21 @@ class OutputThread:
         An error in writing earlier vectors is raised here.
         """
         self._submit(self._put, vectors, saved)
+        self._unsaved_bytes += 0 if saved else vectors.nbytes
         self._wait_until(_MOST_WAITING)
 
-    def save(self) -> None:
-        """Save all vectors that are not saved yet; return when that is done."""
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save: the last time was long ago, or there are many unsaved vectors."""
+        late = time.monotonic() - self._saved_at >= self._save_seconds
+        return self._unsaved_bytes > 0 and (late or self._unsaved_bytes >= MOST_UNSAVED_BYTES)
+
+    def save(self, *, wait: bool) -> None:
+        """Save all vectors that are not saved yet; with `wait`, return when that is done."""
         self._submit(self._save_all)
-        self._wait_until(0)
+        self._unsaved_bytes, self._saved_at = 0, time.monotonic()
+        if wait:
+            self._wait_until(0)
 
     def finish(self, *, save: bool) -> None:
         """Return once all vectors that have been put are written; with `save`, save the rest of them after that.
@@ -89,7 +99,7 @@ class OutputThread:
         """
         self._wait_until(0)
         if save:
-            self._submit(self._save_all)
+            self.save(wait=False)
 
     def check(self) -> None:
         """Raise an error that has come so far; wait for nothing."""
@@ -121,16 +131,12 @@ class OutputThread:
         self._writer.write(self._rows[first : self._fan_out.given], given)
         if not saved:
             self._unsaved.append(vectors)
-            due = time.monotonic() - self._saved_at >= self._save_seconds
-            if due or sum(each.nbytes for each in self._unsaved) >= _MOST_UNSAVED_BYTES:
-                self._save_all()
 
     def _save_all(self) -> None:
         if self._unsaved:
             vectors = np.concatenate(self._unsaved)
             self._save(self._fan_out.taken - len(vectors), vectors)
             self._unsaved.clear()
-        self._saved_at = time.monotonic()
 
 
 @dataclass

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from virnucpro_kernels.errors import REMEDY, DamagedFileError, VirnucproError
+from virnucpro_kernels.errors import REMEDY, DamagedFileError, NotFiniteError
 from virnucpro_kernels.files import atomic_path
 from virnucpro_kernels.pool.disk import Disk
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance
@@ -84,7 +84,7 @@ class EmbeddingWriter:
 
         Raises:
             ValueError: the rows are out of order, or an array has the wrong shape.
-            VirnucproError: a value is not finite in the stored type.
+            NotFiniteError: a value is not finite in the stored type.
         """
         if vectors.shape != (len(rows), self._dimension):
             raise ValueError(f"{len(rows)} rows and vectors {vectors.shape} do not fit (n, {self._dimension})")
@@ -93,7 +93,7 @@ class EmbeddingWriter:
         with np.errstate(over="ignore"):
             stored = vectors.astype(self._dtype, copy=False)
         if (bad := _first_not_finite(stored)) is not None:
-            raise VirnucproError(
+            raise NotFiniteError(
                 f"{self.path.name}: the vector of row {rows[bad]} is not finite in {self._dtype};"
                 " nothing was written. Use a higher precision (fp32, embeddings stored as float32)"
             )

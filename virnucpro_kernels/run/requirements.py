@@ -18,6 +18,8 @@ _GPU_RATE = 1e13
 _CPU_RATE = 5e9
 _PYTHON_MB = 600
 _TORCH_MB = 2500
+#: Vectors that `embed` keeps until it saves them (`MOST_UNSAVED_BYTES` of `embed.output`), a copy of which is written.
+_UNSAVED_MB = 135
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ def for_embed(
     seconds = parameters * tokens / (_GPU_RATE if device == "cuda" else _CPU_RATE)
     sequences = 12 * chunk.protein_tokens
     vectors_mb = _vectors_mb(chunk, model, bytes_per_value)
+    unsaved_mb = min(vectors_mb, _UNSAVED_MB)
     return _rounded(
-        embed_memory_mb(model, device) + sequences / _MB + 2 * vectors_mb * has_cache,
+        embed_memory_mb(model, device) + sequences / _MB + 2 * (vectors_mb if has_cache else unsaved_mb),
         20 + seconds / 60,
         vectors_mb,
     )

@@ -22,7 +22,8 @@ from tests.helpers.pool_files import write_pool
 from virnucpro_kernels.cli.main import app
 from virnucpro_kernels.embed.encoders import loading, set_up
 from virnucpro_kernels.embed.gpu import list_gpus
-from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, GpuMemoryError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, GpuMemoryError, UsageError, VirnucproError
+from virnucpro_kernels.models.esm2 import Esm2
 from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
@@ -270,6 +271,18 @@ def test_a_killed_job_leaves_nothing_that_is_in_the_way(slow_pool: Path, whole: 
     assert read_job(folder / "00000.embed.json")["nucleotide"]["resumed"] == FRAMES
     assert_same_files(whole, folder)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_an_error_of_the_device_is_told_with_its_name(
+    slow_pool: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCompile with …")
+
+    monkeypatch.setattr(Esm2, "embed", fail)  # no CPU fails like this
+    with pytest.raises(VirnucproError, match=r"the CPU of .* failed: CUDA error: an illegal memory access .*; start"):
+        embed(slow_pool, model, "failed")
+    assert read_job(slow_pool.parent / "failed" / "00000.embed.json")["state"] == "failed"
 
 
 def test_a_job_says_what_was_checked_and_compares_canaries_with_kept_ones(tmp_path: Path) -> None:

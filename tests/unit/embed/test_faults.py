@@ -36,6 +36,31 @@ def test_weights_that_become_infinite_are_a_fault_of_the_device(tmp_path: Path) 
     assert is_noticed(tmp_path, Device(weights=fault))
 
 
+def test_a_weight_that_becomes_huge_is_a_fault_of_the_device_not_of_the_type_of_vectors(tmp_path: Path) -> None:
+    def fault(encoder: Esm2) -> None:
+        encoder.norm.weight.data[3] = 1e7
+
+    assert is_noticed(tmp_path, Device(weights=fault), stored=torch.float16)
+
+
+def test_no_vector_of_a_faulty_device_is_saved(tmp_path: Path) -> None:
+    device = Device(weights=weight_flip(0, range(24, 25)))
+    assert is_noticed(tmp_path, device, save_seconds=0.0)
+    assert device.batches == FAULT_AT + 1, "the batch of the fault and the canaries before saving it"
+
+
+def test_vectors_that_are_finite_only_the_first_time_are_a_fault(tmp_path: Path) -> None:
+    device = Device(lasting=True)
+
+    def spoil(vectors: torch.Tensor) -> None:
+        # After the canaries, every other computing is a batch's second; if need be, one more in fp32 follows it.
+        if device.batches in (FAULT_AT + 1, FAULT_AT + 2):
+            vectors[0, 0] = torch.nan
+
+    device.vectors = spoil
+    assert is_noticed(tmp_path, device, twice=1000)
+
+
 @pytest.mark.parametrize("what", ["activations", "vectors"])
 def test_a_lasting_fault_is_noticed_at_the_end(tmp_path: Path, what: str) -> None:
     assert share_noticed(tmp_path, lambda seed: with_flips(seed, what, lasting=True), tries=16) == 1

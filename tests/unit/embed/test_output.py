@@ -18,11 +18,12 @@ from virnucpro_kernels.errors import VirnucproError
 from virnucpro_kernels.pool.embedding_file import EmbeddingWriter, Vectors
 from virnucpro_kernels.sequences.arrays import SequenceArray
 
-COUNT, WIDTH = 40, 1 << 20
+COUNT, WIDTH = 34, 1 << 22
 
 
-def test_many_vectors_are_saved_before_it_is_time(tmp_path: Path) -> None:
+def test_saving_many_vectors_is_due_before_it_is_time(tmp_path: Path) -> None:
     saved: list[tuple[int, int]] = []
+    due: list[int] = []
     base = provenance()["protein"]
     assert base.protein is not None
     wide = replace(base, protein=replace(base.protein, dimension=WIDTH))
@@ -34,9 +35,13 @@ def test_many_vectors_are_saved_before_it_is_time(tmp_path: Path) -> None:
             lambda first, vectors: saved.append((first, len(vectors))), save_seconds=3600,
         ) as output,
     ):  # fmt: skip
-        for _ in range(COUNT):
+        for number in range(COUNT):
             output.put(np.zeros((1, WIDTH), np.float16))
-    assert saved == [(0, 16), (16, 16)]  # 32 MiB each
+            if output.is_due:
+                due.append(number)
+                output.save(wait=False)
+    assert due == [15, 31]  # with 128 MiB
+    assert saved == [(0, 16), (16, 16)]
 
 
 def test_few_results_wait_for_the_disk(tmp_path: Path) -> None:
@@ -59,6 +64,8 @@ def test_few_results_wait_for_the_disk(tmp_path: Path) -> None:
             if number > 16:
                 many.set()
             output.put(np.zeros((1, width), np.float32))
+            assert output.is_due
+            output.save(wait=False)
     assert seen == [False], "nobody puts more while the first results are saved"
 
 
@@ -66,7 +73,7 @@ def test_few_results_wait_for_the_disk(tmp_path: Path) -> None:
 def open_output(
     folder: Path, save: Callable[[int, Vectors], None], save_seconds: float = 0.0
 ) -> Iterator[OutputThread]:
-    """What writes the vectors of distinct sequences and saves them, each result at once unless told otherwise."""
+    """What writes the vectors of distinct sequences and saves them when told."""
     base = provenance()["protein"]
     distinct = find_distinct(SequenceArray.from_list([b"M" * length for length in range(1, COUNT + 1)]))
     fan_out = FanOut(distinct, base.dimension, np.float32)
@@ -81,7 +88,7 @@ def vectors(number: int, value: float = 0.0) -> Vectors:
     return np.full((number, provenance()["protein"].dimension), value, np.float32)
 
 
-def test_what_has_been_put_is_saved_in_spite_of_an_error_elsewhere(tmp_path: Path) -> None:
+def test_what_is_to_be_saved_is_saved_in_spite_of_an_error_elsewhere(tmp_path: Path) -> None:
     failed, saved = threading.Event(), list[tuple[int, int]]()
 
     def save(first: int, vectors: Vectors) -> None:
@@ -90,14 +97,16 @@ def test_what_has_been_put_is_saved_in_spite_of_an_error_elsewhere(tmp_path: Pat
 
     def fail() -> None:
         with open_output(tmp_path, save) as output:
-            for _ in range(4):
+            for _ in range(3):
                 output.put(vectors(10))
+                output.save(wait=False)
+            output.put(vectors(4))
             threading.Timer(0.2, failed.set).start()
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert saved == [(0, 10), (10, 10), (20, 10), (30, 10)]
+    assert saved == [(0, 10), (10, 10), (20, 10)]
     assert not (tmp_path / "p.h5").exists()
 
 
@@ -107,8 +116,9 @@ def test_an_error_in_writing_is_raised_when_all_is_put_and_nothing_is_saved_afte
     def fail() -> None:
         with open_output(tmp_path, lambda first, some: saved.append((first, len(some)))) as output:
             output.put(vectors(10))
+            output.save(wait=False)
             output.put(vectors(10, np.nan))
-            output.put(vectors(20))
+            output.put(vectors(14))
             output.finish(save=True)
 
     with pytest.raises(VirnucproError, match="not finite"):
