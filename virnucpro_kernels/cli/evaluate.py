@@ -37,7 +37,8 @@ def evaluate(
         float | None,
         typer.Option(
             help="Share of viral contigs for which calibration and false discovery rates are measured. Without it, that"
-            " of the model's calibration, or else that of the truth.",
+            " of the model's calibration, or else that of the contigs with a call. Where there are q-values, false"
+            " discovery rates do not depend on it.",
         ),
     ] = None,
     bootstraps: Annotated[

@@ -58,7 +58,7 @@ class Results:
         without_truth: Number of contigs that the truth does not name, which are left out.
         not_there: Number of contigs of the truth that the results do not have, which are without a call.
         without_call: Number of contigs of the truth without a call, these among them.
-        share: Share of viral contigs for which the scores are probabilities; None for that of the truth.
+        share: Share of viral contigs for which the scores are probabilities; None for that of the contigs with a call.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Columns:
         contig, score: Names of the columns of another tool's table.
         threshold: Least score of a viral contig; None for the default.
         share: Share of viral contigs for which scores are probabilities. None for that of the model's calibration, and
-            for other tools that of the truth.
+            for other tools that of the contigs with a call.
     """
 
     contig: str = "contig"

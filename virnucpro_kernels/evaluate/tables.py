@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from virnucpro_kernels.evaluate.calibration import BINS, NOMINAL
+from virnucpro_kernels.evaluate.calibration import BINS, NOMINAL, Reliability
 from virnucpro_kernels.evaluate.evaluate import AS_HOST, LEFT_OUT, Evaluation, Key, Measured
 from virnucpro_kernels.evaluate.relatives import RELATED, Relatives
+from virnucpro_kernels.evaluate.results import Results
 from virnucpro_kernels.evaluate.truth import Truth, listed
 from virnucpro_kernels.pool.job_record import counted
 from virnucpro_kernels.report.words import percent
@@ -155,14 +156,21 @@ def notes(evaluation: Evaluation) -> list[str]:
         own = percent(counts["virus"], counts["virus"] + counts["host"])
         found.append(f"Precision is that of a truth that is {own} viral: it is lower where viruses are rarer.")
         for one in evaluation.results:
-            if (one.name, "contigs") in evaluation.reliabilities:
-                share = own if one.share is None else percent(one.share, 1)
-                found.append(
-                    f"{one.name}: calibration and false discovery rates are those of samples that are {share} viral."
-                )
+            if reliability := evaluation.reliabilities.get((one.name, "contigs")):
+                found.append(f"{one.name}: {_of_which_samples(one, reliability)}.")
         if any(level == "frames" for _, level in evaluation.reliabilities):
             found.append("Scores of frames are no probabilities: a calibration is one of contigs and windows.")
     return found
+
+
+def _of_which_samples(results: Results, reliability: Reliability) -> str:
+    """Return for which share of viral contigs calibration and false discovery rates were measured."""
+    with_call = percent(int(reliability.viral.sum()), int(reliability.number.sum()))
+    of_rows = f"those of the contigs with a call, which are {with_call} viral"
+    of_share = of_rows if results.share is None else f"those of samples that are {percent(results.share, 1)} viral"
+    if results.levels[0].q_value is None:
+        return f"calibration and false discovery rates are {of_share}"
+    return f"false discovery rates, by q_value, are {of_rows}; figures of calibration are {of_share}"
 
 
 def notes_on_relatives(relatives: Relatives, truth: Truth) -> Iterator[str]:

@@ -74,3 +74,13 @@ def test_json_and_page_hold_what_was_found(tmp_path: Path, small_truth: Path, ru
     drawn = re.findall(r'<figure data-figure="(\w+)">', page)
     assert set(drawn) == set(data["figures"]) == {"roc", "precision", "reliability", "fdr"}
     assert "<h1>&lt;b&gt;: AUROC 0.562 of 8 contigs</h1>" in page
+
+
+def test_without_a_share_contigs_with_a_call_count_as_they_are(tmp_path: Path, small_truth: Path, run: Run) -> None:
+    some = {name: score for name, score in SMALL.items() if name not in ("h2", "h3", "h4")}
+    results = write(tmp_path / "s.tsv", ["contig", "score"], some.items())
+    without = run(results, "--truth", small_truth)
+    assert "those of the contigs with a call, which are 75.0 % viral" in " ".join(without.text.split())
+    named = [run(results, "--truth", small_truth, "--share", share, folder=str(share)) for share in (0.5, 0.75)]
+    errors = [ended.row("expected_calibration_error", without_call="left_out").value for ended in (without, *named)]
+    assert errors[0] == errors[2] != errors[1]

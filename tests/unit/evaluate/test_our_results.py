@@ -82,3 +82,20 @@ def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_tru
     without = run(folder, "--truth", small_truth)
     assert without.row("realised_fdr", "fdr:0.01", without_call="left_out").n == 0
     assert without.row("realised_fdr", "fdr:0.05", without_call="left_out").n == 3
+
+
+def test_what_is_said_of_q_values_does_not_depend_on_a_share(tmp_path: Path, small_truth: Path, run: Run) -> None:
+    contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
+    folder = tmp_path / "out" / "results" / "s"
+    collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
+    table = pd.read_csv(folder / "contigs.tsv", sep="\t", keep_default_na=False)
+    table["q_value"] = table["contig"].map({"v1": 0.01, "h1": 0.04, "v2": 0.04}).fillna(0.9)
+    replace_contigs(folder, table)
+    rates = []
+    for share in (0.1, 0.5):
+        ended = run(folder, "--truth", small_truth, "--share", share, folder=f"share-{share}")
+        text = " ".join(ended.text.split())
+        assert "false discovery rates, by q_value, are those of the contigs with a call, which are 42.9 % viral" in text
+        assert f"figures of calibration are those of samples that are {100 * share:.1f} % viral" in text
+        rates.append(ended.row("realised_fdr", "fdr:0.05", without_call="left_out").value)
+    assert rates[0] == rates[1]
