@@ -1,6 +1,7 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -122,12 +123,14 @@ def _load(
                 raise DamagedFileError(f"{path}: not the tensors that model.toml promises; import the model again")
             for name in wanted:
                 tensor = file.get_tensor(name)
-                if bit_sum(tensor) != bit_sum(on_host.get_tensor(name)):
+                kept = dtypes.get(name, tensor.dtype)
+                tensors[name] = tensor.to(kept)
+                # What computes is compared: both round to the nearest even number, so that no bit may differ.
+                if bit_sum(tensors[name]) != bit_sum(on_host.get_tensor(name).to(kept)):
                     raise FaultyDeviceError(
-                        f"{path}: {name} is not on {tensor.device} what it is in the file; use another device, and have"
-                        f" this one examined"
+                        f"{_device_name(tensor.device)} holds wrong weights: {name} is not what it is in {path}. Use"
+                        " another device, and have this one examined"
                     )
-                tensors[name] = tensor.to(dtypes.get(name, tensor.dtype))
     except SafetensorError as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     try:
@@ -135,6 +138,14 @@ def _load(
     except RuntimeError as error:  # this is how torch reports wrong shapes
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     return module.requires_grad_(False).eval().to(device)
+
+
+def _device_name(device: torch.device) -> str:
+    """Return a name that tells a device from all others: a job's only visible GPU is always cuda:0."""
+    host = socket.gethostname()
+    if device.type == "cpu":
+        return f"the CPU of {host}"
+    return f"GPU GPU-{torch.cuda.get_device_properties(device).uuid} of {host}"
 
 
 def bit_sum(tensor: torch.Tensor) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.faults import FaultyConversion
 from tests.helpers.original_models import CLASSIFIER, Originals, files_of, flip
 from tests.helpers.published_files import classifier, fair_esm, write_dnabert, write_fair_esm, write_pickled_classifier
 from virnucpro_kernels.cli.main import main
-from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, UsageError
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
@@ -90,6 +91,21 @@ def test_weights_load_in_the_type_of_the_run_and_tables_in_fp32(
         assert {buffer.dtype for buffer in encoder.buffers()} == {torch.float32}
         assert not any(parameter.requires_grad for parameter in encoder.parameters())
         assert not encoder.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_that_change_where_they_are_converted_are_refused(
+    tmp_path: Path, originals: Originals, dtype: torch.dtype
+) -> None:
+    model = originals.imported(tmp_path)
+    with (
+        FaultyConversion(torch.device("cpu"), dtype) as faulty,
+        pytest.raises(
+            FaultyDeviceError, match=r"^the CPU of .* holds wrong weights: .* in .*nucleotide\.safetensors\."
+        ),
+    ):
+        load_nucleotide_encoder(model, "cpu", dtype)
+    assert faulty.flipped
 
 
 def test_the_same_files_make_the_same_bytes(tmp_path: Path, originals: Originals) -> None:
