@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # they load Triton, which takes time, and a job with the clas
 _log = logging.getLogger(__name__)
 _Module = TypeVar("_Module", bound=nn.Module)
 
-#: Larger files are not hashed at every start but once for each size and time of change: 6 GB take several seconds.
+#: Larger files are not hashed at every start but once for each size and pair of times: 6 GB take several seconds.
 _ALWAYS_HASHED_BYTES = 64 << 20
 
 
@@ -159,7 +159,8 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
     """Return the path of a file of the model after checking it against `model.toml`.
 
     Size and checksum must be right. The checksum of a large file is computed again only if the directory has no record
-    of an earlier check of the same size and time of change; where no record can be written, it is computed every time.
+    of an earlier check of the same size and times; where no record can be written, it is computed every time. One of
+    the times is that of the inode, which no program can choose.
 
     Args:
         model: Model that has the file.
@@ -221,7 +222,7 @@ def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[
 
 
 def note_checked(path: Path, info: FileInfo) -> None:
-    """Record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
+    """Record that `path`, if it is large, has the checksum of `info` at its present size and times."""
     if info.bytes <= _ALWAYS_HASHED_BYTES:
         return
     try:
@@ -243,4 +244,5 @@ def _record(path: Path) -> Path:
 
 
 def _state(path: Path, info: FileInfo) -> str:
-    return f"{info.sha256} {path.stat().st_mtime_ns} {info.bytes}\n"
+    state = path.stat()
+    return f"{info.sha256} {state.st_mtime_ns} {state.st_ctime_ns} {info.bytes}\n"
