@@ -14,6 +14,7 @@ from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.weights.evidence import check_canaries
 from virnucpro_kernels.weights.registry import (
     EncoderInfo,
     FileInfo,
@@ -185,24 +186,37 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
     return path
 
 
-def verify(model: Model) -> list[str]:
-    """Check every file anew, whatever is on record; return the problems, in words."""
+def verify(model: Model, *, canaries: bool = True) -> list[str]:
+    """Check every file anew, whatever is on record; return the problems, in words.
+
+    Args:
+        model: Model.
+        canaries: Whether to check the kept vectors of the canaries too.
+    """
     problems = []
     for info in model.files:
         try:
             check_file(model, info, anew=True)
         except DamagedFileError as error:
             problems.append(str(error))
+    if canaries:
+        try:
+            check_canaries(model)
+        except DamagedFileError as error:
+            problems.append(str(error))
     return problems
 
 
-def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[str], object]) -> None:
+def verify_models(
+    names: Sequence[str], models_dir: Path | None, say: Callable[[str], object], *, canaries: bool = True
+) -> None:
     """Verify models and print a line for each.
 
     Args:
         names: Names or folders of models; all models where there are none.
         models_dir: Folder of imported models; None for the site's or the user's own.
         say: Function that prints a line.
+        canaries: As for `verify`.
 
     Raises:
         DamagedFileError: a model is damaged.
@@ -212,7 +226,7 @@ def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[
     problems: list[str] = []
     for directory in directories:
         try:
-            found = verify(read_model(directory))
+            found = verify(read_model(directory), canaries=canaries)
         except DamagedFileError as error:
             found = [str(error)]
         say(f"{directory}: {'damaged' if found else 'complete, all checksums right'}")
