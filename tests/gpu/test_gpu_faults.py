@@ -7,9 +7,20 @@ import torch
 
 from tests.helpers import tiny
 from tests.helpers.engine_runs import embed, proteins_by
-from tests.helpers.faults import FRAMES, Device, is_noticed, share_noticed, upper_bits, weight_flip, with_flips
+from tests.helpers.faults import (
+    FRAMES,
+    Device,
+    FaultyConversion,
+    is_noticed,
+    share_noticed,
+    upper_bits,
+    weight_flip,
+    with_flips,
+)
 from virnucpro_kernels.embed.engine import Engine
+from virnucpro_kernels.errors import FaultyDeviceError
 from virnucpro_kernels.models.esm2 import Esm2
+from virnucpro_kernels.weights.load import load_nucleotide_encoder
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")]
 
@@ -30,6 +41,16 @@ def test_a_sound_device_gives_no_alarm_and_canaries_change_no_bytes(tmp_path: Pa
 def test_a_flipped_bit_in_the_weights_is_noticed_at_the_end(tmp_path: Path, dtype: torch.dtype) -> None:
     bits = upper_bits(dtype)
     assert share_noticed(tmp_path, lambda seed: Device(GPU, dtype, weights=weight_flip(seed, bits))) == 1
+
+
+def test_weights_that_change_where_they_are_converted_are_refused(tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "model")
+    with (
+        FaultyConversion(GPU, torch.float16) as faulty,
+        pytest.raises(FaultyDeviceError, match=r"^GPU GPU-[0-9a-f-]{36} of .* holds wrong weights: "),
+    ):
+        load_nucleotide_encoder(model, GPU, torch.float16)
+    assert faulty.flipped
 
 
 @DTYPES

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers import tiny
 from tests.helpers.blocks import esm2_blocks
@@ -33,6 +35,25 @@ def flip(tensor: torch.Tensor, place: int, bit: int) -> None:
 def upper_bits(dtype: torch.dtype) -> range:
     """Sign, exponent and the first bits of the mantissa."""
     return range(16, 32) if dtype == torch.float32 else range(8, 16)
+
+
+class FaultyConversion(TorchDispatchMode):
+    """Operations on a device that flips a bit in the first tensor that it converts to `dtype`."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.device, self.dtype, self.flipped = device, dtype, False
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*arguments, **(options or {}))
+        if function is torch.ops.aten._to_copy.default and not self.flipped:
+            converted = result.dtype == self.dtype != arguments[0].dtype
+            if converted and result.device.type == self.device.type:
+                flip(result, 5, 3)
+                self.flipped = True
+        return result
 
 
 class Device:

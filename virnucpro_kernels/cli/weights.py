@@ -124,7 +124,7 @@ def verify(
         raise UsageError("--golden is for --against-original")
     if (against_original or canaries) and len(names or []) != 1:
         raise UsageError("--against-original and --canaries are for one model; name it")
-    verify_models(names or [], models_dir, typer.echo)
+    verify_models(names or [], models_dir, typer.echo, canaries=not canaries)  # those to be made anew may be damaged
     if canaries and names:
         from virnucpro_kernels.tools.canary_values import keep_canary_values
 

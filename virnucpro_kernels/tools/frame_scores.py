@@ -21,8 +21,12 @@ from virnucpro_kernels.pool.chunk_fasta import Frames
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, Vectors
 from virnucpro_kernels.pool.provenance import Alphabet, Provenance
 from virnucpro_kernels.score.classify import logits, softmax
+from virnucpro_kernels.sequences.arrays import SequenceArray
 from virnucpro_kernels.weights.load import load_classifier
 from virnucpro_kernels.weights.registry import Model
+
+#: Frames with which a CPU warms up: a batch for each encoder.
+_WARM_UP = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +80,14 @@ def score_frames(model: Model, frames: Frames, device: torch.device, precision: 
     with tempfile.TemporaryDirectory() as folder, loading(setup) as weights:
         engine = Engine(device, setup.dtype)
         encoders = {alphabet: make() for alphabet, make in weights.makers.items()}
-        # On a GPU the first pass compiles kernels and warms up; on a CPU it would only cost its time.
-        for attempt in range(2 if device.type == "cuda" else 1):
+        # The first pass warms up, so that speeds compare: on a GPU it compiles the kernels of these very batches, while
+        # for a CPU a few frames are enough.
+        first = frames if device.type == "cuda" else _head(frames, _WARM_UP)
+        for attempt, embedded in enumerate((first, frames)):
             outputs: dict[Alphabet, Path] = {name: Path(folder, f"{attempt}.{name}.h5") for name in encoders}
             makers = {name: partial(_itself, encoder) for name, encoder in encoders.items()}
             with open_partial(Path(folder, "partial")) as progress:
-                measures = engine.embed_chunk(frames, makers, provenance, outputs, progress)
+                measures = engine.embed_chunk(embedded, makers, provenance, outputs, progress)
         vectors = {alphabet: _read(path) for alphabet, path in outputs.items()}
     features = np.hstack([vectors["nucleotide"], vectors["protein"]])
     return ScoredFrames(
@@ -90,6 +96,12 @@ def score_frames(model: Model, frames: Frames, device: torch.device, precision: 
         softmax(logits(load_classifier(model), features))[:, 1],
         {alphabet: of.tokens / max(of.device_seconds, 1e-9) for alphabet, of in measures.items()},
     )
+
+
+def _head(frames: Frames, count: int) -> Frames:
+    """Return the first frames, at most `count`."""
+    parts = (SequenceArray.from_list(list(of)[:count]) for of in (frames.nucleotides, frames.proteins))
+    return Frames(frames.rows[:count], frames.ids[:count], *parts)
 
 
 def _itself(encoder: Encoder) -> Encoder:

@@ -155,6 +155,7 @@ def _place_encoder(path: Path, encoder: NewEncoder | PresentEncoder) -> EncoderI
     present = check_file(encoder.model, encoder.info)
     try:
         os.link(present, path)
+        note_checked(present, encoder.info)  # a link changes the time of the inode
     except OSError as error:  # another file system, or one without links
         _log.info("copying %s, because it cannot be linked (%s)", present, error)
         shutil.copyfile(present, path)

@@ -1,6 +1,7 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
+from virnucpro_kernels.weights.evidence import check_canaries
 from virnucpro_kernels.weights.registry import (
     EncoderInfo,
     FileInfo,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:  # they load Triton, which takes time, and a job with the clas
 _log = logging.getLogger(__name__)
 _Module = TypeVar("_Module", bound=nn.Module)
 
-#: Larger files are not hashed at every start but once for each size and time of change: 6 GB take several seconds.
+#: Larger files are not hashed at every start but once for each size and pair of times: 6 GB take several seconds.
 _ALWAYS_HASHED_BYTES = 64 << 20
 
 
@@ -122,12 +124,14 @@ def _load(
                 raise DamagedFileError(f"{path}: not the tensors that model.toml promises; import the model again")
             for name in wanted:
                 tensor = file.get_tensor(name)
-                if bit_sum(tensor) != bit_sum(on_host.get_tensor(name)):
+                kept = dtypes.get(name, tensor.dtype)
+                tensors[name] = tensor.to(kept)
+                # What computes is compared: both round to the nearest even number, so that no bit may differ.
+                if bit_sum(tensors[name]) != bit_sum(on_host.get_tensor(name).to(kept)):
                     raise FaultyDeviceError(
-                        f"{path}: {name} is not on {tensor.device} what it is in the file; use another device, and have"
-                        f" this one examined"
+                        f"{_device_name(tensor.device)} holds wrong weights: {name} is not what it is in {path}. Use"
+                        " another device, and have this one examined"
                     )
-                tensors[name] = tensor.to(dtypes.get(name, tensor.dtype))
     except SafetensorError as error:
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     try:
@@ -135,6 +139,14 @@ def _load(
     except RuntimeError as error:  # this is how torch reports wrong shapes
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     return module.requires_grad_(False).eval().to(device)
+
+
+def _device_name(device: torch.device) -> str:
+    """Return a name that tells a device from all others: a job's only visible GPU is always cuda:0."""
+    host = socket.gethostname()
+    if device.type == "cpu":
+        return f"the CPU of {host}"
+    return f"GPU GPU-{torch.cuda.get_device_properties(device).uuid} of {host}"
 
 
 def bit_sum(tensor: torch.Tensor) -> int:
@@ -148,7 +160,8 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
     """Return the path of a file of the model after checking it against `model.toml`.
 
     Size and checksum must be right. The checksum of a large file is computed again only if the directory has no record
-    of an earlier check of the same size and time of change; where no record can be written, it is computed every time.
+    of an earlier check of the same size and times; where no record can be written, it is computed every time. One of
+    the times is that of the inode, which no program can choose.
 
     Args:
         model: Model that has the file.
@@ -173,24 +186,37 @@ def check_file(model: Model, info: FileInfo, *, anew: bool = False) -> Path:
     return path
 
 
-def verify(model: Model) -> list[str]:
-    """Check every file anew, whatever is on record; return the problems, in words."""
+def verify(model: Model, *, canaries: bool = True) -> list[str]:
+    """Check every file anew, whatever is on record; return the problems, in words.
+
+    Args:
+        model: Model.
+        canaries: Whether to check the kept vectors of the canaries too.
+    """
     problems = []
     for info in model.files:
         try:
             check_file(model, info, anew=True)
         except DamagedFileError as error:
             problems.append(str(error))
+    if canaries:
+        try:
+            check_canaries(model)
+        except DamagedFileError as error:
+            problems.append(str(error))
     return problems
 
 
-def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[str], object]) -> None:
+def verify_models(
+    names: Sequence[str], models_dir: Path | None, say: Callable[[str], object], *, canaries: bool = True
+) -> None:
     """Verify models and print a line for each.
 
     Args:
         names: Names or folders of models; all models where there are none.
         models_dir: Folder of imported models; None for the site's or the user's own.
         say: Function that prints a line.
+        canaries: As for `verify`.
 
     Raises:
         DamagedFileError: a model is damaged.
@@ -200,7 +226,7 @@ def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[
     problems: list[str] = []
     for directory in directories:
         try:
-            found = verify(read_model(directory))
+            found = verify(read_model(directory), canaries=canaries)
         except DamagedFileError as error:
             found = [str(error)]
         say(f"{directory}: {'damaged' if found else 'complete, all checksums right'}")
@@ -210,7 +236,7 @@ def verify_models(names: Sequence[str], models_dir: Path | None, say: Callable[[
 
 
 def note_checked(path: Path, info: FileInfo) -> None:
-    """Record that `path`, if it is large, has the checksum of `info` at its present size and time of change."""
+    """Record that `path`, if it is large, has the checksum of `info` at its present size and times."""
     if info.bytes <= _ALWAYS_HASHED_BYTES:
         return
     try:
@@ -232,4 +258,5 @@ def _record(path: Path) -> Path:
 
 
 def _state(path: Path, info: FileInfo) -> str:
-    return f"{info.sha256} {path.stat().st_mtime_ns} {info.bytes}\n"
+    state = path.stat()
+    return f"{info.sha256} {state.st_mtime_ns} {state.st_ctime_ns} {info.bytes}\n"

@@ -28,6 +28,7 @@ from virnucpro_kernels.models.tokenizers import tokenize_proteins
 from virnucpro_kernels.ops.packing import pack
 from virnucpro_kernels.pool.embedding_file import EmbeddingReader, verify
 from virnucpro_kernels.pool.job_record import read_job
+from virnucpro_kernels.weights.evidence import keep_canaries
 from virnucpro_kernels.weights.load import load_protein_encoder
 from virnucpro_kernels.weights.registry import Calibration, Model
 
@@ -295,9 +296,11 @@ def test_a_job_says_what_was_checked_and_compares_canaries_with_kept_ones(tmp_pa
     assert (job["protein"]["canaries"], job["protein"]["computed_twice"]) == (1, 2)
 
     kept = checked.directory / "canaries.json"
-    values = json.loads(kept.read_text())
+    values = {
+        alphabet: np.array(json.loads(kept.read_text())[alphabet], np.float32) for alphabet in ("nucleotide", "protein")
+    }
     values["protein"][0] = values["protein"][1]
-    kept.write_text(json.dumps(values))
+    keep_canaries(checked, values)
     calibrated = replace(checked, calibration=Calibration(0.2, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, "some contigs"))
     for model, name in ((checked, "faulty"), (calibrated, "faulty and calibrated")):
         with pytest.raises(

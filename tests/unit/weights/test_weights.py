@@ -1,5 +1,6 @@
 """Model directories: made whole or not at all, loaded as what was imported, damage noticed."""
 
+import logging
 import os
 import shutil
 import signal
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.faults import FaultyConversion
 from tests.helpers.original_models import CLASSIFIER, Originals, files_of, flip
 from tests.helpers.published_files import classifier, fair_esm, write_dnabert, write_fair_esm, write_pickled_classifier
 from virnucpro_kernels.cli.main import main
-from virnucpro_kernels.errors import DamagedFileError, UsageError
+from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError, UsageError
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
 from virnucpro_kernels.models.dnabert_s import DnabertConfig, DnabertS
 from virnucpro_kernels.models.esm2 import Esm2, Esm2Config
@@ -25,6 +27,7 @@ from virnucpro_kernels.weights.directory import (
     NewClassifier,
     NewEncoder,
     Origin,
+    PresentEncoder,
     tensors_of,
     write_model_directory,
 )
@@ -90,6 +93,21 @@ def test_weights_load_in_the_type_of_the_run_and_tables_in_fp32(
         assert {buffer.dtype for buffer in encoder.buffers()} == {torch.float32}
         assert not any(parameter.requires_grad for parameter in encoder.parameters())
         assert not encoder.training
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_that_change_where_they_are_converted_are_refused(
+    tmp_path: Path, originals: Originals, dtype: torch.dtype
+) -> None:
+    model = originals.imported(tmp_path)
+    with (
+        FaultyConversion(torch.device("cpu"), dtype) as faulty,
+        pytest.raises(
+            FaultyDeviceError, match=r"^the CPU of .* holds wrong weights: .* in .*nucleotide\.safetensors\."
+        ),
+    ):
+        load_nucleotide_encoder(model, "cpu", dtype)
+    assert faulty.flipped
 
 
 def test_the_same_files_make_the_same_bytes(tmp_path: Path, originals: Originals) -> None:
@@ -234,8 +252,42 @@ def test_a_large_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path) -
     with pytest.raises(DamagedFileError):
         load_protein_encoder(model, "cpu", torch.float16)
     os.utime(path, ns=(unchanged.st_atime_ns, unchanged.st_mtime_ns))
-    load_protein_encoder(model, "cpu", torch.float16)  # what the record cannot see …
-    assert any("protein" in problem for problem in verify(model))  # … verify does
+    with pytest.raises(DamagedFileError):
+        load_protein_encoder(model, "cpu", torch.float16)
+    assert any("protein" in problem for problem in verify(model))
+
+
+def test_the_checksum_of_a_large_file_is_taken_once_for_a_copy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    model = large_model(tmp_path / "large")
+    load_protein_encoder(model, "cpu", torch.float32)
+    assert "taking the checksum" not in caplog.text
+    shutil.copytree(tmp_path / "large", tmp_path / "copy")
+    for _ in range(2):
+        load_protein_encoder(read_model(tmp_path / "copy"), "cpu", torch.float32)
+        assert caplog.text.count("taking the checksum") == 1
+
+
+def test_a_link_to_a_large_file_has_no_checksum_taken_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    model = large_model(tmp_path / "large")
+    linked = write_model_directory(
+        tmp_path / "linked",
+        Description("linked", 300, "original", "trial", "made in a test", "none", ""),
+        PresentEncoder(model, model.nucleotide),
+        model.path(model.tokenizer),
+        Origin("here"),
+        PresentEncoder(model, model.protein),
+        NewClassifier(
+            ClassifierConfig(1248, 8), tensors_of(Classifier(ClassifierConfig(1248, 8)), torch.float32), Origin("")
+        ),
+    )
+    assert linked.path(linked.protein).samefile(model.path(model.protein))
+    for each in (model, linked):
+        load_protein_encoder(each, "cpu", torch.float32)
+    assert "taking the checksum" not in caplog.text
 
 
 def test_a_model_made_of_modules_gives_their_numbers(tmp_path: Path) -> None:
