@@ -367,6 +367,22 @@ def test_paired_reads_in_a_sheet_become_one_sample(tmp_path: Path) -> None:
     assert "reads_2.fq.gz" in ended.stderr
 
 
+def test_a_layout_that_the_model_does_not_know_is_told_at_the_start_the_end_and_in_the_report(tmp_path: Path) -> None:
+    out, sequences = tmp_path / "out", tmp_path / "some.fa"
+    sequences.write_text(contigs(0, 14))
+    asked = ("--model", "compact-500", "--set", "layout=original")
+    ended = virnucpro("predict", sequences, "--output-dir", out, *asked)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    notice = "compact-500 was not trained on frames of the layout original: its scores there are untried"
+    said = " ".join(ended.stderr.split())
+    assert f"layout {notice}" in said
+    assert "errors Of genomes unlike those of its training" not in said
+    assert f"note: {notice}" in " ".join((ended.stdout + ended.stderr).split())
+    assert notice in (out / "results" / "report.html").read_text()
+    record = json.loads((out / "results" / "some" / "run.json").read_text())
+    assert record["model"]["notice"].startswith(notice)
+
+
 def test_a_false_discovery_rate_decides_the_calls_of_a_calibrated_model(tmp_path: Path) -> None:
     out, sequences = tmp_path / "out", tmp_path / "some.fa"
     sequences.write_text(contigs(0, 14))

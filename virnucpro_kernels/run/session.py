@@ -106,9 +106,13 @@ class Session:
             self._say(f"virnucpro {__version__}, model {run.model.name}, {where}, {run.precision}")
         for notes in dict.fromkeys(one.model.notes for one in run.settings if one.model.notes):
             self._say(f"  model    {notes}")
-        for known in dict.fromkeys(one.model.calibration for one in run.settings):
-            if known and known.accuracy:
-                self._say(f"  errors   {known.accuracy}")
+        for notice in dict.fromkeys(one.model.layout_notice(one.layout) for one in run.settings):
+            if notice:
+                self._say(f"  layout   {notice}")
+        known = [one.model for one in run.settings if one.model.knows_layout(one.layout)]
+        for calibration in dict.fromkeys(model.calibration for model in known):
+            if calibration and calibration.accuracy:
+                self._say(f"  errors   {calibration.accuracy}")
         for raw in {one.model.model_id: one.model for one in run.settings if one.model.calibration is None}.values():
             if not self._options.calibrates:
                 self._say(

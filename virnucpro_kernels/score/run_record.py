@@ -103,12 +103,14 @@ def model_label(model: Model, geometry: str | None) -> str:
 def describe_model(model: Model, geometry: str | None) -> dict[str, Any]:
     """Return everything that decides a score, with checksums, and what was measured of its precisions here."""
     measured = kept_precisions(model)
+    of_layout = model.layout_notice(Geometry.parse(geometry).layout) if geometry is not None else ""
+    notice = " ".join(filter(None, (_TRIAL_NOTICE if model.purpose == "trial" else "", of_layout)))
     return {
         "name": model.name,
         "label": model_label(model, geometry),
         "id": model.model_id,
         "purpose": model.purpose,
-        **({"notice": _TRIAL_NOTICE} if model.purpose == "trial" else {}),
+        **({"notice": notice} if notice else {}),
         "window_length": model.window_length,
         "layout": model.layout,
         "source": model.source,

@@ -139,6 +139,13 @@ class Model(Description):
         """Whether the classifier was trained on frames as `layout` makes them: stop-free parts, or whole ones."""
         return (layout == SEGMENTS) == self.adds_frames
 
+    def layout_notice(self, layout: str) -> str:
+        """Return what must be said with scores of frames as `layout` makes them; nothing where they are known."""
+        if self.knows_layout(layout):
+            return ""
+        measured = ", and neither its calibration nor its error rates are for them" if self.calibration else ""
+        return f"{self.name} was not trained on frames of the layout {layout}: its scores there are untried{measured}."
+
     @property
     def files(self) -> tuple[FileInfo, ...]:
         """All files but `model.toml`."""
