@@ -62,7 +62,7 @@ def test_canaries_alone_are_computed_before_the_turn_if_they_fit(tmp_path: Path,
 def test_waiting_for_the_turn_is_no_time_of_the_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = {"ahead": 0.0}
     now = time.perf_counter
-    monkeypatch.setattr("virnucpro_kernels.embed.engine.time.perf_counter", lambda: now() + clock["ahead"])
+    monkeypatch.setattr("virnucpro_kernels.embed.encoder_pass.time.perf_counter", lambda: now() + clock["ahead"])
     engine = Engine(CPU, torch.float32, begin=lambda: clock.update(ahead=1e6))
     frames = tiny.frames(60, distinct=60)
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()), engine=engine)["protein"]
