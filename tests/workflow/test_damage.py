@@ -118,6 +118,7 @@ def test_each_kind_alone_is_noticed(out: Path, pattern: str) -> None:
         ("  00000.parquet", "  00001.parquet"),
         ("  00000.parquet", "  0000p.parquet"),
         (".parquet\n", ".parquet\x1a"),
+        (".parquet\n", ".parquet\x0b"),
     ],
 )
 def test_a_damaged_name_in_a_list_of_checksums_is_that_lists_damage(out: Path, written: str, damaged: str) -> None:

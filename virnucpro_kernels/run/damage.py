@@ -223,7 +223,7 @@ def read_gathered(path: Path) -> dict[str, str]:
         DamagedFileError: the file is not such a list, or has names that are not those of scores and tables of a pool.
     """
     try:
-        lines = [line.split("  ", 1) for line in path.read_text(encoding="ascii").splitlines()]
+        lines = [line.split("  ", 1) for line in path.read_text(encoding="ascii").removesuffix("\n").split("\n")]
         checksums = {name: checksum for checksum, name in lines}
         if not checksums or any(len(bytes.fromhex(checksum)) != 32 for checksum in checksums.values()):
             raise ValueError("no list of checksums")
