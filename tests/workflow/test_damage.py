@@ -109,6 +109,27 @@ def test_each_kind_alone_is_noticed(out: Path, pattern: str) -> None:
     assert said == [], "once is enough"
 
 
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        ("../../windows.parquet", ".>/../windows.parquet"),
+        ("../../windows.parquet", "../../winDows.parquet"),
+        ("../../chunks.tsv", "../../chunks.tsw"),
+        ("  00000.parquet", "  00001.parquet"),
+        ("  00000.parquet", "  0000p.parquet"),
+        (".parquet\n", ".parquet\x1a"),
+        (".parquet\n", ".parquet\x0b"),
+    ],
+)
+def test_a_damaged_name_in_a_list_of_checksums_is_that_lists_damage(out: Path, written: str, damaged: str) -> None:
+    (listing,) = out.glob("work/*/second/*/*/gathered.sha256")
+    text = listing.read_text()
+    listing.write_text(text.replace(written, damaged, 1))
+    problems = {checked.path: checked.problem for checked in check_run(out, Depth.CHECKSUMS) if checked.problem}
+    assert list(problems) == [listing]
+    assert problems[listing].startswith("damaged (")
+
+
 def test_vectors_under_the_name_of_others_are_noticed(out: Path) -> None:
     (protein,) = out.glob("work/*/second/*/00000.protein.h5")
     wrong = Path(shutil.copy(protein, protein.with_name("00000.nucleotide.h5")))

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import re
 import stat
 import time
 import uuid
@@ -36,6 +37,10 @@ from virnucpro_kernels.sequences.arrays import Bools, Int64s
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".h5"
+#: Name of a file of vectors, and the hidden one that it has while a process writes it (`files.atomic_path`).
+_OWN_NAME = re.compile(rf"(\.\d+\.)?[0-9a-f]{{32}}{re.escape(_SUFFIX)}")
+#: File that says what a folder of the cache is for; without it, nothing in a folder is taken for the cache's.
+_ABOUT = "made-by.json"
 #: Largest number of files of a folder, each of which every job looks through.
 _MOST_FILES = 1_000
 #: Age at which a temporary file is one that a killed process left, on whatever machine.
@@ -79,22 +84,46 @@ class EmbeddingCache:
         return CachedVectors(self, identity(record, dtype, device))
 
     def evict(self) -> None:
-        """Remove the files that were not used for longest, beyond the limit, and those that killed processes left."""
+        """Remove the files that were not used for longest, beyond the limit, and those that killed processes left.
+
+        Only files that the cache itself wrote are counted and removed. One that this user may not remove stays, with a
+        warning, and is not counted.
+        """
         files = []
-        for path in self.directory.glob(f"*/*{_SUFFIX}"):
-            with suppress(FileNotFoundError):  # which another job has just removed
-                files.append((path, path.stat()))
+        for about in self.directory.glob(f"*/{_ABOUT}"):
+            for path in _own_files(about.parent):
+                with suppress(OSError):  # another job has just removed it, or this user may not look at it
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode):
+                        files.append((path, status))
         abandoned = time.time() - _ABANDONED_SECONDS
         total, count = 0, dict.fromkeys((path.parent for path, _ in files), 0)
+        removed, refused = [], []
         for path, status in sorted(files, key=lambda file: file[1].st_mtime, reverse=True):
-            if path.name.startswith("."):
-                useless = status.st_mtime < abandoned
-            else:
-                total += status.st_size
-                count[path.parent] += 1
-                useless = total > self.limit_bytes or count[path.parent] > _MOST_FILES
-            if useless:
-                path.unlink(missing_ok=True)
+            finished = not _is_temporary(path)
+            size = status.st_size * finished
+            total += size
+            count[path.parent] += finished
+            beyond = total > self.limit_bytes or count[path.parent] > _MOST_FILES
+            if not (beyond if finished else status.st_mtime < abandoned):
+                continue
+            try:
+                path.unlink()
+                removed.append(status.st_size)
+            except FileNotFoundError:  # another job has just removed it
+                continue
+            except OSError as error:
+                refused.append(error)
+                total -= size
+                count[path.parent] -= finished
+        if removed:
+            log.info(
+                "embedding cache: %d files (%.2f GB) that were not used for longest, or that killed jobs left, were"
+                " removed from %s",
+                *(len(removed), sum(removed) / 1e9, self.directory),
+            )
+        if refused:
+            log.warning("embedding cache: %d old files cannot be removed, one of them: %s", len(refused), refused[0])
 
 
 class CachedVectors:
@@ -111,21 +140,22 @@ class CachedVectors:
     def find(self, distinct: Distinct) -> Known:
         """Return the vectors that the cache has of the distinct sequences of a chunk.
 
-        A damaged file of the cache is removed, with a warning.
+        What the cache cannot give is computed: a file that cannot be read is skipped, and a damaged one is removed if
+        this user may do that, each with a warning.
         """
         digests = cache_file.digests_of(distinct.sequences)
         missing = np.arange(len(digests))
         found = []
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            if path.name.startswith("."):
-                continue
+        for path in self._files():
             try:
                 hits, vectors = cache_file.find(path, digests[missing])
             except FileNotFoundError:  # removed since it was listed
                 continue
+            except OSError as error:
+                log.warning("embedding cache: %s is skipped, and its vectors are computed: %s", path, error)
+                continue
             except DamagedFileError as error:
-                log.warning("embedding cache: %s; the file is removed, and its vectors are computed again", error)
-                path.unlink(missing_ok=True)
+                log.warning("embedding cache: %s; %s, and its vectors are computed again", error, _remove(path))
                 continue
             if len(hits):
                 found.append(Known(missing[hits], vectors))
@@ -144,18 +174,28 @@ class CachedVectors:
             return
         try:
             self._write(embeddings)
-            self._cache.evict()
         except OSError as error:
             log.warning("embedding cache: %s takes no vectors: %s", self._folder, error)
+            return
+        try:
+            self._cache.evict()
+        except OSError as error:
+            log.warning("embedding cache: old files of %s are not removed: %s", self._cache.directory, error)
+
+    def _files(self) -> list[Path]:
+        """Return the finished files of the folder; none, with a warning, where it cannot be listed."""
+        try:
+            return sorted(path for path in _own_files(self._folder) if not _is_temporary(path))
+        except OSError as error:
+            log.warning("embedding cache: %s is skipped, and its vectors are computed: %s", self._folder, error)
+            return []
 
     def _write(self, embeddings: Path) -> None:
-        try:
-            self._folder.mkdir()
-            self._share(self._folder)
-        except FileExistsError:
-            pass
-        about = self._folder / "made-by.json"
+        self._folder.mkdir(exist_ok=True)
+        about = self._folder / _ABOUT
         if not about.exists():
+            with suppress(PermissionError):  # another user has just made the folder
+                self._share(self._folder)
             with atomic_path(about) as temporary:
                 temporary.write_text(f"{self._identity}\n", encoding="utf-8")
                 self._share(temporary)
@@ -172,6 +212,24 @@ class CachedVectors:
         """Give what was just written the permissions of the cache's folder."""
         mode = stat.S_IMODE(self._cache.directory.stat().st_mode)
         path.chmod(mode if path.is_dir() else mode & 0o666)
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    """Yield what has the name of a file of the cache: a user may name a folder that holds other HDF5 files too."""
+    return (path for path in folder.glob(f"*{_SUFFIX}") if _OWN_NAME.fullmatch(path.name))
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _remove(path: Path) -> str:
+    """Remove a damaged file; return what became of it, in words."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"the file cannot be removed ({error.strerror})"
+    return "the file is removed"
 
 
 def identity(record: EncoderRecord, dtype: torch.dtype, device: torch.device) -> dict[str, str | int]:

@@ -8,8 +8,9 @@ disk, so that any row can be read alone.
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from virnucpro_kernels.errors import DamagedFileError
 from virnucpro_kernels.pool.disk import Disk
-from virnucpro_kernels.pool.embedding_file import Vectors, damage
+from virnucpro_kernels.pool.embedding_file import Vectors
 from virnucpro_kernels.sequences.arrays import Int64s, SequenceArray
 
 #: Threads that read vectors, so that the waiting times of a network file system pass side by side.
@@ -75,8 +76,9 @@ def find(path: Path, wanted: Digests) -> tuple[Int64s, Vectors]:
     Raises:
         DamagedFileError: the file is damaged.
         FileNotFoundError: there is no such file any more.
+        OSError: the file cannot be opened or read, which says nothing about what it holds.
     """
-    with path.open("rb", buffering=0) as raw, damage(path):
+    with path.open("rb", buffering=0) as raw, _damage(path):
         with h5py.File(raw, "r") as file:
             digests = file["digest"][:]
             places = np.searchsorted(digests[:, 0], wanted[:, 0])
@@ -89,6 +91,17 @@ def find(path: Path, wanted: Digests) -> tuple[Int64s, Vectors]:
             start = embedding.id.get_offset()
         _read_rows(raw.fileno(), start, positions, checksums, vectors, path)
     return hits, vectors
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Convert the exceptions for a damaged file into DamagedFileError; errors of the operating system have a number."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedFileError(f"{path}: this is not a whole file of the cache ({error})") from error
 
 
 def _read_rows(

@@ -1,8 +1,9 @@
 """Every file of a run checked, at a choice of depths, and what has to go so that a damaged one is made again."""
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -22,6 +23,9 @@ from virnucpro_kernels.run.summary_table import read_summary
 MISSING = "the file is missing"
 _ALL_ROWS = 2**62
 _ENCODERS = ["nucleotide", "protein"]
+#: Files that the tables of a pool are made from, beside the scores.
+_TABLES = (file_names.MANIFEST, file_names.CONTIGS, file_names.WINDOWS)
+_SCORES = re.compile(r"\d+" + re.escape(file_names.SCORE_SUFFIX))
 _CHANGED = "its content is not what was written (SHA-256)"
 
 
@@ -137,7 +141,7 @@ class _Check:
                 check = partial(self._written, record=record, read=read)
                 yield _checked(path, check, (path, path.with_name(file_names.GATHERED), *samples))
         for path in sorted(folder.glob(f"*/*/{file_names.GATHERED}")):
-            yield from self._gathered(path, again)
+            yield from self._gathered(path, chunks, again)
 
     def _sequences(self, folder: Path, chunks: dict[str, Chunk], again: tuple[Path, ...]) -> Iterator[Checked]:
         """Check the sequences of a pool; a start looks only for those that are still to be embedded."""
@@ -149,7 +153,7 @@ class _Check:
                     check = partial(self._same, checksum=checksum) if self.depth == Depth.ALL else _not_empty
                     yield _checked(folder / file_names.CHUNKS / f"{name}{suffix}", check, again)
 
-    def _gathered(self, listing: Path, again: tuple[Path, ...]) -> Iterator[Checked]:
+    def _gathered(self, listing: Path, chunks: Collection[str], again: tuple[Path, ...]) -> Iterator[Checked]:
         """Check the files that the tables were made from by the list of their checksums, unless they changed since."""
         manifest, *samples = again
         listed = _checked(listing, read_gathered, (listing, *samples))
@@ -157,8 +161,11 @@ class _Check:
         if listed.problem or not manifest.exists():
             return
         checksums = read_gathered(listing)
-        same_split = checksums.get(f"../../{manifest.name}") == self.checksums.of(manifest)
+        same_split = checksums[f"../../{manifest.name}"] == self.checksums.of(manifest)
         if not same_split and manifest.stat().st_mtime_ns > listing.stat().st_mtime_ns:
+            return
+        if same_split and chunks and checksums.keys() != _listed_names(chunks):
+            yield Checked(listing, "damaged (it lists other files than the pool has)", (listing, *samples))
             return
         for name, checksum in checksums.items():
             path = listing.parent / name
@@ -213,16 +220,24 @@ def read_gathered(path: Path) -> dict[str, str]:
     """Return the checksums of a list as `sha256sum` writes it, by the names of the files.
 
     Raises:
-        DamagedFileError: the file is not such a list.
+        DamagedFileError: the file is not such a list, or has names that are not those of scores and tables of a pool.
     """
     try:
-        lines = [line.split("  ", 1) for line in path.read_text(encoding="ascii").splitlines()]
+        lines = [line.split("  ", 1) for line in path.read_text(encoding="ascii").removesuffix("\n").split("\n")]
         checksums = {name: checksum for checksum, name in lines}
         if not checksums or any(len(bytes.fromhex(checksum)) != 32 for checksum in checksums.values()):
             raise ValueError("no list of checksums")
+        scores = checksums.keys() - _listed_names([])
+        if len(scores) != len(checksums) - len(_TABLES) or not all(map(_SCORES.fullmatch, scores)):
+            raise ValueError("it lists other files than a pool has")
     except ValueError as error:
         raise DamagedFileError(f"{path}: damaged ({error})") from error
     return checksums
+
+
+def _listed_names(chunks: Iterable[str]) -> set[str]:
+    """Return the names that the list of a pool's checksums has, if these are its chunks."""
+    return {f"{chunk}{file_names.SCORE_SUFFIX}" for chunk in chunks} | {f"../../{name}" for name in _TABLES}
 
 
 def _result_files(record: Path) -> dict[str, Any]:

@@ -4,9 +4,11 @@ The vectors were made by the original on a CPU and are committed, with the seque
 the Broad Institute's version. Who has the released weights shows with them that this machine gives the same.
 """
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,9 @@ from virnucpro_kernels.weights.registry import EncoderInfo, Model
 _FRAMES = "output_1.fa"
 _VECTORS: dict[Alphabet, str] = {"nucleotide": "output_1_DNABERT_S.pt", "protein": "output_1_ESM.pt"}
 _SCORES = "prediction_results.txt"
+#: Letters that the original writes, and that ESM-2 knows.
+_SEQUENCE = re.compile(rb"[A-IK-Z]+")
+_AGAIN = "get the file again"
 _INSTEAD = "or get the files on another machine and name their folder with --golden"
 #: Window length of the classifier that gave the published scores.
 _WINDOW_LENGTH = 500
@@ -107,8 +112,8 @@ def verify_against_original(
     else:
         sets = read_original_results(folder)
     encoders: dict[Alphabet, EncoderInfo] = {"nucleotide": model.nucleotide, "protein": model.protein}
-    for alphabet, info in encoders.items():
-        width = sets[0].vectors[alphabet].shape[1]
+    for published, (alphabet, info) in product(sets, encoders.items()):
+        width = published.vectors[alphabet].shape[1]
         if width != info.dimension:
             raise UsageError(
                 f"model {model.name}: its {alphabet} vectors have {info.dimension} values, the published ones {width};"
@@ -186,33 +191,60 @@ def _paths(folder: Path, name: str) -> list[Path]:
 
 
 def _read_set(folder: Path, name: str) -> OriginalResults:
-    sequences = {alphabet: _read_fasta(folder / f"{name}_{alphabet}" / _FRAMES) for alphabet in _VECTORS}
+    fastas: dict[Alphabet, Path] = {alphabet: folder / f"{name}_{alphabet}" / _FRAMES for alphabet in _VECTORS}
+    sequences = {alphabet: _read_fasta(path) for alphabet, path in fastas.items()}
     ids = list(sequences["nucleotide"])
+    if sequences["protein"].keys() != set(ids):
+        raise DamagedFileError(f"{fastas['protein']}: not the frames of {fastas['nucleotide']}; {_AGAIN}")
     vectors: dict[Alphabet, Vectors] = {}
     for alphabet, file in _VECTORS.items():
         path = folder / f"{name}_{alphabet}" / file
         read = read_original_embeddings(path)
         place = {each: index for index, each in enumerate(read.ids)}
-        if read.vector_type != alphabet or place.keys() != set(ids) or sequences[alphabet].keys() != set(ids):
-            raise DamagedFileError(f"{path}: not the {alphabet} vectors of the frames of {name}")
+        if read.vector_type != alphabet or place.keys() != set(ids):
+            raise DamagedFileError(f"{path}: not the {alphabet} vectors of the frames of {fastas[alphabet]}; {_AGAIN}")
         vectors[alphabet] = read.vectors[[place[each] for each in ids]]
-    path = folder / f"{name}_merged" / _SCORES
-    scores = read_results(path).table
-    if not set(ids) <= set(scores.index):
-        raise DamagedFileError(f"{path}: lacks scores of frames of {name}")
     frames = Frames(
         np.arange(len(ids)),
         ids,
         SequenceArray.from_list([sequences["nucleotide"][each] for each in ids]),
         SequenceArray.from_list([sequences["protein"][each] for each in ids]),
     )
-    return OriginalResults(name, frames, vectors, scores.loc[ids, "p_virus"].to_numpy())
+    return OriginalResults(name, frames, vectors, _read_scores(folder / f"{name}_merged" / _SCORES, ids))
 
 
 def _read_fasta(path: Path) -> dict[str, bytes]:
     """Return the sequences of a FASTA file of the original by their IDs."""
     found: dict[str, bytes] = {}
-    for record in path.read_bytes().split(b">")[1:]:
-        header, *lines = record.split()
-        found[header.decode()] = b"".join(lines)
+    try:
+        for record in path.read_bytes().split(b">")[1:]:
+            header, *lines = record.split()
+            found[header.decode()] = b"".join(lines)
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: an ID is missing or not UTF-8 ({error}); {_AGAIN}") from error
+    if not found:
+        raise DamagedFileError(f"{path}: it has no sequences; {_AGAIN}")
+    for name, sequence in found.items():
+        if not _SEQUENCE.fullmatch(sequence):
+            raise DamagedFileError(
+                f"{path}: the sequence of {name} is empty or has characters that stand for nothing; {_AGAIN}"
+            )
     return found
+
+
+def _read_scores(path: Path, ids: list[str]) -> npt.NDArray[np.float64]:
+    """Return the original's score2 of each frame, (n,)."""
+    try:
+        table = read_results(path).table
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{error}; {_AGAIN}") from error
+    if "p_virus" not in table:
+        raise DamagedFileError(f"{path}: it has no column score2; {_AGAIN}")
+    if not set(ids) <= set(table.index):
+        raise DamagedFileError(
+            f"{path}: lacks scores of frames of {path.parent.name.removesuffix('_merged')}; {_AGAIN}"
+        )
+    scores = table.loc[ids, "p_virus"].to_numpy()
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise DamagedFileError(f"{path}: a score2 is no number from 0 to 1; {_AGAIN}")
+    return scores

@@ -43,15 +43,18 @@ def read_original_embeddings(path: Path) -> OriginalEmbeddings:
     content = read_checkpoint(path)
     keys = [key for key in _TYPES if isinstance(content, dict) and key in content and "data" in content]
     if len(keys) != 1:
-        raise DamagedFileError(f"{path} is not an embedding file of the original tool")
+        raise DamagedFileError(f"{path} is not an embedding file of the original tool; get the file again")
     vector_type, ids = _TYPES[keys[0]], content[keys[0]]
     try:
         vectors = _vectors(vector_type, ids, content["data"])
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
-        raise DamagedFileError(f"{path} is damaged, or not an embedding file of the original tool ({error})") from error
+    except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise DamagedFileError(
+            f"{path} is damaged, or not an embedding file of the original tool ({error}); get the file again"
+        ) from error
     if not np.isfinite(vectors).all():
         raise DamagedFileError(
-            f"{path}: the vector of {ids[int(np.argmin(np.isfinite(vectors).all(axis=1)))]} is not finite"
+            f"{path}: the vector of {ids[int(np.argmin(np.isfinite(vectors).all(axis=1)))]} is not finite; get the"
+            " file again"
         )
     return OriginalEmbeddings(vector_type, list(ids), vectors)
 

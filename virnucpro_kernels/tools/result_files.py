@@ -119,7 +119,7 @@ def read_results(path: Path) -> Results:
         if form is None:
             raise DamagedFileError(f"{path}: this is no result table (columns: {', '.join(columns[:6])})")
         table = form.read(path)
-    except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, KeyError, UnicodeDecodeError, ValueError, zlib.error) as error:
         raise DamagedFileError(f"{path}: the file cannot be read as a result table ({error})") from error
     table["label"] = table["label"].replace(_LABELS)
     twice = table["id"].duplicated()

@@ -1,6 +1,9 @@
 """The original's published results: read, and compared with what a model gives here."""
 
+import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +117,85 @@ def test_files_of_other_frames_or_missing_ones_are_errors(
     fasta.unlink()
     code, _, err = verify(model, published, monkeypatch, capsys)
     assert (code, "no results of the original" in err) == (5, True)
+
+
+def rewritten(old: bytes, new: bytes) -> Callable[[Path], object]:
+    """Return a function that changes a file in its first occurrence of `old`."""
+
+    def damage(path: Path) -> None:
+        content = path.read_bytes()
+        assert old in content
+        path.write_bytes(content.replace(old, new, 1))
+
+    return damage
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def with_data(data: object) -> Callable[[Path], object]:
+    """Return a function that saves a file of the original anew with these vectors."""
+    return lambda path: torch.save(torch.load(path, weights_only=True) | {"data": data}, path)
+
+
+DNA, ESM, TABLE = "set_nucleotide/output_1.fa", "set_protein/output_1_ESM.pt", "set_merged/prediction_results.txt"
+BERT = "set_nucleotide/output_1_DNABERT_S.pt"
+#: Files of the original and ways in which each is damaged.
+DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
+    (DNA, rewritten(b">contig", b">cont\xe8g")),
+    (DNA, rewritten(b">", b">>")),
+    (DNA, rewritten(b"A\n", b"\xe8\n")),
+    (DNA, rewritten(FRAMES.nucleotides[0], b"")),
+    (DNA, empty),
+    ("set_protein/output_1.fa", rewritten(b">", b"<")),
+    ("set_protein/output_1.fa", rewritten(FRAMES.proteins[0], b"J" + FRAMES.proteins[0])),
+    *((path, damage) for path in (BERT, ESM) for damage in (cut, empty)),
+    (BERT, with_data([{"label": name, "mean_representation": 10**400} for name in FRAMES.ids])),
+    (BERT, with_data([{} for _ in FRAMES.ids])),
+    (ESM, with_data(torch.zeros(3))),
+    (ESM, lambda path: torch.save([], path)),
+    (ESM, with_data([torch.zeros(3)] * 5 + [torch.full((3,), torch.nan)])),
+    (TABLE, rewritten(b"score2", b"scorf2")),
+    (TABLE, rewritten(b"Prediction", b"Predictjon")),
+    (TABLE, rewritten(b"Sequence_ID", b"Sequence_\xe8D")),
+    (TABLE, rewritten(b"\t0.", b"\t0x")),
+    (TABLE, lambda path: path.write_text(f"{path.read_text()}one\tvirus\t0.1\t0.9\tmore\n")),
+    (TABLE, lambda path: path.write_text(re.sub(r"\S+$", "nan", path.read_text()))),
+    (TABLE, lambda path: path.write_text(re.sub(r"\S+$", "7.5", path.read_text()))),
+    (TABLE, cut),
+    (TABLE, empty),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGE)
+def test_a_damaged_file_is_named_with_what_to_do(
+    name: str,
+    damage: Callable[[Path], object],
+    model: Model,
+    published: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(published / name)
+    code, _, err = verify(model, published, monkeypatch, capsys)
+    assert code == 3
+    assert err.startswith(f"error: {published / name}")
+    assert "get the file again" in err
+
+
+def test_a_further_set_of_other_encoders_is_refused(
+    model: Model, published: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in sorted(published.iterdir()):
+        shutil.copytree(folder, published / folder.name.replace("set", "further"))
+    with_data([torch.zeros(3) for _ in FRAMES.ids])(published / "set_protein" / "output_1_ESM.pt")
+    code, _, err = verify(model, published, monkeypatch, capsys)
+    assert (code, "this comparison is for models with the released encoders" in err) == (5, True)
 
 
 def test_without_a_connection_the_folder_of_another_machine_is_named(
