@@ -4,12 +4,13 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.runs import DEMO, ROOT, call, contigs, planned, virnucpro, virnucpro_command, virnucpro_here
-from virnucpro_kernels.weights.registry import find_model, read_model
+from virnucpro_kernels.weights.registry import Calibration, find_model, read_model, write_model
 
 TABLE = ROOT / ".test" / "data" / "training.tsv"
 TRAIN = ROOT / "workflow" / "train.smk"
@@ -82,6 +83,28 @@ def test_what_is_there_is_not_made_again_and_what_is_damaged_is_with_the_same_we
     ended = virnucpro("train", "--output-dir", folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes() == first
+
+
+def test_what_is_told_of_the_calibration(tutorial: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tutorial / "training", tmp_path / "training"))
+    lost, none = (
+        "its earlier calibration went with its earlier weights\n",
+        "are no probabilities, until virnucpro calibrate",
+    )
+    model = read_model(folder / "models" / "tutorial-original")
+    calibrated = replace(model, calibration=Calibration(0.2, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, "some contigs"))
+    write_model(calibrated)
+    ended = virnucpro("train", "--output-dir", folder)
+    assert ended.returncode == 0, ended.stderr
+    assert read_model(model.directory) == calibrated, "nothing is made again"
+    assert lost not in ended.stdout
+    assert none not in ended.stdout
+    for expected in (True, False):
+        ended = virnucpro("train", "--recipe", "default", "--output-dir", folder)
+        assert ended.returncode == 0, ended.stderr
+        assert read_model(model.directory).calibration is None
+        assert (lost in ended.stdout) is expected
+        assert none in ended.stdout
 
 
 def test_windows_of_another_length_than_those_of_the_base(tmp_path: Path) -> None:
