@@ -4,12 +4,13 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.runs import DEMO, ROOT, call, planned, virnucpro, virnucpro_command, virnucpro_here
-from virnucpro_kernels.weights.registry import find_model
+from tests.helpers.runs import DEMO, ROOT, call, contigs, planned, virnucpro, virnucpro_command, virnucpro_here
+from virnucpro_kernels.weights.registry import Calibration, find_model, read_model, write_model
 
 TABLE = ROOT / ".test" / "data" / "training.tsv"
 TRAIN = ROOT / "workflow" / "train.smk"
@@ -82,6 +83,50 @@ def test_what_is_there_is_not_made_again_and_what_is_damaged_is_with_the_same_we
     ended = virnucpro("train", "--output-dir", folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (folder / "models" / "tutorial-original" / "classifier.safetensors").read_bytes() == first
+
+
+def test_what_is_told_of_the_calibration(tutorial: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tutorial / "training", tmp_path / "training"))
+    lost, none = (
+        "its earlier calibration went with its earlier weights\n",
+        "are no probabilities, until virnucpro calibrate",
+    )
+    model = read_model(folder / "models" / "tutorial-original")
+    calibrated = replace(model, calibration=Calibration(0.2, -1.0, 0.0, 0.0, 1.0, 0.0, 0.0, "some contigs"))
+    write_model(calibrated)
+    ended = virnucpro("train", "--output-dir", folder)
+    assert ended.returncode == 0, ended.stderr
+    assert read_model(model.directory) == calibrated, "nothing is made again"
+    assert lost not in ended.stdout
+    assert none not in ended.stdout
+    for expected in (True, False):
+        ended = virnucpro("train", "--recipe", "default", "--output-dir", folder)
+        assert ended.returncode == 0, ended.stderr
+        assert read_model(model.directory).calibration is None
+        assert (lost in ended.stdout) is expected
+        assert none in ended.stdout
+
+
+def test_windows_of_another_length_than_those_of_the_base(tmp_path: Path) -> None:
+    folder = tmp_path / "training"
+    ended = virnucpro("train", TABLE, *SMALL, "--set", "window_length=300", "--output-dir", folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    model = folder / "models" / "trained"
+    assert read_model(model).window_length == 300
+    (tmp_path / "some.fa").write_text(contigs(0, 3))
+    out = tmp_path / "out"
+    scored = virnucpro("predict", tmp_path / "some.fa", "--model", model, "--no-report", "--output-dir", out)
+    assert scored.returncode == 0, scored.stderr
+    record = json.loads((out / "results" / "some" / "run.json").read_text())
+    assert record["parameters"]["geometry"] == "300-original"
+    assert record["counts"]["status"]["scored"] == 3
+
+    # For the base itself, which knows windows of 500 bp, they are not embedded.
+    vectors = ("--nucleotide", tmp_path / "n.h5", "--protein", tmp_path / "p.h5")
+    manifest = folder / "work" / "300-original" / "windows" / "chunks.tsv"
+    refused = virnucpro_here("embed", manifest, "--chunk", "00000", "--model", "builtin-500", *vectors)
+    assert refused.returncode == 3
+    assert "windows of 300 bp, but model builtin-500 is for 500 bp" in refused.stderr
 
 
 def test_a_fresh_clone_plans_the_training_of_the_example(tmp_path: Path) -> None:

@@ -40,6 +40,12 @@ def embed(
     embedding_dtype: EmbeddingDtype,
     embedding_cache_gb: EmbeddingCacheGb,
     models_dir: ModelsDir = None,
+    window_length: Annotated[
+        int | None,
+        typer.Option(
+            min=3, help="Length in bp of the windows, for a classifier to be trained on; without it, that of the model."
+        ),
+    ] = None,
     attention: Attention = "auto",
     token_budget: Annotated[int, typer.Option(min=0, help="Tokens of a batch; 0 for the default.", hidden=True)] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
@@ -57,17 +63,20 @@ def embed(
 
     Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model compact-500 --nucleotide n.h5 --protein p.h5
     """
+    from dataclasses import replace
+
     from virnucpro_kernels.embed.stopping import unbroken
 
     with unbroken():
         from virnucpro_kernels.embed.embed import EmbedOptions, embed
         from virnucpro_kernels.weights.registry import find_model
 
+    found = find_model(model, models_dir)
     embed(
         EmbedOptions(
             manifest,
             chunk,
-            find_model(model, models_dir),
+            replace(found, window_length=window_length or found.window_length),
             nucleotide,
             protein,
             device,

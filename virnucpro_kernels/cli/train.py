@@ -69,11 +69,16 @@ def train(
         profile=profile,
         quiet=quiet,
     )
-    model = train(options)
-    typer.echo(f"model: {model}\ncard: {model / 'model_card.md'}")
-    typer.echo(f"use it: virnucpro predict contigs.fa.gz --output-dir out --model {model}")
+    model, lost_calibration = train(options)
+    directory = model.directory
+    typer.echo(f"model: {directory}\ncard: {directory / 'model_card.md'}")
+    typer.echo(f"use it: virnucpro predict contigs.fa.gz --output-dir out --model {directory}")
+    if model.calibration:
+        return
     written = read_config(output_dir / CONFIG)
     # The seed has the groups of a table without splits on the sides on which they were.
-    words = ("calibrate", str(model), "--genomes", written["genomes"], "--seed", str(written["seed"]))
+    words = ("calibrate", str(directory), "--genomes", written["genomes"], "--seed", str(written["seed"]))
     command = command_line(*words, "--output-dir", "calibration", models_dir=None)
+    if lost_calibration:
+        typer.echo("its earlier calibration went with its earlier weights")
     typer.echo(f"its scores rank contigs, but are no probabilities, until {command}")

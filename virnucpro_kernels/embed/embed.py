@@ -49,7 +49,7 @@ class EmbedOptions:
     Attributes:
         manifest: Manifest of the pool; the chunk's files lie in `chunks/` beside it.
         chunk: Name of the chunk.
-        model: Model that has the encoders.
+        model: Model that has the encoders, with the window length of the classifier that the vectors are for.
         nucleotide: File to write for the nucleotide encoder.
         protein: File to write for the protein encoder, in the same folder.
         device: `auto`, `cpu` or `cuda`.

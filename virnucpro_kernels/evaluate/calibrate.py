@@ -107,9 +107,7 @@ def calibrate(model: Model, given: Sequence[Path], truth_path: Path, prior: floa
 
 def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
     """Return the scored contigs of a sample whose origin is known; mark them in `seen`, contigs of the truth, (n,)."""
-    record = read_job(folder / RUN_RECORD) or {}
-    if (found := record.get("model", {}).get("id")) != model.model_id:
-        raise UsageError(f"{folder}: the results are of model {found}, not of {model.model_id}; name that model")
+    _check_model(folder, model)
     table = pa.concat_tables(read_table(checked_result(folder / CONTIG_TABLE), _TYPES)).to_pandas()
     place = truth.contigs.get_indexer(table["contig"])
     p_virus = table["p_virus"].to_numpy(np.float64)
@@ -136,6 +134,23 @@ def _read(folder: Path, truth: Truth, model: Model, seen: Bools) -> Scored:
         )
         logit = (logit - intercept) / slope
     return Scored(logit, windows, is_virus)
+
+
+def _check_model(folder: Path, model: Model) -> None:
+    """Refuse the results of a sample that `model`, with its present calibration, did not make."""
+    found = (read_job(folder / RUN_RECORD) or {}).get("model", {})
+    made_by = found.get("id")
+    if made_by == model.model_id:
+        return
+    wanted = {"name": model.name, "window_length": model.window_length}
+    files = {name: getattr(model, name).sha256 for name in ("nucleotide", "tokenizer", "protein", "classifier")}
+    same = all(found.get(key) == value for key, value in wanted.items())
+    if same and all(found.get(name, {}).get("sha256") == sha256 for name, sha256 in files.items()):
+        raise UsageError(
+            f"{folder}: the results were computed with {model.name} before its present calibration (then {made_by}, now"
+            f" {model.model_id}); run `virnucpro predict` with this model again, and then this command"
+        )
+    raise UsageError(f"{folder}: the results are of model {made_by}, not of {model.model_id}; name that model")
 
 
 def fit(scored: Scored) -> Calibration:

@@ -29,19 +29,24 @@ from virnucpro_kernels.run.snakemake_log import last_error
 from virnucpro_kernels.run.start import choose_gpus, snakemake_command
 from virnucpro_kernels.run.training import DRAWN, MODELS, POOL, complete_training, load_training
 from virnucpro_kernels.train.genomes import read_genomes
+from virnucpro_kernels.weights.registry import Model, read_model
 
 CONFIG = Path("config", "training.yaml")
 _CLASSES = {error.exit_code: error for error in (DamagedFileError, GpuMemoryError, UsageError)}
 
 
-def train(options: PredictOptions) -> Path:
-    """Run the training, or go on with one that was stopped; return the model directory.
+def train(options: PredictOptions) -> tuple[Model, bool]:
+    """Run the training, or go on with one that was stopped.
 
     Args:
         options: As for `predict`; `config` and `settings` have the keys of a training.
 
+    Returns:
+        The model, and whether a calibrated one has given its place to it, which has no calibration.
+
     Raises:
         UsageError: the configuration or the table of genomes cannot be used, such as for a group on two sides.
+        DamagedFileError: the model that is there already is damaged.
         VirnucproError: the training failed.
         InterruptedRunError: Ctrl-C or a signal came; no job runs any more.
     """
@@ -58,7 +63,7 @@ def train(options: PredictOptions) -> Path:
         raise UsageError(problem)
     cores = options.threads or len(os.sched_getaffinity(0))
     command = snakemake_command(options, profile, gpus, cores, snakefile=workflow_root() / "workflow" / "train.smk")
-    model: Path = options.directory / MODELS / config["name"]
+    directory: Path = options.directory / MODELS / config["name"]
     with run_lock(options.directory) as lock:
         refuse_snakemake(options.directory)
         for mend in (mend_files, mend_snakemake):
@@ -68,9 +73,19 @@ def train(options: PredictOptions) -> Path:
         _say(options, f"  genomes  {len(genomes.genomes):,} lines of {config['genomes']}")
         _say(options, f"  windows  {run.model.window_length} bp, {run.model.layout}, frames: {config['frames']}")
         _say(options, f"  computes on {run.device} in {run.precision}, recipe {config['recipe']}")
-        _say(options, f"  writes   {model}")
+        _say(options, f"  writes   {directory}")
+        calibrated = _is_calibrated(directory)
         _watch(options, run, command, environment, lock)
-    return model
+        model = read_model(directory)
+    return model, calibrated and model.calibration is None
+
+
+def _is_calibrated(directory: Path) -> bool:
+    """Whether there is a model in a directory, and it has a calibration."""
+    try:
+        return read_model(directory).calibration is not None
+    except DamagedFileError:
+        return False
 
 
 def _configuration(options: PredictOptions) -> Config:

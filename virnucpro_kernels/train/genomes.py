@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,10 +57,12 @@ class GenomeTable:
     Attributes:
         genomes: Lines of the table, those on a side of the split.
         files: Sequence files, in order.
+        beside: Those of them that may have the records of lines without a file: the ones beside the table.
     """
 
     genomes: tuple[Genome, ...]
     files: tuple[Path, ...]
+    beside: frozenset[Path]
 
     @property
     def all_files(self) -> list[Path]:
@@ -68,7 +71,8 @@ class GenomeTable:
 
     def of_file(self, file: Path) -> Mapping[str, Genome]:
         """Return the genomes that `file` may have, by ID; the ID is empty where a line means all records."""
-        return {genome.seq_id: genome for genome in self.genomes if genome.file in (None, file)}
+        named = (None, file) if file in self.beside else (file,)
+        return {genome.seq_id: genome for genome in self.genomes if genome.file in named}
 
     def records(self, file: Path) -> Iterator[tuple[Genome, Record]]:
         """Yield the records of `file` that the table has, each with its genome.
@@ -92,7 +96,8 @@ def read_genomes(path: Path, seed: int) -> GenomeTable:
 
     `label` (virus or host), `category` and `group`; `file`, relative to the table, or `seq_id`, or both; `split`
     (train, val or test; lines of other splits are left out), without which groups are assigned; `annotation`.
-    Without `file`, the sequence files beside the table are searched for the records.
+    Without `file`, the sequence files beside the table are searched for the record of the line. Blanks around fields do
+    not count.
 
     Args:
         path: Table.
@@ -144,7 +149,7 @@ def read_held_out(path: Path, split: str, seed: int) -> Iterator[tuple[Genome, R
 def _read_checked(path: Path, seed: int) -> list[Genome]:
     """Return all lines of a table, each with its split; none of them repeated, no group on two sides."""
     lines = _read_lines(path)
-    genomes = [_genome(path, number, line) for number, line in enumerate(lines, start=2)]
+    genomes = _with_one_path_each(_genome(path, number, line) for number, line in enumerate(lines, start=2))
     if "split" not in lines[0]:
         genomes = assign_splits(genomes, seed)
     _check_groups(path, genomes)
@@ -174,18 +179,24 @@ def read_split(path: Path, split: str) -> Iterator[tuple[Genome, Record]]:
         InputError: a sequence file cannot be used.
     """
     lines = enumerate(_read_lines(path), start=2)
-    genomes = tuple(_genome(path, number, line) for number, line in lines if line.get("split", split) == split)
+    used = (_genome(path, number, line) for number, line in lines if line.get("split", split) == split)
+    genomes = _with_one_path_each(used)
     if not genomes:
         raise UsageError(f"{path}: no record of split {split!r}")
-    table = _with_files(path, genomes)
+    table = _with_files(path, tuple(genomes))
     for file in table.files:
         yield from table.records(file)
 
 
 def _with_files(path: Path, genomes: tuple[Genome, ...]) -> GenomeTable:
     """Return genomes of the table `path` with their files, all of which are there."""
-    files = sorted({genome.file for genome in genomes if genome.file}) or _files_beside(path)
-    table = GenomeTable(genomes, tuple(files))
+    named = {genome.file for genome in genomes if genome.file}
+    beside = frozenset[Path]()
+    if any(genome.file is None for genome in genomes):
+        # Those that the table names too go by its paths.
+        known = {os.path.realpath(file): file for file in named}
+        beside = frozenset(known.get(real, file) for real, file in _files_beside(path).items())
+    table = GenomeTable(genomes, tuple(sorted(named | beside)), beside)
     if missing := [str(file) for file in table.all_files if not file.is_file()]:
         raise UsageError(f"{path}: the table names files that are not there: {', '.join(missing[:5])}")
     return table
@@ -195,11 +206,13 @@ def _read_lines(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as table:
             reader = csv.DictReader(table, delimiter="\t", restval="")
-            header, lines = reader.fieldnames or (), list(reader)
+            columns = {name: name.strip() for name in reader.fieldnames or ()}
+            lines = [{column: line[name].strip() for name, column in columns.items()} for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path}: the table of genomes cannot be read: {error}") from error
+    header = set(columns.values())
     missing = [name for name in ("label", "category", "group") if name not in header]
-    if missing or not {"file", "seq_id"} & set(header):
+    if missing or not {"file", "seq_id"} & header:
         raise UsageError(
             f"{path}: a table of genomes has the tab-separated columns label, category, group, and file or seq_id;"
             f" missing: {', '.join(missing) or 'file or seq_id'}"
@@ -228,6 +241,16 @@ def _genome(path: Path, number: int, line: Mapping[str, str]) -> Genome:
         split=line.get("split", ""),
         line=line,
     )
+
+
+def _with_one_path_each(genomes: Iterable[Genome]) -> list[Genome]:
+    """Return genomes whose paths to the same file are all the first of these, so that equal paths are equal files."""
+    genomes, first = list(genomes), dict[str, Path]()
+    real = {file: os.path.realpath(file) for file in {genome.file for genome in genomes} if file}
+    return [
+        replace(genome, file=first.setdefault(real[genome.file], genome.file)) if genome.file else genome
+        for genome in genomes
+    ]
 
 
 def assign_splits(genomes: Iterable[Genome], seed: int) -> list[Genome]:
@@ -263,7 +286,9 @@ def _check_groups(path: Path, genomes: Sequence[Genome]) -> None:
                 f"{path}: group {group!r} is on two sides of the split ({', '.join(sorted(sides))}), so that relatives"
                 " of what is trained on would be what is tested on; give all records of a group one split"
             )
-    times = Counter((genome.file, genome.seq_id) for genome in genomes)
+    # A record without a file may be in any, also in one in which another line has it.
+    anywhere = {genome.seq_id for genome in genomes if genome.file is None}
+    times = Counter((None if genome.seq_id in anywhere else genome.file, genome.seq_id) for genome in genomes)
     (_, seq_id), most = times.most_common(1)[0]
     if most > 1:
         raise UsageError(f"{path}: {seq_id or 'a file without seq_id'} stands in the table {most} times")
@@ -278,12 +303,14 @@ def _check_complete(path: Path, genomes: Sequence[Genome]) -> None:
         )
 
 
-def _files_beside(path: Path) -> list[Path]:
+def _files_beside(path: Path) -> dict[str, Path]:
+    """Return the sequence files beside the table `path`, each once, by their real paths."""
+
     def is_sequence_file(file: Path) -> bool:
         name = Path(file.stem) if file.suffix in _COMPRESSIONS else file
         return name.suffix in _SUFFIXES and not file.name.startswith(".")
 
-    found = sorted(file for file in path.parent.iterdir() if is_sequence_file(file))
+    found = [file for file in path.parent.iterdir() if is_sequence_file(file)]
     if not found:
-        raise UsageError(f"{path}: the table has no column file, and there is no FASTA or GenBank file beside it")
-    return found
+        raise UsageError(f"{path}: lines without a file need a FASTA or GenBank file beside the table; there is none")
+    return {os.path.realpath(file): file for file in sorted(found, reverse=True)}

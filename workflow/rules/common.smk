@@ -105,6 +105,12 @@ def model_path(wildcards, input):
     return str(run_of(wildcards).model.directory.resolve())
 
 
+def window_length_option(wildcards, input):
+    """The length of the windows, as `embed` takes it, in a training, whose windows need not be those of its base. A
+    function of `input`, because the length stands in the path of the outputs."""
+    return f"--window-length {RUN.model.window_length}" if RUN.training else ""
+
+
 def temporary_unless(path, *kept):
     """A large file that is removed once it is used, unless the configuration's `keep` has one of `kept`."""
     return path if set(kept) & set(RUN.config["keep"]) else temp(path)

@@ -31,12 +31,13 @@ rule embed:
     params:
         virnucpro=virnucpro,
         model=model_path,
+        window_length=window_length_option,
         precision=of_run(lambda run: run.precision),
         dtype=RUN.config["embedding_dtype"],
     shell:
         "{params.virnucpro} embed {input.manifest:q} --chunk {wildcards.chunk}"
         " --nucleotide {output.nucleotide:q} --protein {output.protein:q}"
-        " --model {params.model:q} --precision {params.precision} --embedding-dtype {params.dtype}"
+        " --model {params.model:q} {params.window_length} --precision {params.precision} --embedding-dtype {params.dtype}"
         " --device {resources.device} --attention {resources.attention}"
         " --token-budget {resources.token_budget} --paranoid {resources.paranoid}"
         " --embedding-cache={resources.embedding_cache:q} --embedding-cache-gb {resources.embedding_cache_gb}"

@@ -1,6 +1,7 @@
 """`virnucpro calibrate`: the values that make probabilities, from the results of contigs of known origin."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +135,25 @@ def test_what_cannot_be_used_is_refused(pool: Pool, tmp_path: Path) -> None:
     done = virnucpro("calibrate", str(other.directory), results, "--truth", truth)
     assert done.returncode == UsageError.exit_code
     assert "name that model" in done.stderr
+
+
+def test_results_from_before_the_calibration_are_told_from_those_of_another_model(pool: Pool, tmp_path: Path) -> None:
+    folder, model = pool.directory.parent, tmp_path / "model"
+    shutil.copytree(pool.model.directory, model)
+    command = ("calibrate", str(model), str(folder / "results"), "--truth", str(folder / "truth.tsv"))
+    first = virnucpro(*command)
+    assert first.returncode == 0, first.stderr
+    calibrated = read_model(model)
+    again = virnucpro(*command)
+    assert again.returncode == UsageError.exit_code
+    assert f"computed with {calibrated.name} before its present calibration (then {pool.model.model_id}" in again.stderr
+    assert "run `virnucpro predict` with this model again" in again.stderr
+    assert read_model(model) == calibrated
+    # Encoders of the same name with other weights make another model.
+    write_model(replace(calibrated, protein=replace(calibrated.protein, sha256="1" * 64)))
+    other = virnucpro(*command)
+    assert other.returncode == UsageError.exit_code
+    assert "name that model" in other.stderr
 
 
 def test_calibration_is_measured_at_the_share_that_it_is_for(
