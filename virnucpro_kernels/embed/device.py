@@ -175,9 +175,7 @@ class CpuRunner(BatchRunner):
         super().__init__(encoder, dtype)
         self._threads = torch.get_num_threads()
         self.ahead = self._threads - 1
-        self._pool = ThreadPoolExecutor(
-            self._threads, thread_name_prefix="compute", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="compute", initializer=_use_one_thread)
         started = threading.Barrier(self._threads + 1)
         for _ in range(self._threads):
             self._pool.submit(started.wait)
@@ -211,6 +209,14 @@ class CpuRunner(BatchRunner):
     def reset(self) -> None:
         """Wait for the batches under way; the allocator keeps no memory."""
         wait(self._under_way)
+
+
+def _use_one_thread() -> None:
+    """Let this thread compute alone."""
+    # A thread that computes for the first time takes the number that was set last, by whatever thread, unless it has
+    # asked for the number before.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True)
@@ -310,6 +316,6 @@ def _noticing_memory(work: Work, compute: Callable[[Work], _Result]) -> _Result:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        message = str(error)
+        message = str(error) or type(error).__name__
     # Raised here, not above: the first exception's traceback holds the tensors of the batch that failed.
     raise OutOfMemoryError(message.splitlines()[0], work)

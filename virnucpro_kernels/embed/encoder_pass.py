@@ -125,8 +125,7 @@ class EncoderPass:
             except OutOfMemoryError as error:
                 runner.reset()
                 if self._is_alone(error.work):
-                    with suppress(GpuMemoryError):  # what was saved before is there, and the other error says more
-                        self._save(runner, output, wait=True)
+                    self._save(runner, output, wait=True)
                     # The next attempt will have more memory: it begins with the whole budget.
                     self.destination.partial.keep_budget(self.encoder.alphabet, self.destination.provenance)
                     raise GpuMemoryError(
@@ -136,16 +135,21 @@ class EncoderPass:
                 self._halve_budget(error.work, str(error))
                 self._save(runner, output, wait=True)
             if self.engine.stopped() and self.completion.taken < len(self.to_compute):
-                self._save(runner, output, wait=True)
+                self._look(runner)
+                output.save(wait=True)
                 raise StoppedError(
                     f"stopped: {self.done:,} of {len(self.distinct):,} {self.encoder.alphabet} sequences are saved in"
                     f" {self.destination.partial.directory}; the same command goes on from there"
                 )
 
     def _save(self, runner: BatchRunner, output: OutputThread, *, wait: bool) -> None:
-        """Save what has been put, which only a device that is as it was at the beginning can have computed rightly."""
-        self._look(runner)
-        output.save(wait=wait)
+        """Save what has been put, which only a device that is as it was at the beginning can have computed rightly.
+
+        Without memory for the canaries nothing is saved this time.
+        """
+        with suppress(GpuMemoryError):
+            self._look(runner)
+            output.save(wait=wait)
 
     def _put(self, output: OutputThread, computed: Vectors) -> None:
         """Hand the next computed vectors on, and with them those of the known sequences between them."""

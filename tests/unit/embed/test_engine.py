@@ -81,6 +81,30 @@ def test_with_several_threads_the_bytes_are_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "p.h5").read_bytes() == (tmp_path / "many" / "p.h5").read_bytes()
 
 
+class Noting:
+    """An encoder that notes how many threads each of its batches may use."""
+
+    def __init__(self, encoder: Embeds) -> None:
+        self.encoder, self.seen = encoder, set[tuple[int, int]]()
+
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        vectors = self.encoder.embed(batch)
+        self.seen.add((threading.get_ident(), torch.get_num_threads()))
+        return vectors
+
+
+def test_each_thread_computes_alone(tmp_path: Path) -> None:
+    noting = Noting(tiny.protein_encoder())
+    torch.set_num_threads(3)
+    try:
+        embed(tmp_path, tiny.frames(200, distinct=200), proteins_by(noting))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+    assert {number for _, number in noting.seen} == {1}
+    assert len({thread for thread, _ in noting.seen}) > 1
+
+
 def test_a_sequence_longer_than_the_budget_has_a_batch_of_its_own(tmp_path: Path) -> None:
     frames = tiny.frames(6, distinct=6, lengths=(300, 400))
     measures = embed(tmp_path, frames, proteins_by(tiny.protein_encoder()))["protein"]
@@ -220,6 +244,28 @@ def test_where_memory_runs_out_the_budget_is_halved_and_the_chunk_still_complete
     assert recorded.token_budget == 512
     for seen, expected in zip(read(tmp_path / "little" / "p.h5"), read(tmp_path / "plenty" / "p.h5"), strict=True):
         np.testing.assert_array_equal(seen, expected)
+
+
+class CrowdedOut:
+    """An encoder that finds no memory for a while, not even for the canaries."""
+
+    def __init__(self, encoder: Embeds, crowded: range) -> None:
+        self.encoder, self.crowded, self.batches = encoder, crowded, 0
+
+    def embed(self, batch: PackedBatch) -> torch.Tensor:
+        self.batches += 1
+        if self.batches in self.crowded:
+            raise MemoryError
+        return self.encoder.embed(batch)
+
+
+def test_where_memory_for_the_canaries_is_missing_too_the_chunk_goes_on(tmp_path: Path) -> None:
+    frames = tiny.frames(60, distinct=60)
+    embed(tmp_path / "alone", frames, proteins_by(tiny.protein_encoder()))
+    crowded = CrowdedOut(tiny.protein_encoder(), range(8, 11))  # a batch, and both attempts at the canaries
+    measures = embed(tmp_path / "crowded", frames, proteins_by(crowded))["protein"]
+    assert (measures.out_of_memory, measures.token_budget) == (1, BUDGET // 2)
+    np.testing.assert_allclose(read(tmp_path / "crowded" / "p.h5")[1], read(tmp_path / "alone" / "p.h5")[1], atol=1e-5)
 
 
 def test_a_single_sequence_that_does_not_fit_is_an_error_and_the_rest_is_saved(tmp_path: Path) -> None:
