@@ -218,6 +218,7 @@ def test_what_another_program_left_is_neither_removed_nor_counted(
         path.write_bytes(bytes(10_000_000))
         if path.name.startswith("."):
             os.utime(path, (0, 0))
+    caplog.clear()
     with caplog.at_level(logging.INFO):
         EmbeddingCache(cache, 10_000_000).evict()
         assert cache_files(cache) == sorted([*own, *theirs])
