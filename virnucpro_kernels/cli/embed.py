@@ -1,5 +1,6 @@
 """`virnucpro embed`: both encoders on one chunk."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -63,8 +64,6 @@ def embed(
 
     Example: virnucpro embed pool/chunks.tsv --chunk 00000 --model compact-500 --nucleotide n.h5 --protein p.h5
     """
-    from dataclasses import replace
-
     from virnucpro_kernels.embed.stopping import unbroken
 
     with unbroken():

@@ -9,7 +9,6 @@ the job before it has its last vector.
 import logging
 import os
 import resource
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,7 @@ from virnucpro_kernels.embed.stopping import StopRequest, unbroken
 from virnucpro_kernels.embed.turn import Turn, gpu_turn
 from virnucpro_kernels.errors import DamagedFileError, StoppedError, UsageError, VirnucproError
 from virnucpro_kernels.files import remove_leftovers
-from virnucpro_kernels.models.precisions import choose_device
+from virnucpro_kernels.models.precisions import choose_device, name_device
 from virnucpro_kernels.pool.chunk_fasta import Frames, check_fasta, read_frames
 from virnucpro_kernels.pool.file_names import record_name
 from virnucpro_kernels.pool.geometry import Geometry
@@ -96,13 +95,12 @@ def embed(options: EmbedOptions) -> None:
         job.facts["device"] = "cpu" if units is None else "cuda"
         with unbroken():
             frames = _read_frames(options, chunk, job)
-        host = socket.gethostname()
         if units is None:
-            computed = _embed(options, chunk, frames, "cpu", f"the CPU of {host}", job, progress, Turn())
+            computed = _embed(options, chunk, frames, "cpu", name_device(None), job, progress, Turn())
         else:
             may_share = gpu.are_alike(gpus, units)
             with gpu_turn(units, job, _bytes_of_weights(options), may_share=may_share) as (unit, turn):
-                computed = _embed(options, chunk, frames, "cuda", f"GPU {unit} of {host}", job, progress, turn)
+                computed = _embed(options, chunk, frames, "cuda", name_device(unit), job, progress, turn)
         with StopRequest():  # the chunk is complete: a signal must not make a failure of it
             for cached, path in computed:
                 cached.keep(path)

@@ -19,7 +19,7 @@ class Measures:
         token_budget: Largest number of tokens of a batch, at the end.
         recomputed: Number of batches computed again with fp32 activations, for vectors that were not finite.
         out_of_memory: Number of times that the budget was halved.
-        canaries: Number of canaries, each computed at begin and end.
+        canaries: Number of canaries, each computed at begin and end, and before vectors are saved.
         computed_twice: Number of batches computed twice, with the same bits.
         seconds: Time from the encoder's turn to its last vector.
         device_seconds: Time of these that the device spent on the encoder.

@@ -1,6 +1,7 @@
 """Precisions of the encoders and types of stored embeddings: what they mean, and what runs where. Imports no torch."""
 
 import re
+import socket
 from importlib.util import find_spec
 
 from virnucpro_kernels.errors import UsageError
@@ -64,6 +65,15 @@ def parse_precision(precision: str) -> tuple[str, tuple[int, ...]]:
 def has_fair_esm() -> bool:
     """Whether the reference of ESM-2 is installed."""
     return find_spec("esm") is not None
+
+
+def name_device(gpu: str | None) -> str:
+    """Return the name of a device for messages.
+
+    Args:
+        gpu: UUID of a GPU, because a job's only visible one is always cuda:0; None for the CPU.
+    """
+    return f"{f'GPU {gpu}' if gpu else 'the CPU'} of {socket.gethostname()}"
 
 
 def check_device(precision: str, device: str) -> None:

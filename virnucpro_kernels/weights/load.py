@@ -1,7 +1,6 @@
 """From a model directory to models in memory: the files checked, then mapped straight to device and type."""
 
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +12,7 @@ from torch import nn
 from virnucpro_kernels.errors import DamagedFileError, FaultyDeviceError
 from virnucpro_kernels.files import atomic_path, sha256
 from virnucpro_kernels.models.classifier import Classifier, ClassifierConfig
+from virnucpro_kernels.models.precisions import name_device
 from virnucpro_kernels.models.tokenizers import DnaTokenizer
 from virnucpro_kernels.weights.evidence import check_canaries
 from virnucpro_kernels.weights.registry import (
@@ -128,8 +128,9 @@ def _load(
                 tensors[name] = tensor.to(kept)
                 # What computes is compared: both round to the nearest even number, so that no bit may differ.
                 if bit_sum(tensors[name]) != bit_sum(on_host.get_tensor(name).to(kept)):
+                    gpu = tensor.is_cuda and f"GPU-{torch.cuda.get_device_properties(tensor.device).uuid}"
                     raise FaultyDeviceError(
-                        f"{_device_name(tensor.device)} holds wrong weights: {name} is not what it is in {path}. Use"
+                        f"{name_device(gpu or None)} holds wrong weights: {name} is not what it is in {path}. Use"
                         " another device, and have this one examined"
                     )
     except SafetensorError as error:
@@ -139,14 +140,6 @@ def _load(
     except RuntimeError as error:  # this is how torch reports wrong shapes
         raise DamagedFileError(f"{path}: {error}; import the model again") from error
     return module.requires_grad_(False).eval().to(device)
-
-
-def _device_name(device: torch.device) -> str:
-    """Return a name that tells a device from all others: a job's only visible GPU is always cuda:0."""
-    host = socket.gethostname()
-    if device.type == "cpu":
-        return f"the CPU of {host}"
-    return f"GPU GPU-{torch.cuda.get_device_properties(device).uuid} of {host}"
 
 
 def bit_sum(tensor: torch.Tensor) -> int:

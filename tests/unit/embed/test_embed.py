@@ -35,11 +35,6 @@ from virnucpro_kernels.weights.registry import Calibration, Model
 FRAMES = 1500
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny-500")
-
-
 def arguments(manifest: Path, model: Model, folder: str = "e", chunk: str = "00000", **options: Any) -> list[str]:
     output = manifest.parent / folder
     options = {"model": model.directory, "device": "cpu"} | options

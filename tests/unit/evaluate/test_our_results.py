@@ -65,13 +65,22 @@ def replace_contigs(folder: Path, table: pd.DataFrame) -> None:
     write_record(folder / "run.json", record)
 
 
-def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_truth: Path, run: Run) -> None:
+@pytest.fixture
+def with_q_values(tmp_path: Path) -> tuple[Path, pd.DataFrame]:
+    """Results of a sample with false discovery rates, and their table of contigs."""
     contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
     folder = tmp_path / "out" / "results" / "s"
     collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
     table = pd.read_csv(folder / "contigs.tsv", sep="\t", keep_default_na=False)
     table["q_value"] = table["contig"].map({"v1": 0.01, "h1": 0.04, "v2": 0.04}).fillna(0.9)
     replace_contigs(folder, table)
+    return folder, table
+
+
+def test_q_values_of_the_results_decide_where_they_are(
+    with_q_values: tuple[Path, pd.DataFrame], small_truth: Path, run: Run
+) -> None:
+    folder, table = with_q_values
     ended = run(folder, "--truth", small_truth)
     assert ended.code == 0, ended.text
     row = ended.row("realised_fdr", "fdr:0.05", without_call="left_out")
@@ -84,13 +93,10 @@ def test_q_values_of_the_results_decide_where_they_are(tmp_path: Path, small_tru
     assert without.row("realised_fdr", "fdr:0.05", without_call="left_out").n == 3
 
 
-def test_what_is_said_of_q_values_does_not_depend_on_a_share(tmp_path: Path, small_truth: Path, run: Run) -> None:
-    contigs = [Contig(name, 300, [(0, 300, {0: 10 * score - 5})]) for name, score in SMALL.items()]
-    folder = tmp_path / "out" / "results" / "s"
-    collect_sample(write_pool(tmp_path / "pool", {"s": contigs}), "s", folder)
-    table = pd.read_csv(folder / "contigs.tsv", sep="\t", keep_default_na=False)
-    table["q_value"] = table["contig"].map({"v1": 0.01, "h1": 0.04, "v2": 0.04}).fillna(0.9)
-    replace_contigs(folder, table)
+def test_what_is_said_of_q_values_does_not_depend_on_a_share(
+    with_q_values: tuple[Path, pd.DataFrame], small_truth: Path, run: Run
+) -> None:
+    folder, _ = with_q_values
     rates = []
     for share in (0.1, 0.5):
         ended = run(folder, "--truth", small_truth, "--share", share, folder=f"share-{share}")
